@@ -1,0 +1,6 @@
+//! The social-wallet ledger: benefits in, shielded, and provable.
+#![forbid(unsafe_code)]
+
+pub mod domain;
+pub mod log;
+pub mod payroll;

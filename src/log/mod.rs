@@ -1,0 +1,1 @@
+//! The log: leaf bytes, Merkle tree, tiles.

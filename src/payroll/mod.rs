@@ -1,0 +1,1 @@
+//! Payroll files: reading them into lines, and generating them.
