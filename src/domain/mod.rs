@@ -16,6 +16,7 @@ mod period;
 mod programme;
 mod serde_text;
 mod text;
+pub mod time;
 
 pub use bank::{Bic, BicError, Iban, IbanError};
 pub use funds::{FundClass, IsoPurpose, Kbe, Knp, PaymentCodeError};

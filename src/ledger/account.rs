@@ -1,0 +1,92 @@
+//! The chart of accounts.
+//!
+//! Every posting names one account to debit and one to credit. Wallets are the sub-ledger; all others are *system
+//! accounts*, few and hot, which get one entry per commit however many postings touched them. `wallets:P` is the control
+//! account of the sub-ledger for programme P: the sum of what all wallets hold of it. It is never named by a posting; it
+//! moves with every posting on a wallet, so that a trial balance at any date needs no pass over the wallets.
+
+use std::fmt;
+
+use crate::domain::{Bic, ProgrammeCode, WalletId};
+
+/// An account as a posting names it. The text form (`wallet:<uuid>`, `funding:<code>`, `backing`, `clearing:<bic>`) is
+/// what the journal holds.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Account {
+    /// What the issuer owes a holder. Credit-normal.
+    Wallet(WalletId),
+    /// A system account.
+    System(SystemAccount),
+}
+
+/// An account that is not a person's.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum SystemAccount {
+    /// The money at the bank that stands behind everything. Debit-normal: its balance here is ≤ 0.
+    Backing,
+    /// What the treasury has placed for a programme and is not yet accrued. Credit-normal, never negative.
+    Funding(ProgrammeCode),
+    /// The control account: Σ of what wallets hold of a programme. Credit-normal, never negative.
+    Wallets(ProgrammeCode),
+    /// Money that left wallets and is owed to a bank until interbank settlement. Credit-normal, never negative.
+    Clearing(Bic),
+}
+
+impl SystemAccount {
+    /// The account's kind, as the trial balance groups it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Backing => "backing",
+            Self::Funding(_) => "funding",
+            Self::Wallets(_) => "wallets",
+            Self::Clearing(_) => "clearing",
+        }
+    }
+
+    /// Reads the text form back.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_once(':') {
+            None => (text == "backing").then_some(Self::Backing),
+            Some(("funding", code)) => ProgrammeCode::parse(code.as_bytes()).ok().map(Self::Funding),
+            Some(("wallets", code)) => ProgrammeCode::parse(code.as_bytes()).ok().map(Self::Wallets),
+            Some(("clearing", bic)) => Bic::parse(bic).ok().map(Self::Clearing),
+            Some(_) => None,
+        }
+    }
+}
+
+impl Account {
+    /// Reads the text form back.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.strip_prefix("wallet:") {
+            Some(id) => WalletId::parse(id).ok().map(Self::Wallet),
+            // The control account is not an account that a posting may name.
+            None => SystemAccount::parse(text)
+                .filter(|account| !matches!(account, SystemAccount::Wallets(_)))
+                .map(Self::System),
+        }
+    }
+}
+
+impl fmt::Display for SystemAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Backing => f.write_str("backing"),
+            Self::Funding(code) => write!(f, "funding:{code}"),
+            Self::Wallets(code) => write!(f, "wallets:{code}"),
+            Self::Clearing(bic) => write!(f, "clearing:{bic}"),
+        }
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Wallet(id) => write!(f, "wallet:{id}"),
+            Self::System(account) => account.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! The books: the state that the rules read and change.
+//!
+//! In the service they are a bounded working set over the store: the reader loads what a batch of commands touches before
+//! the rules run. In the property tests, the replay and the auditor's verifier they hold everything. The rules cannot tell
+//! the difference: what is not loaded is [`Fault::Unread`], never "absent".
+
+use std::collections::{BTreeMap, HashMap};
+
+use roaring::RoaringBitmap;
+use serde_json::{Map, Value};
+
+use crate::domain::time::Stamp;
+use crate::domain::{BatchId, Bic, ProgrammeCode, WalletId};
+
+use super::account::SystemAccount;
+use super::batch::{Batch, LineVerdict};
+use super::cache::WalletCache;
+use super::effects::{Effects, NewSystemAccount, SystemEntry};
+use super::record::{Actor, ProgrammeSpec, Record};
+use super::refusal::Refusal;
+use super::wallet::{Benefit, Lot, Wallet};
+
+/// The largest sum that any account may reach, tiyn: far above all money there is, far below what `i64` holds, so that
+/// no sum of a few can overflow.
+pub const SUM_MAX: i64 = 1_000_000_000_000_000_000;
+
+/// Why a rule stopped.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// The command is refused.
+    Refused(Refusal),
+    /// The books do not hold what the rule needs: a mistake of the program, never of the command.
+    Unread(&'static str),
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// What a rule answers.
+pub type Ruling<T> = Result<T, Fault>;
+
+/// A registered programme.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Programme {
+    /// Its internal number, from 1.
+    pub number: u32,
+    /// The journal entry that registered it.
+    pub seq: u64,
+    /// What it is.
+    pub spec: ProgrammeSpec,
+    /// Its funding account's place among the system accounts.
+    pub(super) funding: usize,
+    /// Its control account's place among the system accounts.
+    pub(super) wallets: usize,
+}
+
+/// The head of a system account, with what the commit under way has moved on it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SystemHead {
+    /// Its internal number, from 1.
+    pub number: u32,
+    /// Which it is.
+    pub account: SystemAccount,
+    /// The version of its newest entry.
+    pub version: u64,
+    /// Σ debits since the book was opened, tiyn.
+    pub debits: i64,
+    /// Σ credits since the book was opened, tiyn.
+    pub credits: i64,
+    touched_by: Option<u64>,
+}
+
+impl SystemHead {
+    /// A head as the store holds it.
+    #[must_use]
+    pub fn stored(number: u32, account: SystemAccount, version: u64, debits: i64, credits: i64) -> Self {
+        Self { number, account, version, debits, credits, touched_by: None }
+    }
+
+    /// Σ credits − Σ debits, tiyn.
+    #[must_use]
+    pub fn balance(&self) -> i64 {
+        self.credits - self.debits
+    }
+}
+
+/// A pay-out and what has come back of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PayOut {
+    /// From which wallet.
+    pub wallet: WalletId,
+    /// To which bank.
+    pub bank: Bic,
+    /// How much of which lots, in the order they were drawn.
+    pub shares: Vec<PayOutShare>,
+}
+
+/// A pay-out's share of one lot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PayOutShare {
+    /// The lot's version in its wallet.
+    pub lot: u32,
+    /// What went out.
+    pub amount: i64,
+    /// What has come back.
+    pub returned: i64,
+}
+
+/// What an instruction id made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Bound {
+    /// The journal entry.
+    pub seq: u64,
+    /// The entry's kind.
+    pub kind: &'static str,
+    /// The entry's members.
+    pub content: Map<String, Value>,
+}
+
+/// Who paid a benefit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Paid {
+    /// The journal entry.
+    pub seq: u64,
+    /// What it credited, tiyn.
+    pub amount: i64,
+}
+
+/// A line's earlier verdict, and the content that was accepted then.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Prior {
+    /// The verdict.
+    pub line: LineVerdict,
+    /// SHA-256 of the chunk that it came in, and that chunk's first line: the same chunk has the same content.
+    pub chunk: ([u8; 32], u64),
+    /// The accepted entry's members; `None` for a refused line, or where the chunk is the same.
+    pub content: Option<Map<String, Value>>,
+}
+
+/// The state.
+pub struct Books {
+    /// How many entries the journal has: the number of the next one.
+    pub size: u64,
+    /// How many wallets have been opened.
+    pub wallet_count: u32,
+    /// How many batches have been opened.
+    pub batch_count: u32,
+    /// Whether these books hold everything, so that what is not here does not exist.
+    pub complete: bool,
+    pub(super) programmes: Vec<Programme>,
+    pub(super) programme_by_code: HashMap<ProgrammeCode, usize>,
+    pub(super) system: Vec<SystemHead>,
+    pub(super) system_by_account: HashMap<SystemAccount, usize>,
+    /// Heads of wallets.
+    pub wallets: WalletCache,
+    /// Who has been paid which benefit.
+    pub benefits: HashMap<Benefit, RoaringBitmap>,
+    /// Open lots by wallet; an account that is here has all its open lots here, and perhaps spent ones.
+    pub lots: HashMap<u32, BTreeMap<u32, Lot>>,
+    /// Pay-outs, by entry.
+    pub pay_outs: HashMap<u64, PayOut>,
+    /// Batches.
+    pub batches: HashMap<BatchId, Batch>,
+    /// Bound instruction ids; `None`: known not to be bound.
+    pub instructions: HashMap<[u8; 16], Option<Bound>>,
+    /// Entries that paid a benefit, for lines that name one paid already.
+    pub paid: HashMap<(u32, Benefit), Paid>,
+    /// Earlier verdicts of lines that come again.
+    pub prior: HashMap<(BatchId, u64), Prior>,
+}
+
+impl Books {
+    /// Empty books. `wallets_max` bounds the memory of wallets' heads.
+    #[must_use]
+    pub fn empty(wallets_max: usize, complete: bool) -> Self {
+        Self {
+            size: 0,
+            wallet_count: 0,
+            batch_count: 0,
+            complete,
+            programmes: Vec::new(),
+            programme_by_code: HashMap::new(),
+            system: Vec::new(),
+            system_by_account: HashMap::new(),
+            wallets: WalletCache::bounded(wallets_max),
+            benefits: HashMap::new(),
+            lots: HashMap::new(),
+            pay_outs: HashMap::new(),
+            batches: HashMap::new(),
+            instructions: HashMap::new(),
+            paid: HashMap::new(),
+            prior: HashMap::new(),
+        }
+    }
+
+    /// Books that hold everything: for replay and for tests.
+    #[must_use]
+    pub fn whole() -> Self {
+        Self::empty(usize::MAX, true)
+    }
+
+    /// Forgets what was looked up for one batch of commands. Call it only when nothing is being committed: what a commit
+    /// under way has changed must stay.
+    pub fn forget_lookups(&mut self) {
+        if !self.complete {
+            self.lots.clear();
+            self.pay_outs.clear();
+            self.instructions.clear();
+            self.paid.clear();
+            self.prior.clear();
+        }
+    }
+
+    /// A programme by code.
+    #[must_use]
+    pub fn programme(&self, code: ProgrammeCode) -> Option<&Programme> {
+        self.programme_by_code.get(&code).map(|index| &self.programmes[*index])
+    }
+
+    /// All programmes, in the order they were registered.
+    #[must_use]
+    pub fn programmes(&self) -> &[Programme] {
+        &self.programmes
+    }
+
+    /// All system accounts, in the order they were opened.
+    #[must_use]
+    pub fn system_accounts(&self) -> &[SystemHead] {
+        &self.system
+    }
+
+    /// Puts a programme of the store into the books. Its two accounts must be there.
+    pub fn load_programme(&mut self, number: u32, seq: u64, spec: ProgrammeSpec) -> Ruling<()> {
+        let place = |account| {
+            self.system_by_account.get(&account).copied().ok_or(Fault::Unread("a programme's accounts"))
+        };
+        let funding = place(SystemAccount::Funding(spec.code))?;
+        let wallets = place(SystemAccount::Wallets(spec.code))?;
+        self.programme_by_code.insert(spec.code, self.programmes.len());
+        self.programmes.push(Programme { number, seq, spec, funding, wallets });
+        Ok(())
+    }
+
+    /// Puts a system account of the store into the books.
+    pub fn load_system(&mut self, head: SystemHead) {
+        self.system_by_account.insert(head.account, self.system.len());
+        self.system.push(head);
+    }
+
+    /// Forgets programmes, accounts and batches, to load them again.
+    pub fn forget_small(&mut self) {
+        self.programmes.clear();
+        self.programme_by_code.clear();
+        self.system.clear();
+        self.system_by_account.clear();
+        self.batches.clear();
+    }
+
+    /// Writes a record into the journal; its number.
+    pub(super) fn write(&mut self, fx: &mut Effects, record: Record, actor: Actor) -> u64 {
+        let seq = self.size;
+        self.size += 1;
+        if let Some(id) = actor.instruction {
+            // An instruction may write several records (a wallet opened on the way); it is bound to its last.
+            fx.instructions.retain(|(bound, _)| *bound != id);
+            fx.instructions.push((id, seq));
+            let content = record.members();
+            self.instructions.insert(id, Some(Bound { seq, kind: record.kind(), content }));
+        }
+        fx.records.push((record, actor));
+        seq
+    }
+
+    /// The place of a system account, opening it if it is new.
+    pub(super) fn system_place(&mut self, fx: &mut Effects, account: SystemAccount) -> usize {
+        if let Some(place) = self.system_by_account.get(&account) {
+            return *place;
+        }
+        let place = self.system.len();
+        let number = u32::try_from(place + 1).expect("system accounts are counted in thousands");
+        self.load_system(SystemHead::stored(number, account, 0, 0, 0));
+        fx.system_accounts.push(NewSystemAccount { number, account });
+        place
+    }
+
+    /// Moves money on a system account: `amount` > 0 credits it, < 0 debits it. The caller has checked the sum.
+    pub(super) fn move_system(&mut self, place: usize, seq: u64, amount: i64) {
+        let head = &mut self.system[place];
+        if amount > 0 {
+            head.credits += amount;
+        } else {
+            head.debits -= amount;
+        }
+        head.touched_by = Some(seq);
+    }
+
+    /// What is known of a wallet; `Ok(None)`: it does not exist.
+    pub fn wallet(&mut self, id: WalletId) -> Ruling<Option<Wallet>> {
+        match self.wallets.get(id) {
+            Some(known) => Ok(known),
+            None if self.complete => Ok(None),
+            None => Err(Fault::Unread("a wallet")),
+        }
+    }
+
+    /// Ends a commit: the rows of the system accounts that it touched.
+    pub fn finish(&mut self, fx: &mut Effects, stamp: Stamp) {
+        for head in &mut self.system {
+            let Some(seq) = head.touched_by.take() else { continue };
+            head.version += 1;
+            fx.system_entries.push(SystemEntry {
+                account: head.number,
+                version: head.version,
+                seq,
+                at: stamp.at,
+                debits: head.debits,
+                credits: head.credits,
+            });
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What a commit writes: the records of the journal and the rows of the projections, gathered while the rules decide.
+
+use std::collections::BTreeMap;
+
+use super::account::SystemAccount;
+use super::batch::BatchEntry;
+use super::record::{Actor, BatchDeclaration, ProgrammeSpec, Record};
+use super::wallet::{Benefit, LotMovement, NewWallet, WalletEntry};
+
+/// A row of a system account: one a commit, whatever number of postings touched it. Tiyn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SystemEntry {
+    /// The account's internal number.
+    pub account: u32,
+    /// 1, 2, 3 … within the account.
+    pub version: u64,
+    /// The last journal entry of the commit that touched the account.
+    pub seq: u64,
+    /// Commit time, UTC milliseconds.
+    pub at: i64,
+    /// Σ debits since the book was opened, this commit included.
+    pub debits: i64,
+    /// Σ credits since the book was opened, this commit included. The balance is credits − debits.
+    pub credits: i64,
+}
+
+/// A system account that a commit opens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NewSystemAccount {
+    /// Its internal number.
+    pub number: u32,
+    /// Which it is.
+    pub account: SystemAccount,
+}
+
+/// A programme that a commit registers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewProgramme {
+    /// Its internal number.
+    pub number: u32,
+    /// The journal entry that registered it.
+    pub seq: u64,
+    /// What it is.
+    pub spec: ProgrammeSpec,
+}
+
+/// A batch that a commit opens.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewBatch {
+    /// Its internal number.
+    pub number: u32,
+    /// The journal entry that opened it.
+    pub seq: u64,
+    /// The client that opened it.
+    pub client: crate::domain::ClientId,
+    /// What it declared.
+    pub declaration: BatchDeclaration,
+}
+
+/// Everything that one commit adds. Nothing in it changes a row that exists.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Effects {
+    /// The journal, in order; the first has the number that the books had as their size before.
+    pub records: Vec<(Record, Actor)>,
+    /// Wallets opened.
+    pub wallets: Vec<NewWallet>,
+    /// Wallet entries, in journal order.
+    pub entries: Vec<WalletEntry>,
+    /// Lot movements, in journal order.
+    pub movements: Vec<LotMovement>,
+    /// System accounts opened.
+    pub system_accounts: Vec<NewSystemAccount>,
+    /// System entries, one an account touched.
+    pub system_entries: Vec<SystemEntry>,
+    /// Programmes registered.
+    pub programmes: Vec<NewProgramme>,
+    /// Who was paid which benefit: wallets' internal numbers by benefit, in journal order.
+    pub benefits: BTreeMap<Benefit, Vec<u32>>,
+    /// Instruction ids bound, with their entries.
+    pub instructions: Vec<([u8; 16], u64)>,
+    /// Batches opened.
+    pub batches: Vec<NewBatch>,
+    /// Batch entries.
+    pub batch_entries: Vec<BatchEntry>,
+}
+
+impl Effects {
+    /// Whether the commit would write nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// The journal entry of this commit that bound an instruction.
+    #[must_use]
+    pub fn instruction(&self, id: &[u8; 16]) -> Option<u64> {
+        self.instructions.iter().find(|(bound, _)| bound == id).map(|(_, seq)| *seq)
+    }
+}

@@ -1,0 +1,20 @@
+//! The ledger: accounts, entries, rules, refusals, lots, batches, replay.
+//!
+//! Pure: no clock, no randomness, no input or output, no SQL, nothing asynchronous. The same code serves the service, the
+//! property tests and the replay. A command is a call of a rule on [`books::Books`]; it either refuses, having changed
+//! nothing, or writes records and rows into [`effects::Effects`] and moves the books on. What the books do not hold must
+//! be loaded before; the rules never guess.
+//!
+//! It may use `domain`, and the line types of `payroll`. It must not know of the log's bytes, the store, or HTTP.
+
+pub mod account;
+pub mod batch;
+pub mod batch_rules;
+pub mod books;
+pub mod cache;
+pub mod effects;
+pub mod record;
+pub mod refusal;
+pub mod replay;
+pub mod rules;
+pub mod wallet;

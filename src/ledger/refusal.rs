@@ -1,0 +1,277 @@
+//! Why a command was not carried out: typed, with a stable code, the field at fault and the entry that stands in the way.
+
+use std::fmt;
+
+/// The stable codes of the ledger's refusals. The numbers are stored with a bulk line's verdict and never reused; below
+/// 64 are the faults of reading a line (`payroll::LineFaultCode`).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u8)]
+pub enum RefusalCode {
+    /// No programme is registered under this code.
+    ProgrammeUnknown = 64,
+    /// A programme is registered under this code already.
+    ProgrammeExists = 65,
+    /// The batch did not declare this programme.
+    ProgrammeNotDeclared = 66,
+    /// The batch did not declare this period.
+    PeriodNotDeclared = 67,
+    /// The programme is paid by another payer.
+    PayerMismatch = 68,
+    /// The benefit key (programme, period, person, part) has been paid; `entry` paid it.
+    BenefitAlreadyPaid = 69,
+    /// The programme's funding does not cover the amount.
+    FundingInsufficient = 70,
+    /// The line was accepted before with other content; `field` differs from `entry`.
+    LineConflict = 71,
+    /// The holder has died.
+    WalletDeceased = 72,
+    /// The wallet is closed.
+    WalletClosed = 73,
+    /// Nothing was paid under this benefit key.
+    AccrualNotFound = 74,
+    /// Nothing is left of the accrual: it was spent, or taken back before.
+    NothingToReverse = 75,
+    /// No such wallet.
+    WalletUnknown = 76,
+    /// The wallet's free money does not cover the amount.
+    BalanceInsufficient = 77,
+    /// The wallet's outflow is stopped.
+    OutflowBlocked = 78,
+    /// More would come back than went out.
+    ReturnExceedsPayOut = 79,
+    /// The entry named is not a pay-out.
+    PayOutNotFound = 80,
+    /// No such batch.
+    BatchUnknown = 81,
+    /// The batch is completed or cancelled.
+    BatchClosed = 83,
+    /// The batch's `not_before` has not come.
+    BatchNotStarted = 84,
+    /// The batch waits for its release by a second person.
+    BatchNotReleased = 85,
+    /// The batch must be released by someone other than who opened it.
+    BatchSelfRelease = 86,
+    /// The chunk reaches beyond the declared number of lines.
+    DeclaredLinesExceeded = 87,
+    /// The chunk takes the received total beyond the declared total.
+    DeclaredTotalExceeded = 88,
+    /// The batch belongs to another client.
+    BatchNotYours = 89,
+    /// The instruction id made an entry with other content; `field` differs from `entry`.
+    InstructionConflict = 90,
+    /// A sum would pass the largest amount that the ledger can hold.
+    SumTooLarge = 91,
+    /// The bank reference has funded a programme before; `entry` did.
+    BankReferenceUsed = 92,
+    /// The book has as many wallets as it can number.
+    BookFull = 93,
+    /// The batch needs no release, or has it.
+    BatchReleasedAlready = 94,
+    /// The person has a wallet.
+    WalletExists = 95,
+}
+
+impl RefusalCode {
+    /// All codes, in the order of their numbers.
+    pub const ALL: [Self; 31] = [
+        Self::ProgrammeUnknown,
+        Self::ProgrammeExists,
+        Self::ProgrammeNotDeclared,
+        Self::PeriodNotDeclared,
+        Self::PayerMismatch,
+        Self::BenefitAlreadyPaid,
+        Self::FundingInsufficient,
+        Self::LineConflict,
+        Self::WalletDeceased,
+        Self::WalletClosed,
+        Self::AccrualNotFound,
+        Self::NothingToReverse,
+        Self::WalletUnknown,
+        Self::BalanceInsufficient,
+        Self::OutflowBlocked,
+        Self::ReturnExceedsPayOut,
+        Self::PayOutNotFound,
+        Self::BatchUnknown,
+        Self::BatchClosed,
+        Self::BatchNotStarted,
+        Self::BatchNotReleased,
+        Self::BatchSelfRelease,
+        Self::DeclaredLinesExceeded,
+        Self::DeclaredTotalExceeded,
+        Self::BatchNotYours,
+        Self::InstructionConflict,
+        Self::SumTooLarge,
+        Self::BankReferenceUsed,
+        Self::BookFull,
+        Self::BatchReleasedAlready,
+        Self::WalletExists,
+    ];
+
+    /// The stored number.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// Reads the stored number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.number() == number)
+    }
+
+    /// The code as the API gives it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.text().0
+    }
+
+    /// What to do about it, one sentence for whoever sent the command.
+    #[must_use]
+    pub fn advice(self) -> &'static str {
+        self.text().1
+    }
+
+    fn text(self) -> (&'static str, &'static str) {
+        match self {
+            Self::ProgrammeUnknown => {
+                ("programme_unknown", "Register the programme first, or correct the programme code.")
+            }
+            Self::ProgrammeExists => {
+                ("programme_exists", "Use the registered programme, or register yours under another code.")
+            }
+            Self::ProgrammeNotDeclared => (
+                "programme_not_declared",
+                "Send the line in a batch that declares its programme, or correct the programme code.",
+            ),
+            Self::PeriodNotDeclared => {
+                ("period_not_declared", "Send the line in a batch that declares its period, or correct the period.")
+            }
+            Self::PayerMismatch => {
+                ("payer_mismatch", "Only the payer of the programme may do this; correct the payer or the programme.")
+            }
+            Self::BenefitAlreadyPaid => (
+                "benefit_already_paid",
+                "The entry named paid this benefit. If this is a distinct entitlement, send it under another part.",
+            ),
+            Self::FundingInsufficient => {
+                ("funding_insufficient", "Fund the programme, then send the line again; nothing was bound.")
+            }
+            Self::LineConflict => (
+                "line_conflict",
+                "The line was accepted with other content. Send the original line, or the new one under a new line number.",
+            ),
+            Self::WalletDeceased => ("wallet_deceased", "The holder has died; nothing can be credited."),
+            Self::WalletClosed => ("wallet_closed", "The wallet is closed; nothing can move on it."),
+            Self::AccrualNotFound => (
+                "accrual_not_found",
+                "Nothing was paid to this person under this programme, period and part; correct the key.",
+            ),
+            Self::NothingToReverse => {
+                ("nothing_to_reverse", "Nothing is left of the accrual; the rest has to be recovered elsewhere.")
+            }
+            Self::WalletUnknown => ("wallet_unknown", "Open a wallet for the person, or correct the wallet id."),
+            Self::BalanceInsufficient => ("balance_insufficient", "Ask for no more than the wallet's free money."),
+            Self::OutflowBlocked => ("outflow_blocked", "The wallet's outflow is stopped; see its state."),
+            Self::ReturnExceedsPayOut => {
+                ("return_exceeds_pay_out", "Return no more than went out and has not come back.")
+            }
+            Self::PayOutNotFound => ("pay_out_not_found", "Name the entry of the pay-out that comes back."),
+            Self::BatchUnknown => ("batch_unknown", "Open the batch first, or correct its id."),
+            Self::BatchClosed => ("batch_closed", "The batch takes no more; open another."),
+            Self::BatchNotStarted => ("batch_not_started", "Send again at or after the batch's not_before."),
+            Self::BatchNotReleased => ("batch_not_released", "Have a second person release the batch first."),
+            Self::BatchSelfRelease => {
+                ("batch_self_release", "The release must come from someone other than who opened the batch.")
+            }
+            Self::DeclaredLinesExceeded => (
+                "declared_lines_exceeded",
+                "The chunk was refused whole. Send no more lines than declared; open another batch for the rest.",
+            ),
+            Self::DeclaredTotalExceeded => (
+                "declared_total_exceeded",
+                "The chunk was refused whole. Correct the amounts, or open another batch with the right total.",
+            ),
+            Self::BatchNotYours => ("batch_not_yours", "Only the client that opened the batch may do this."),
+            Self::InstructionConflict => (
+                "instruction_conflict",
+                "The key was used for other content. Send the original content, or the new one under a new key.",
+            ),
+            Self::SumTooLarge => ("sum_too_large", "A sum would pass the largest amount the ledger holds."),
+            Self::BankReferenceUsed => (
+                "bank_reference_used",
+                "The entry named brought this bank payment in. Give the reference of the new payment.",
+            ),
+            Self::BookFull => ("book_full", "The book has as many wallets as it can number; open another book."),
+            Self::WalletExists => ("wallet_exists", "The person has a wallet already; there is nothing to do."),
+            Self::BatchReleasedAlready => ("batch_released_already", "The batch needs no release; send its lines."),
+        }
+    }
+}
+
+/// A command that was not carried out. It binds nothing: the same command may be sent again and is decided anew.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    /// The stable code.
+    pub code: RefusalCode,
+    /// The field of the command at fault.
+    pub field: Option<&'static str>,
+    /// The journal entry that stands in the way.
+    pub entry: Option<u64>,
+    /// Figures that explain it. Never a person's data.
+    pub detail: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal with a code and the field at fault.
+    #[must_use]
+    pub fn of(code: RefusalCode, field: &'static str) -> Self {
+        Self { code, field: Some(field), entry: None, detail: None }
+    }
+
+    /// Names the entry that stands in the way.
+    #[must_use]
+    pub fn by(mut self, entry: u64) -> Self {
+        self.entry = Some(entry);
+        self
+    }
+
+    /// Adds figures.
+    #[must_use]
+    pub fn with(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.code.name())?;
+        if let Some(field) = self.field {
+            write!(f, " (field {field})")?;
+        }
+        if let Some(entry) = self.entry {
+            write!(f, " (entry {entry})")?;
+        }
+        if let Some(detail) = &self.detail {
+            write!(f, ": {detail}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_own_number_and_name_and_is_read_back() {
+        let mut names = std::collections::BTreeSet::new();
+        for code in RefusalCode::ALL {
+            assert_eq!(RefusalCode::from_number(code.number()), Some(code));
+            assert!(names.insert(code.name()), "{} is used twice", code.name());
+            assert!(code.number() >= 64 && code.advice().ends_with('.'));
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! The rules: each checks a command against the books and either refuses it, changing nothing, or writes its records and
+//! changes the books. Replay runs the same rules over the journal, so there is one place that knows them.
+//!
+//! Order of precedence, for all rules: what the command names (programme, batch, wallet) before who may do it, before the
+//! wallet's state, before what was done already, before money.
+
+use crate::domain::time::Stamp;
+use crate::domain::{
+    Amount, BankReference, Bic, Bin, FundClass, Money, Part, Period, ProgrammeCode, Reason, WalletId,
+};
+
+use super::account::SystemAccount;
+use super::books::{Books, Fault, Paid, PayOut, PayOutShare, Programme, Ruling, SUM_MAX};
+use super::effects::{Effects, NewProgramme};
+use super::record::{Actor, LotShare, ProgrammeSpec, Record};
+use super::refusal::{Refusal, RefusalCode as Code};
+use super::wallet::{Benefit, EntryKind, Lot, LotMovement, NewWallet, Wallet, WalletEntry, WalletState};
+
+/// A person for whom a wallet is opened: the tag that the log knows and the number, encrypted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Person {
+    /// The tag.
+    pub tag: [u8; 32],
+    /// The number, encrypted under the book's key.
+    pub sealed_iin: Vec<u8>,
+}
+
+/// Where a command writes, and under what stamp and name.
+pub struct Entry<'a> {
+    /// What the commit writes.
+    pub fx: &'a mut Effects,
+    /// The moment of the commit.
+    pub stamp: Stamp,
+    /// Who asked.
+    pub actor: Actor,
+}
+
+/// An accrual: credit a person's wallet with a benefit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Accrual {
+    /// To whom.
+    pub wallet: WalletId,
+    /// Of which programme.
+    pub programme: ProgrammeCode,
+    /// For which period.
+    pub period: Period,
+    /// Which entitlement within the period.
+    pub part: Part,
+    /// How much.
+    pub amount: Amount,
+}
+
+/// A reversal: take back what is left of an accrual.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reversal {
+    /// From whom.
+    pub wallet: WalletId,
+    /// Of which programme.
+    pub programme: ProgrammeCode,
+    /// For which period.
+    pub period: Period,
+    /// Which entitlement within the period.
+    pub part: Part,
+    /// Why.
+    pub reason: Reason,
+}
+
+fn refuse<T>(code: Code, field: &'static str) -> Ruling<T> {
+    Err(Refusal::of(code, field).into())
+}
+
+fn share(lot: &Lot, amount: i64) -> LotShare {
+    let amount = Amount::from_tiyn(amount).expect("a share is a positive part of a lot, and a lot is an amount");
+    LotShare { lot: lot.seq, amount }
+}
+
+impl Books {
+    /// Opens the book: its first entry and the account that stands behind everything.
+    pub fn open_book(&mut self, entry: Entry<'_>) {
+        self.write(entry.fx, Record::BookOpened, entry.actor);
+        self.system_place(entry.fx, SystemAccount::Backing);
+    }
+
+    /// Registers a programme.
+    pub fn register_programme(&mut self, entry: Entry<'_>, spec: ProgrammeSpec) -> Ruling<u64> {
+        if let Some(known) = self.programme(spec.code) {
+            return Err(Refusal::of(Code::ProgrammeExists, "programme").by(known.seq).into());
+        }
+        let fx = entry.fx;
+        let funding = self.system_place(fx, SystemAccount::Funding(spec.code));
+        let wallets = self.system_place(fx, SystemAccount::Wallets(spec.code));
+        let seq = self.write(fx, Record::ProgrammeRegistered(Box::new(spec.clone())), entry.actor);
+        let number = u32::try_from(self.programmes.len() + 1).expect("programmes are counted in hundreds");
+        self.programme_by_code.insert(spec.code, self.programmes.len());
+        self.programmes.push(Programme { number, seq, spec: spec.clone(), funding, wallets });
+        fx.programmes.push(NewProgramme { number, seq, spec });
+        Ok(seq)
+    }
+
+    /// Places the treasury's money for a programme: Dr backing, Cr funding.
+    pub fn fund(
+        &mut self,
+        entry: Entry<'_>,
+        programme: ProgrammeCode,
+        amount: Amount,
+        bank_reference: BankReference,
+    ) -> Ruling<u64> {
+        let Some(place) = self.programme(programme).map(|programme| programme.funding) else {
+            return refuse(Code::ProgrammeUnknown, "programme");
+        };
+        let backing = self.system_place(entry.fx, SystemAccount::Backing);
+        if self.system[backing].debits > SUM_MAX - amount.tiyn() {
+            return refuse(Code::SumTooLarge, "amount");
+        }
+        let record = Record::ProgrammeFunded { programme, amount, bank_reference };
+        let seq = self.write(entry.fx, record, entry.actor);
+        self.move_system(backing, seq, -amount.tiyn());
+        self.move_system(place, seq, amount.tiyn());
+        Ok(seq)
+    }
+
+    /// Opens a wallet for a person.
+    pub fn open_wallet(&mut self, entry: Entry<'_>, id: WalletId, person: Person) -> Ruling<u64> {
+        if self.wallet(id)?.is_some() {
+            return refuse(Code::WalletExists, "iin");
+        }
+        let Some(account) = self.wallet_count.checked_add(1) else {
+            return refuse(Code::BookFull, "iin");
+        };
+        self.wallet_count = account;
+        let record = Record::WalletOpened { wallet: id, person: person.tag };
+        let seq = self.write(entry.fx, record, entry.actor);
+        self.wallets.put(id, Some(Wallet::opened(account)));
+        entry.fx.wallets.push(NewWallet { account, id, seq, sealed_iin: person.sealed_iin, tag: person.tag });
+        Ok(seq)
+    }
+
+    /// Credits a benefit: Dr funding, Cr wallet. A wallet that does not exist is opened for `person()` if that is given.
+    /// `payer` is checked against the programme's, where it is given.
+    pub fn accrue(
+        &mut self,
+        entry: Entry<'_>,
+        accrual: &Accrual,
+        payer: Option<Bin>,
+        batch: Option<crate::domain::BatchId>,
+        person: Option<&dyn Fn() -> Person>,
+    ) -> Ruling<u64> {
+        let Some(&index) = self.programme_by_code.get(&accrual.programme) else {
+            return refuse(Code::ProgrammeUnknown, "programme");
+        };
+        let Programme { number, funding, wallets, ref spec, .. } = self.programmes[index];
+        let class = spec.class;
+        if payer.is_some_and(|payer| payer != spec.payer) {
+            return refuse(Code::PayerMismatch, "programme");
+        }
+        let known = self.wallet(accrual.wallet)?;
+        if let Some(wallet) = known {
+            match wallet.state {
+                WalletState::Deceased => return refuse(Code::WalletDeceased, "iin"),
+                WalletState::Closed => return refuse(Code::WalletClosed, "iin"),
+                WalletState::Provisioned | WalletState::Active | WalletState::Blocked => {}
+            }
+        }
+        let benefit = Benefit { programme: number, period: accrual.period, part: accrual.part };
+        let amount = accrual.amount.tiyn();
+        if let Some(wallet) = known
+            && self.is_paid(benefit, wallet.account)?
+        {
+            return Err(self.already_paid(entry.fx, wallet.account, benefit, amount)?.into());
+        }
+        if self.system[funding].balance() < amount {
+            let left = Money::from_tiyn(self.system[funding].balance()).unwrap_or(Money::ZERO);
+            return Err(Refusal::of(Code::FundingInsufficient, "amount").with(format!("{left} KZT left")).into());
+        }
+        if known.is_some_and(|wallet| wallet.posted > SUM_MAX - amount) {
+            return refuse(Code::SumTooLarge, "amount");
+        }
+        let Entry { fx, stamp, actor } = entry;
+        let before = if let Some(wallet) = known {
+            wallet
+        } else {
+            let Some(person) = person else { return refuse(Code::WalletUnknown, "iin") };
+            self.open_wallet(Entry { fx, stamp, actor }, accrual.wallet, person())?;
+            Wallet::opened(self.wallet_count)
+        };
+
+        let Accrual { wallet: id, programme, period, part, amount: exact } = *accrual;
+        let record = Record::Accrued { wallet: id, programme, period, part, amount: exact, class, batch };
+        let seq = self.write(fx, record, actor);
+        self.move_system(funding, seq, -amount);
+        self.move_system(wallets, seq, amount);
+        let newly = self.benefits.entry(benefit).or_default().insert(before.account);
+        assert!(newly, "a benefit key is paid once: checked above");
+        fx.benefits.entry(benefit).or_default().push(before.account);
+
+        let version = before.version + 1;
+        let after = Wallet {
+            version,
+            posted: before.posted + amount,
+            general: before.general + if class == FundClass::General { amount } else { 0 },
+            first_open_lot: if before.first_open_lot == 0 { version } else { before.first_open_lot },
+            ..before
+        };
+        let kind = EntryKind::Accrual;
+        let row = WalletEntry { seq, at: stamp.at, kind, amount, benefit: Some(benefit), refers: None, after };
+        self.post_entry(fx, id, row);
+        let lot = Lot { version, seq, benefit, class, amount, remaining: amount, held: 0, reversed: 0, movements: 0 };
+        if self.complete {
+            self.lots.entry(after.account).or_default().insert(version, lot);
+        } else if let Some(lots) = self.lots.get_mut(&after.account) {
+            lots.insert(version, lot);
+        }
+        Ok(seq)
+    }
+
+    fn is_paid(&self, benefit: Benefit, account: u32) -> Ruling<bool> {
+        match self.benefits.get(&benefit) {
+            Some(paid) => Ok(paid.contains(account)),
+            None if self.complete => Ok(false),
+            None => Err(Fault::Unread("who was paid a benefit")),
+        }
+    }
+
+    /// The refusal of a benefit paid already: names the entry that paid it and the field that differs.
+    fn already_paid(&self, fx: &Effects, account: u32, benefit: Benefit, amount: i64) -> Ruling<Refusal> {
+        let paid = self.paid.get(&(account, benefit)).copied().or_else(|| {
+            let made = |row: &&WalletEntry| row.after.account == account && row.benefit == Some(benefit);
+            let accrual = fx.entries.iter().filter(|row| row.kind == EntryKind::Accrual).find(made);
+            accrual.map(|row| Paid { seq: row.seq, amount: row.amount }).or_else(|| {
+                let lots = self.lots.get(&account)?;
+                let lot = lots.values().find(|lot| lot.benefit == benefit)?;
+                Some(Paid { seq: lot.seq, amount: lot.amount })
+            })
+        });
+        let Paid { seq, amount: before } = paid.ok_or(Fault::Unread("the entry that paid a benefit"))?;
+        // The same amount under the same key differs only in where it came from.
+        let field = if before == amount { "line" } else { "amount" };
+        Ok(Refusal::of(Code::BenefitAlreadyPaid, field).by(seq))
+    }
+
+    /// Takes back what is left of an accrual: Dr wallet, Cr funding. Money that is held stays.
+    pub fn reverse(
+        &mut self,
+        entry: Entry<'_>,
+        reversal: &Reversal,
+        payer: Option<Bin>,
+        batch: Option<crate::domain::BatchId>,
+    ) -> Ruling<u64> {
+        let Some(&index) = self.programme_by_code.get(&reversal.programme) else {
+            return refuse(Code::ProgrammeUnknown, "programme");
+        };
+        let Programme { number, funding, wallets, ref spec, .. } = self.programmes[index];
+        if payer.is_some_and(|payer| payer != spec.payer) {
+            return refuse(Code::PayerMismatch, "programme");
+        }
+        let Some(before) = self.wallet(reversal.wallet)? else {
+            return refuse(Code::AccrualNotFound, "iin");
+        };
+        let benefit = Benefit { programme: number, period: reversal.period, part: reversal.part };
+        let lots = self.lots_of(before.account)?;
+        let Some(lot) = lots.values().find(|lot| lot.benefit == benefit).copied() else {
+            return refuse(Code::AccrualNotFound, "period");
+        };
+        let taken = lot.available();
+        if taken == 0 {
+            return Err(Refusal::of(Code::NothingToReverse, "period").by(lot.seq).into());
+        }
+        let uncollected = Money::from_tiyn(lot.amount - lot.reversed - taken)
+            .expect("what is left of a lot and what was reversed of it are together no more than the lot");
+        let Reversal { wallet: id, programme, period, part, ref reason } = *reversal;
+        let record = Record::Reversed {
+            wallet: id,
+            programme,
+            period,
+            part,
+            share: share(&lot, taken),
+            uncollected,
+            reason: reason.clone(),
+            batch,
+        };
+        let Entry { fx, stamp, actor } = entry;
+        let seq = self.write(fx, record, actor);
+        self.move_system(wallets, seq, -taken);
+        self.move_system(funding, seq, taken);
+        let moved = Lot { reversed: lot.reversed + taken, ..lot };
+        let after = self.move_lots(fx, before, &[(moved, -taken)]);
+        let kind = EntryKind::Reversal;
+        let refers = Some(lot.seq);
+        self.post_entry(fx, id, WalletEntry { seq, at: stamp.at, kind, amount: -taken, benefit: Some(benefit), refers, after });
+        Ok(seq)
+    }
+
+    /// Pays out to a bank: Dr wallet, Cr clearing. General lots first, then protected ones, each first in first out: the
+    /// lowest-intermediate-balance presumption, which favours the holder.
+    pub fn pay_out(&mut self, entry: Entry<'_>, id: WalletId, bank: Bic, amount: Amount) -> Ruling<u64> {
+        let Some(before) = self.wallet(id)? else {
+            return refuse(Code::WalletUnknown, "wallet");
+        };
+        if !matches!(before.state, WalletState::Provisioned | WalletState::Active) {
+            return refuse(Code::OutflowBlocked, "wallet");
+        }
+        if before.posted - before.held < amount.tiyn() {
+            return refuse(Code::BalanceInsufficient, "amount");
+        }
+        let lots = self.lots_of(before.account)?;
+        let of_class = |class| lots.values().filter(move |lot| lot.class == class && lot.available() > 0);
+        let mut wanted = amount.tiyn();
+        let mut moves = Vec::new();
+        for lot in of_class(FundClass::General).chain(of_class(FundClass::Protected)) {
+            let taken = wanted.min(lot.available());
+            if taken > 0 {
+                moves.push((*lot, -taken));
+                wanted -= taken;
+            }
+        }
+        if wanted > 0 {
+            return Err(Fault::Unread("all open lots of a wallet"));
+        }
+        let shares = moves.iter().map(|(lot, taken)| share(lot, -taken)).collect();
+        let Entry { fx, stamp, actor } = entry;
+        let clearing = self.system_place(fx, SystemAccount::Clearing(bank));
+        let seq = self.write(fx, Record::PaidOut { wallet: id, bank, shares }, actor);
+        self.move_system(clearing, seq, amount.tiyn());
+        for (lot, change) in &moves {
+            let control = self.programmes[lot.benefit.programme as usize - 1].wallets;
+            self.move_system(control, seq, *change);
+        }
+        let after = self.move_lots(fx, before, &moves);
+        let kind = EntryKind::PayOut;
+        let row = WalletEntry { seq, at: stamp.at, kind, amount: -amount.tiyn(), benefit: None, refers: None, after };
+        self.post_entry(fx, id, row);
+        let shares = moves.iter().map(|(lot, taken)| PayOutShare { lot: lot.version, amount: -taken, returned: 0 });
+        self.pay_outs.insert(seq, PayOut { wallet: id, bank, shares: shares.collect() });
+        Ok(seq)
+    }
+
+    /// Credits what a bank returns of a pay-out: Dr clearing, Cr wallet. Class follows money: it goes to the lots it had
+    /// left, last drawn first, so that protected money is made whole before general money. Lands in any state.
+    pub fn return_credit(&mut self, entry: Entry<'_>, pay_out: u64, amount: Amount) -> Ruling<u64> {
+        let Some(made) = self.pay_outs.get(&pay_out).cloned() else {
+            return refuse(Code::PayOutNotFound, "pay_out");
+        };
+        let out: i64 = made.shares.iter().map(|share| share.amount - share.returned).sum();
+        if out < amount.tiyn() {
+            return Err(Refusal::of(Code::ReturnExceedsPayOut, "amount").by(pay_out).into());
+        }
+        let id = made.wallet;
+        let before = self.wallet(id)?.ok_or(Fault::Unread("the wallet of a pay-out"))?;
+        let lots = self.lots_of(before.account)?;
+        let mut wanted = amount.tiyn();
+        let mut moves = Vec::new();
+        let mut returned = made.shares.clone();
+        for part in returned.iter_mut().rev() {
+            let back = wanted.min(part.amount - part.returned);
+            if back > 0 {
+                moves.push((*lots.get(&part.lot).ok_or(Fault::Unread("a lot of a pay-out"))?, back));
+                part.returned += back;
+                wanted -= back;
+            }
+        }
+        let shares = moves.iter().map(|(lot, back)| share(lot, *back)).collect();
+        let Entry { fx, stamp, actor } = entry;
+        let clearing = self.system_place(fx, SystemAccount::Clearing(made.bank));
+        let seq = self.write(fx, Record::Returned { wallet: id, bank: made.bank, pay_out, shares }, actor);
+        self.move_system(clearing, seq, -amount.tiyn());
+        for (lot, change) in &moves {
+            let control = self.programmes[lot.benefit.programme as usize - 1].wallets;
+            self.move_system(control, seq, *change);
+        }
+        let after = self.move_lots(fx, before, &moves);
+        let (kind, refers) = (EntryKind::Return, Some(pay_out));
+        let row = WalletEntry { seq, at: stamp.at, kind, amount: amount.tiyn(), benefit: None, refers, after };
+        self.post_entry(fx, id, row);
+        self.pay_outs.insert(pay_out, PayOut { shares: returned, ..made });
+        Ok(seq)
+    }
+
+    fn lots_of(&self, account: u32) -> Ruling<&std::collections::BTreeMap<u32, Lot>> {
+        static NONE: std::collections::BTreeMap<u32, Lot> = std::collections::BTreeMap::new();
+        match self.lots.get(&account) {
+            Some(lots) => Ok(lots),
+            None if self.complete => Ok(&NONE),
+            None => Err(Fault::Unread("the lots of a wallet")),
+        }
+    }
+
+    /// Moves money on lots of one wallet, in the entry that follows `before`; the head after it. A change < 0 takes from
+    /// `remaining`, > 0 gives back.
+    fn move_lots(&mut self, fx: &mut Effects, before: Wallet, moves: &[(Lot, i64)]) -> Wallet {
+        let version = before.version + 1;
+        let lots = self.lots.entry(before.account).or_default();
+        let mut after = Wallet { version, ..before };
+        for (lot, change) in moves {
+            let moved = Lot { remaining: lot.remaining + change, movements: lot.movements + 1, ..*lot };
+            assert!(
+                0 <= moved.held && moved.held <= moved.remaining && moved.remaining <= moved.amount - moved.reversed,
+                "a lot keeps within what was credited"
+            );
+            lots.insert(lot.version, moved);
+            after.posted += change;
+            if lot.class == FundClass::General {
+                after.general += change;
+            }
+            fx.movements.push(LotMovement {
+                account: before.account,
+                lot: lot.version,
+                movement: moved.movements,
+                version,
+                amount: *change,
+                remaining: moved.remaining,
+                held: moved.held,
+                reversed: moved.reversed,
+            });
+        }
+        after.first_open_lot = lots.values().find(|lot| lot.remaining > 0).map_or(0, |lot| lot.version);
+        after
+    }
+
+    /// Posts a wallet's entry and moves its head.
+    fn post_entry(&mut self, fx: &mut Effects, id: WalletId, row: WalletEntry) {
+        assert!(row.after.is_sound(), "no wallet goes negative, and held and general money stay within it");
+        self.wallets.put(id, Some(row.after));
+        fx.entries.push(row);
+    }
+}

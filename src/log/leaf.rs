@@ -1,0 +1,528 @@
+//! Leaf v1: the exact bytes of a journal entry.
+//!
+//! A leaf is one JSON object in the canonical form of RFC 8785 (JCS): members sorted, no white space, integers below 2⁵³.
+//! Its bytes are written once, stored, hashed and never encoded again. `specs/ledger.md` describes every member.
+//!
+//! The accrual is written by hand, member by member in sorted order, because a payday writes millions of them; every
+//! other kind goes through `serde_json`, whose maps are sorted and whose strings and integers have the canonical form. A
+//! test holds both against an independent JCS writer.
+
+use std::borrow::Cow;
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use sha2::Sha256;
+
+use crate::domain::time::Stamp;
+use crate::domain::BookId;
+use crate::ledger::record::{Actor, Record};
+
+/// The version that every leaf names.
+pub const LEAF_VERSION: u64 = 1;
+
+/// Writes the leaves of one commit.
+pub struct LeafWriter {
+    book: String,
+    blind: Hmac<Sha256>,
+    at: String,
+    date: String,
+}
+
+impl LeafWriter {
+    /// For a book, with the key of its blinds.
+    #[must_use]
+    pub fn new(book: BookId, blind_key: &[u8; 32]) -> Self {
+        let blind = Hmac::<Sha256>::new_from_slice(blind_key).expect("HMAC takes a key of any length");
+        Self { book: book.to_string(), blind, at: String::new(), date: String::new() }
+    }
+
+    /// Sets the moment of the commit.
+    pub fn stamp(&mut self, stamp: Stamp) {
+        self.at = stamp.at_text();
+        self.date = stamp.date_text();
+    }
+
+    /// The blind of an entry: 128 bits of HMAC-SHA-256 over its number, so that a published hash confirms no guess.
+    fn blind(&self, seq: u64) -> [u8; 32] {
+        let mut mac = self.blind.clone();
+        mac.update(&seq.to_be_bytes());
+        let full = mac.finalize().into_bytes();
+        let mut text = [0; 32];
+        hex::encode_to_slice(&full[..16], &mut text).expect("16 bytes are 32 digits");
+        text
+    }
+
+    /// Appends the leaf of a record to `out`.
+    pub fn write(&self, out: &mut Vec<u8>, seq: u64, record: &Record, actor: &Actor) {
+        if let Record::Accrued { .. } = record {
+            self.write_accrual(out, seq, record, actor);
+            return;
+        }
+        let mut map = record.members();
+        map.insert("actor".into(), actor_members(actor));
+        map.insert("at".into(), Value::String(self.at.clone()));
+        map.insert("blind".into(), Value::String(String::from_utf8_lossy(&self.blind(seq)).into_owned()));
+        map.insert("book".into(), Value::String(self.book.clone()));
+        map.insert("currency".into(), json!("KZT"));
+        map.insert("date".into(), Value::String(self.date.clone()));
+        map.insert("kind".into(), json!(record.kind()));
+        map.insert("seq".into(), json!(seq));
+        map.insert("v".into(), json!(LEAF_VERSION));
+        serde_json::to_writer(out, &Value::Object(map)).expect("writing to memory does not fail, and the map is JSON");
+    }
+
+    fn write_accrual(&self, out: &mut Vec<u8>, seq: u64, record: &Record, actor: &Actor) {
+        let Record::Accrued { wallet, programme, period, part, amount, class, batch } = record else { return };
+        let mut integers = itoa::Buffer::new();
+        let mut uuid = [0; uuid::fmt::Hyphenated::LENGTH];
+        let mut digest = [0; 64];
+        let mut put = |bytes: &[u8]| out.extend_from_slice(bytes);
+        put(br#"{"actor":{"#);
+        hex::encode_to_slice(actor.request, &mut digest).expect("32 bytes are 64 digits");
+        if let Some(line) = actor.line {
+            put(br#""chunk":""#);
+            put(&digest);
+            put(br#"","client":""#);
+            put(actor.client.as_str().as_bytes());
+            put(br#"","line":"#);
+            put(integers.format(line).as_bytes());
+        } else {
+            put(br#""client":""#);
+            put(actor.client.as_str().as_bytes());
+            put(b"\"");
+            if let Some(instruction) = actor.instruction {
+                let mut text = [0; 32];
+                hex::encode_to_slice(instruction, &mut text).expect("16 bytes are 32 digits");
+                put(br#","instruction":""#);
+                put(&text);
+                put(b"\"");
+            }
+            put(br#","request":""#);
+            put(&digest);
+            put(b"\"");
+        }
+        put(br#"},"at":""#);
+        put(self.at.as_bytes());
+        if let Some(batch) = batch {
+            put(br#"","batch":""#);
+            put(batch.uuid().hyphenated().encode_lower(&mut uuid).as_bytes());
+        }
+        put(br#"","blind":""#);
+        put(&self.blind(seq));
+        put(br#"","book":""#);
+        put(self.book.as_bytes());
+        put(br#"","class":""#);
+        put(class.as_str().as_bytes());
+        put(br#"","currency":"KZT","date":""#);
+        put(self.date.as_bytes());
+        put(br#"","kind":"accrual","part":"#);
+        put(integers.format(part.get()).as_bytes());
+        put(br#","period":""#);
+        let code = period.code();
+        if code == 0 {
+            put(b"once");
+        } else {
+            let digits = integers.format(code).as_bytes();
+            put(&digits[..4]);
+            put(b"-");
+            put(&digits[4..]);
+        }
+        put(br#"","postings":[{"amount":""#);
+        amount.money().write_to(out);
+        let mut put = |bytes: &[u8]| out.extend_from_slice(bytes);
+        put(br#"","credit":"wallet:"#);
+        let wallet = wallet.uuid().hyphenated().encode_lower(&mut uuid);
+        put(wallet.as_bytes());
+        put(br#"","debit":"funding:"#);
+        put(programme.as_str().as_bytes());
+        put(br#""}],"programme":""#);
+        put(programme.as_str().as_bytes());
+        put(br#"","seq":"#);
+        put(integers.format(seq).as_bytes());
+        put(br#","v":1,"wallet":""#);
+        put(wallet.as_bytes());
+        put(br#""}"#);
+    }
+}
+
+fn actor_members(actor: &Actor) -> Value {
+    let mut map = Map::new();
+    map.insert("client".into(), json!(actor.client.as_str()));
+    let digest = Value::String(hex::encode(actor.request));
+    if let Some(line) = actor.line {
+        map.insert("chunk".into(), digest);
+        map.insert("line".into(), json!(line));
+    } else {
+        map.insert("request".into(), digest);
+        if let Some(instruction) = actor.instruction {
+            map.insert("instruction".into(), Value::String(hex::encode(instruction)));
+        }
+    }
+    Value::Object(map)
+}
+
+/// A leaf as it is read back. Borrowed from the stored bytes.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)] // the members are described in specs/ledger.md
+pub struct Leaf<'a> {
+    #[serde(borrow)]
+    pub actor: LeafActor<'a>,
+    pub at: &'a str,
+    pub blind: &'a str,
+    pub book: &'a str,
+    pub currency: &'a str,
+    pub date: &'a str,
+    pub kind: &'a str,
+    pub seq: u64,
+    pub v: u64,
+    pub accepted_lines: Option<u64>,
+    pub accepted_total: Option<&'a str>,
+    pub bank: Option<&'a str>,
+    #[serde(borrow)]
+    pub bank_reference: Option<Cow<'a, str>>,
+    pub batch: Option<&'a str>,
+    pub batch_kind: Option<&'a str>,
+    pub business_time_zone: Option<&'a str>,
+    pub class: Option<&'a str>,
+    pub first_line: Option<u64>,
+    pub iso_purpose: Option<&'a str>,
+    pub kbe: Option<&'a str>,
+    pub knp: Option<&'a str>,
+    #[serde(borrow)]
+    pub legal_basis: Option<Cow<'a, str>>,
+    pub lines: Option<u64>,
+    pub names: Option<crate::domain::Names>,
+    pub not_before: Option<&'a str>,
+    pub outcome: Option<&'a str>,
+    pub part: Option<u16>,
+    pub pay_out: Option<u64>,
+    pub payer: Option<&'a str>,
+    pub period: Option<&'a str>,
+    #[serde(default)]
+    pub periods: Vec<&'a str>,
+    pub person: Option<&'a str>,
+    #[serde(default, borrow)]
+    pub postings: Vec<LeafPosting<'a>>,
+    pub programme: Option<&'a str>,
+    #[serde(default)]
+    pub programmes: Vec<&'a str>,
+    #[serde(borrow)]
+    pub reason: Option<Cow<'a, str>>,
+    pub received_lines: Option<u64>,
+    pub received_total: Option<&'a str>,
+    pub refused_lines: Option<u64>,
+    pub release_required: Option<bool>,
+    pub total: Option<&'a str>,
+    pub uncollected: Option<&'a str>,
+    pub verdicts: Option<&'a str>,
+    pub wallet: Option<&'a str>,
+}
+
+/// Who asked, as a leaf names it.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)] // the members are described in specs/ledger.md
+pub struct LeafActor<'a> {
+    pub client: &'a str,
+    pub request: Option<&'a str>,
+    pub chunk: Option<&'a str>,
+    pub line: Option<u64>,
+    pub instruction: Option<&'a str>,
+}
+
+/// A posting as a leaf names it.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)] // the members are described in specs/ledger.md
+pub struct LeafPosting<'a> {
+    pub amount: &'a str,
+    pub credit: &'a str,
+    pub debit: &'a str,
+    pub lot: Option<u64>,
+}
+
+/// Why bytes are not a leaf. Holds nothing of the bytes.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum LeafError {
+    /// Not a JSON object of a leaf's members.
+    #[error("the entry is not a leaf: at byte {0}")]
+    Json(usize),
+    /// A member is missing, or is not what its name says.
+    #[error("the leaf's member {0} is missing or malformed")]
+    Member(&'static str),
+    /// The kind is not one of leaf v1.
+    #[error("the leaf's kind is unknown")]
+    Kind,
+    /// Another version.
+    #[error("the leaf's version is not 1")]
+    Version,
+}
+
+impl<'a> Leaf<'a> {
+    /// Reads a leaf.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, LeafError> {
+        let leaf: Self = serde_json::from_slice(bytes).map_err(|error| LeafError::Json(error.column()))?;
+        if leaf.v == LEAF_VERSION { Ok(leaf) } else { Err(LeafError::Version) }
+    }
+
+    /// The commit's moment.
+    pub fn stamp(&self) -> Result<Stamp, LeafError> {
+        crate::domain::time::parse_rfc3339(self.at)
+            .and_then(Stamp::of)
+            .filter(|stamp| stamp.date_text() == self.date)
+            .ok_or(LeafError::Member("at"))
+    }
+
+    /// Who asked.
+    pub fn actor(&self) -> Result<Actor, LeafError> {
+        let digest = self.actor.chunk.or(self.actor.request).ok_or(LeafError::Member("actor.request"))?;
+        let mut request = [0; 32];
+        hex::decode_to_slice(digest, &mut request).map_err(|_| LeafError::Member("actor.request"))?;
+        let instruction = self.actor.instruction.map(|text| {
+            let mut id = [0; 16];
+            hex::decode_to_slice(text, &mut id).map(|()| id).map_err(|_| LeafError::Member("actor.instruction"))
+        });
+        let client = crate::domain::ClientId::parse(self.actor.client).map_err(|_| LeafError::Member("actor.client"))?;
+        Ok(Actor { client, request, line: self.actor.line, instruction: instruction.transpose()? })
+    }
+}
+
+mod read {
+    //! From a leaf back to the record that it tells.
+
+    use super::{Leaf, LeafError, LeafPosting};
+    use crate::domain::{
+        Amount, BankReference, BatchId, Bic, Bin, FundClass, IsoPurpose, Kbe, Knp, LegalBasis, Money, Part, Period,
+        ProgrammeCode, Reason, WalletId,
+    };
+    use crate::ledger::account::{Account, SystemAccount};
+    use crate::ledger::record::{BatchDeclaration, BatchTotals, LotShare, ProgrammeSpec, Record};
+    use crate::payroll::LineKind;
+
+    fn member<T, E>(name: &'static str, read: Result<T, E>) -> Result<T, LeafError> {
+        read.map_err(|_| LeafError::Member(name))
+    }
+
+    fn digest(name: &'static str, text: Option<&str>) -> Result<[u8; 32], LeafError> {
+        let mut bytes = [0; 32];
+        member(name, hex::decode_to_slice(text.unwrap_or_default(), &mut bytes))?;
+        Ok(bytes)
+    }
+
+    impl Leaf<'_> {
+        fn wallet(&self) -> Result<WalletId, LeafError> {
+            member("wallet", WalletId::parse(self.wallet.unwrap_or_default()))
+        }
+
+        fn programme(&self) -> Result<ProgrammeCode, LeafError> {
+            member("programme", ProgrammeCode::parse(self.programme.unwrap_or_default().as_bytes()))
+        }
+
+        fn period(&self) -> Result<Period, LeafError> {
+            member("period", Period::parse(self.period.unwrap_or_default().as_bytes()))
+        }
+
+        fn part(&self) -> Result<Part, LeafError> {
+            self.part.and_then(Part::new).ok_or(LeafError::Member("part"))
+        }
+
+        fn batch_id(&self) -> Result<BatchId, LeafError> {
+            member("batch", BatchId::parse(self.batch.unwrap_or_default()))
+        }
+
+        fn batch_if_any(&self) -> Result<Option<BatchId>, LeafError> {
+            self.batch.map(|text| member("batch", BatchId::parse(text))).transpose()
+        }
+
+        fn class(&self) -> Result<FundClass, LeafError> {
+            member("class", FundClass::parse(self.class.unwrap_or_default().as_bytes()))
+        }
+
+        fn reason(&self) -> Result<Reason, LeafError> {
+            member("reason", Reason::parse(self.reason.as_deref().unwrap_or_default()))
+        }
+
+        fn money(name: &'static str, text: Option<&str>) -> Result<Money, LeafError> {
+            member(name, Money::parse(text.unwrap_or_default().as_bytes()))
+        }
+
+        fn totals(&self) -> Result<BatchTotals, LeafError> {
+            let totals = BatchTotals {
+                received_lines: self.received_lines.ok_or(LeafError::Member("received_lines"))?,
+                received_total: Self::money("received_total", self.received_total)?.tiyn(),
+                accepted_lines: self.accepted_lines.ok_or(LeafError::Member("accepted_lines"))?,
+                accepted_total: Self::money("accepted_total", self.accepted_total)?.tiyn(),
+            };
+            let refused = totals.received_lines.checked_sub(totals.accepted_lines);
+            if refused.is_none() || refused != self.refused_lines {
+                return Err(LeafError::Member("refused_lines"));
+            }
+            Ok(totals)
+        }
+
+        /// One posting between exactly these accounts.
+        fn single(&self, debit: Account, credit: Account) -> Result<&LeafPosting<'_>, LeafError> {
+            match self.postings.as_slice() {
+                [posting] if posting.is_between(debit, credit) => Ok(posting),
+                _ => Err(LeafError::Member("postings")),
+            }
+        }
+
+        fn amount(posting: &LeafPosting<'_>) -> Result<Amount, LeafError> {
+            member("postings.amount", Amount::parse(posting.amount.as_bytes()))
+        }
+
+        fn share(posting: &LeafPosting<'_>) -> Result<LotShare, LeafError> {
+            let lot = posting.lot.ok_or(LeafError::Member("postings.lot"))?;
+            Ok(LotShare { lot, amount: Self::amount(posting)? })
+        }
+
+        /// Postings lot by lot between a wallet and a bank's clearing account, which they name.
+        fn shares(&self, wallet: WalletId, out: bool) -> Result<(Bic, Vec<LotShare>), LeafError> {
+            let first = self.postings.first().ok_or(LeafError::Member("postings"))?;
+            let named = Account::parse(if out { first.credit } else { first.debit });
+            let Some(Account::System(SystemAccount::Clearing(bank))) = named else {
+                return Err(LeafError::Member("postings"));
+            };
+            let (wallet, clearing) = (Account::Wallet(wallet), Account::System(SystemAccount::Clearing(bank)));
+            let (debit, credit) = if out { (wallet, clearing) } else { (clearing, wallet) };
+            let read = |posting: &LeafPosting<'_>| {
+                if posting.is_between(debit, credit) { Self::share(posting) } else { Err(LeafError::Member("postings")) }
+            };
+            Ok((bank, self.postings.iter().map(read).collect::<Result<_, _>>()?))
+        }
+
+        /// The record.
+        #[allow(clippy::too_many_lines)] // one arm a kind, each a plain list: read top to bottom
+        pub fn record(&self) -> Result<Record, LeafError> {
+            Ok(match self.kind {
+                "accrual" => {
+                    let (wallet, programme) = (self.wallet()?, self.programme()?);
+                    let debit = Account::System(SystemAccount::Funding(programme));
+                    Record::Accrued {
+                        wallet,
+                        programme,
+                        period: self.period()?,
+                        part: self.part()?,
+                        amount: Self::amount(self.single(debit, Account::Wallet(wallet))?)?,
+                        class: self.class()?,
+                        batch: self.batch_if_any()?,
+                    }
+                }
+                "wallet_opened" => {
+                    Record::WalletOpened { wallet: self.wallet()?, person: digest("person", self.person)? }
+                }
+                "chunk_received" => Record::ChunkReceived {
+                    batch: self.batch_id()?,
+                    first_line: self.first_line.ok_or(LeafError::Member("first_line"))?,
+                    lines: self.lines.and_then(|lines| lines.try_into().ok()).ok_or(LeafError::Member("lines"))?,
+                    verdicts: digest("verdicts", self.verdicts)?,
+                    totals: self.totals()?,
+                },
+                "reversal" => {
+                    let (wallet, programme) = (self.wallet()?, self.programme()?);
+                    let credit = Account::System(SystemAccount::Funding(programme));
+                    Record::Reversed {
+                        wallet,
+                        programme,
+                        period: self.period()?,
+                        part: self.part()?,
+                        share: Self::share(self.single(Account::Wallet(wallet), credit)?)?,
+                        uncollected: Self::money("uncollected", self.uncollected)?,
+                        reason: self.reason()?,
+                        batch: self.batch_if_any()?,
+                    }
+                }
+                "pay_out" => {
+                    let wallet = self.wallet()?;
+                    let (bank, shares) = self.shares(wallet, true)?;
+                    Record::PaidOut { wallet, bank, shares }
+                }
+                "return" => {
+                    let wallet = self.wallet()?;
+                    let (bank, shares) = self.shares(wallet, false)?;
+                    let pay_out = self.pay_out.ok_or(LeafError::Member("pay_out"))?;
+                    Record::Returned { wallet, bank, pay_out, shares }
+                }
+                "programme_funded" => {
+                    let programme = self.programme()?;
+                    let credit = Account::System(SystemAccount::Funding(programme));
+                    let posting = self.single(Account::System(SystemAccount::Backing), credit)?;
+                    let reference = self.bank_reference.as_deref().unwrap_or_default();
+                    Record::ProgrammeFunded {
+                        programme,
+                        amount: Self::amount(posting)?,
+                        bank_reference: member("bank_reference", BankReference::parse(reference))?,
+                    }
+                }
+                "programme_registered" => {
+                    let code = |text: Option<&str>| text.unwrap_or_default().as_bytes().to_vec();
+                    Record::ProgrammeRegistered(Box::new(ProgrammeSpec {
+                        code: self.programme()?,
+                        names: self.names.clone().ok_or(LeafError::Member("names"))?,
+                        payer: member("payer", Bin::parse(&code(self.payer)))?,
+                        legal_basis: member(
+                            "legal_basis",
+                            LegalBasis::parse(self.legal_basis.as_deref().unwrap_or_default()),
+                        )?,
+                        class: self.class()?,
+                        knp: self.knp.map(|text| member("knp", Knp::parse(text.as_bytes()))).transpose()?,
+                        kbe: self.kbe.map(|text| member("kbe", Kbe::parse(text.as_bytes()))).transpose()?,
+                        iso_purpose: self
+                            .iso_purpose
+                            .map(|text| member("iso_purpose", IsoPurpose::parse(text.as_bytes())))
+                            .transpose()?,
+                    }))
+                }
+                "batch_opened" => Record::BatchOpened(Box::new(self.declaration()?)),
+                "batch_released" => Record::BatchReleased { batch: self.batch_id()? },
+                "batch_closed" => Record::BatchClosed {
+                    batch: self.batch_id()?,
+                    completed: match self.outcome {
+                        Some("completed") => true,
+                        Some("incomplete") => false,
+                        _ => return Err(LeafError::Member("outcome")),
+                    },
+                    totals: self.totals()?,
+                },
+                "batch_cancelled" => Record::BatchCancelled { batch: self.batch_id()?, totals: self.totals()? },
+                "book_opened" => Record::BookOpened,
+                _ => return Err(LeafError::Kind),
+            })
+        }
+
+        fn declaration(&self) -> Result<BatchDeclaration, LeafError> {
+            let not_before = self.not_before.map(|text| {
+                crate::domain::time::parse_rfc3339(text).ok_or(LeafError::Member("not_before"))
+            });
+            Ok(BatchDeclaration {
+                batch: self.batch_id()?,
+                kind: LineKind::from_name(self.batch_kind.unwrap_or_default())
+                    .ok_or(LeafError::Member("batch_kind"))?,
+                payer: member("payer", Bin::parse(self.payer.unwrap_or_default().as_bytes()))?,
+                programmes: self
+                    .programmes
+                    .iter()
+                    .map(|text| member("programmes", ProgrammeCode::parse(text.as_bytes())))
+                    .collect::<Result<_, _>>()?,
+                periods: self
+                    .periods
+                    .iter()
+                    .map(|text| member("periods", Period::parse(text.as_bytes())))
+                    .collect::<Result<_, _>>()?,
+                lines: self.lines.ok_or(LeafError::Member("lines"))?,
+                total: Self::money("total", self.total)?,
+                not_before: not_before.transpose()?,
+                release_required: self.release_required.ok_or(LeafError::Member("release_required"))?,
+            })
+        }
+    }
+
+    impl LeafPosting<'_> {
+        fn is_between(&self, debit: Account, credit: Account) -> bool {
+            Account::parse(self.debit) == Some(debit) && Account::parse(self.credit) == Some(credit)
+        }
+    }
+}
