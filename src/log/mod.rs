@@ -1,1 +1,3 @@
 //! The log: leaf bytes, Merkle tree, tiles.
+
+pub mod merkle;
