@@ -696,6 +696,47 @@ mod tests {
         }
     }
 
+    /// A tree whose leaves are all the same: of any size, and still at hand.
+    struct Monotone(Vec<Hash>);
+
+    impl Monotone {
+        fn new() -> Self {
+            let next = |hash: &Hash| Some(node_hash(hash, hash));
+            Self(std::iter::successors(Some(leaf_hash(b"same")), next).take(64).collect())
+        }
+
+        fn root(&self, size: u64) -> Hash {
+            let set = (0..64).rev().filter(|height| (size >> height) & 1 == 1);
+            join_peaks(&set.map(|height| self.0[height]).collect::<Vec<_>>()).unwrap()
+        }
+    }
+
+    impl NodeSource for Monotone {
+        fn node(&self, node: Node) -> Option<Hash> {
+            self.0.get(usize::from(node.height)).copied()
+        }
+    }
+
+    #[test]
+    fn proofs_hold_up_to_the_largest_size_that_can_be_written() {
+        let tree = Monotone::new();
+        let sizes = [1, 2, 5, (1 << 53) + 1, 1 << 62, SIZE_MAX, SIZE_MAX + 1, SIZE_MAX + 2, u64::MAX];
+        for new in sizes {
+            let root = tree.root(new);
+            for old in sizes.into_iter().filter(|old| *old <= new) {
+                let proof = inclusion_proof(new, old - 1, &tree).unwrap();
+                assert_eq!(
+                    verify_inclusion(&tree.0[0], old - 1, new, &proof, &root),
+                    Ok(()),
+                    "{old} in {new}"
+                );
+                let proof = consistency_proof(old, new, &tree).unwrap();
+                let verdict = verify_consistency(old, &tree.root(old), new, &root, &proof);
+                assert_eq!(verdict, Ok(()), "{old} to {new}");
+            }
+        }
+    }
+
     #[test]
     fn a_prover_without_a_node_says_which_one() {
         let leaves = Leaves(leaf_hashes(6));
