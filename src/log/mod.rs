@@ -1,1 +1,4 @@
 //! The log: leaf bytes, Merkle tree, tiles.
+
+pub mod merkle;
+pub mod tile;
