@@ -16,7 +16,7 @@ use std::path::Path;
 
 use aes_gcm_siv::aead::{Aead, KeyInit as _, Payload};
 use aes_gcm_siv::{Aes256GcmSiv, Nonce};
-use hmac::{Hmac, KeyInit as _, Mac};
+use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
