@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod client;
 pub mod domain;
+pub mod keys;
 pub mod ledger;
 pub mod log;
 pub mod payroll;

@@ -1,5 +1,7 @@
 //! `batch`: where a batch stands, and the steps that a person takes on it.
 
+use std::io::Write as _;
+
 use clap::{Args, Subcommand};
 use serde_json::Value;
 

@@ -1,5 +1,7 @@
 //! `fund`: money that the treasury has placed for a programme.
 
+use std::io::Write as _;
+
 use clap::Args;
 
 use super::error::{CliError, Outcome};

@@ -27,12 +27,6 @@ pub struct PersonArgs {
 }
 
 impl PersonArgs {
-    /// Whether a source of the number was named.
-    #[must_use]
-    pub fn given(&self) -> bool {
-        self.iin_stdin || self.iin_file.is_some() || self.iin.is_some()
-    }
-
     /// The number, from where it was said to come from, or from a prompt.
     pub fn read(&self) -> Result<Iin, CliError> {
         let text = match (&self.iin, &self.iin_file) {

@@ -1,5 +1,6 @@
 //! `programme`: what benefits there are, and registering them.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Subcommand;

@@ -1,5 +1,7 @@
 //! `report`: the books as a whole.
 
+use std::io::Write as _;
+
 use clap::Subcommand;
 use comfy_table::Table;
 use serde_json::Value;

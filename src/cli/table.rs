@@ -45,7 +45,7 @@ fn plain() -> Table {
 }
 
 /// Prints a table without the white space at the ends of its lines.
-pub fn print(out: &mut impl Write, table: &Table) -> io::Result<()> {
+pub fn print(out: &mut (impl Write + ?Sized), table: &Table) -> io::Result<()> {
     for line in table.lines() {
         writeln!(out, "{}", line.trim_end())?;
     }

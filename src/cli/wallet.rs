@@ -1,5 +1,7 @@
 //! `wallet`: a person's wallet, and opening one.
 
+use std::io::Write as _;
+
 use clap::{Args, Subcommand};
 use serde_json::Value;
 

@@ -291,7 +291,8 @@ impl Client {
     /// A page of a wallet's statement.
     pub async fn statement(&self, id: WalletId, query: &StatementQuery) -> Result<Value, ClientError> {
         let id = id.to_string();
-        let call = Call::new(Method::GET, &["v1", "wallets", &id, "statement"])
+        let path = ["v1", "wallets", &id, "statement"];
+        let call = Call::new(Method::GET, &path)
             .query("from", query.from.as_ref())
             .query("to", query.to.as_ref())
             .query("after", query.after.as_ref())

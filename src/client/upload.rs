@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
@@ -69,6 +70,8 @@ pub struct Judged {
     pub amounts: Vec<i64>,
     /// A verdict for each of its lines.
     pub verdicts: VerdictList,
+    /// How long the service took over it, waits included.
+    pub took: Duration,
 }
 
 /// A run of lines that are all to be sent, or all to be asked about.
@@ -91,9 +94,9 @@ impl Upload {
     /// known. The first error ends it; what was committed stays, and the next run takes up from there.
     pub async fn run<E: From<UploadError>>(self, mut judged: impl FnMut(Judged) -> Result<(), E>) -> Result<(), E> {
         let (client, batch, in_flight) = (self.client.clone(), self.batch, self.in_flight.max(1));
-        let (pieces, received) = mpsc::channel(in_flight);
+        let (pieces, mut received) = mpsc::channel(in_flight);
         let reading = tokio::task::spawn_blocking(move || self.read(&pieces));
-        let pieces = stream::unfold(received, |mut received| async { Some((received.recv().await?, received)) });
+        let pieces = stream::poll_fn(move |context| received.poll_recv(context));
         let mut verdicts = pieces.map(|piece| judge(&client, batch, piece)).buffered(in_flight);
         while let Some(piece) = verdicts.next().await {
             judged(piece?)?;
@@ -129,6 +132,7 @@ async fn judge(client: &Client, batch: BatchId, piece: Piece) -> Result<Judged, 
     let Piece { chunk, amounts, encoding, send } = piece;
     let (first_line, lines) = (chunk.first_line, u64::from(chunk.lines));
     let body = Bytes::from(chunk.body);
+    let asked = Instant::now();
     let verdicts = if send {
         client.send_chunk(batch, first_line, encoding, body.clone()).await?
     } else {
@@ -137,7 +141,7 @@ async fn judge(client: &Client, batch: BatchId, piece: Piece) -> Result<Judged, 
     if !verdicts.covers(first_line, lines) {
         return Err(client.protocol("the verdicts are not those on the lines that were sent").into());
     }
-    Ok(Judged { first_line, lines, sent: send, body, amounts, verdicts })
+    Ok(Judged { first_line, lines, sent: send, body, amounts, verdicts, took: asked.elapsed() })
 }
 
 fn amounts(kind: LineKind, encoding: Encoding, chunk: &Chunk) -> Result<Vec<i64>, UploadError> {

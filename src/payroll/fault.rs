@@ -80,6 +80,14 @@ numbered! {
     }
 }
 
+impl Field {
+    /// The inverse of [`Field::name`].
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|field| field.name() == name)
+    }
+}
+
 numbered! {
     /// Where in a line the fault is.
     Field, name {

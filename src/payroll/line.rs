@@ -19,6 +19,24 @@ pub enum LineKind {
     WalletOpening,
 }
 
+impl LineKind {
+    /// The name in the API and the journal.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accrual => "accrual",
+            Self::Reversal => "reversal",
+            Self::WalletOpening => "wallet_opening",
+        }
+    }
+
+    /// The inverse of [`LineKind::name`].
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Accrual, Self::Reversal, Self::WalletOpening].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
 /// A benefit for a person. The first four fields are the benefit key, which is paid once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AccrualLine {
