@@ -131,7 +131,9 @@ async fn pay(global: &Global, order: &Order, patience: u64) -> Result<Outcome, C
         .with_patience(Duration::from_secs(patience))
         .with_observer(Arc::new(move |wait| waiting.waiting(wait)));
     let opened = payday::open(&client, order, &survey).await?;
-    let paid = payday::send(&client, order, &survey, &opened, |piece| progress.advance(piece.lines, piece.sent)).await;
+    let paid =
+        payday::send(&client, order, &survey, &opened, |piece| progress.advance(piece.lines, piece.sent))
+            .await;
     progress.finish();
     let paid = paid?;
     let report = json_report(order, &survey, &opened, &paid);
@@ -161,10 +163,17 @@ fn plain(tiyn: i64) -> String {
     figures::tiyn(tiyn).replace(' ', "")
 }
 
-fn print(out: &mut dyn Write, order: &Order, survey: &FileSurvey, opened: &Opened, paid: &Paid) -> io::Result<()> {
+fn print(
+    out: &mut dyn Write,
+    order: &Order,
+    survey: &FileSurvey,
+    opened: &Opened,
+    paid: &Paid,
+) -> io::Result<()> {
     let state = paid.batch["state"].as_str().unwrap_or("unknown").replace('_', " ");
     let file = order.file.display();
-    let size = format!("{file}, {}, {} KZT", figures::lines(survey.lines), figures::tiyn(survey.total.tiyn()));
+    let size =
+        format!("{file}, {}, {} KZT", figures::lines(survey.lines), figures::tiyn(survey.total.tiyn()));
     let facts = table::facts([
         ("batch", format!("{}, {state}", opened.batch)),
         ("file", size),
@@ -186,7 +195,10 @@ fn print(out: &mut dyn Write, order: &Order, survey: &FileSurvey, opened: &Opene
         (false, _) => {
             let lines = table::text(&paid.batch["difference"], "lines");
             let total = table::amount(&paid.batch["difference"], "total");
-            writeln!(out, "\nThe batch is not complete: {lines} lines and {total} KZT are missing. Run the same command again.")
+            writeln!(
+                out,
+                "\nThe batch is not complete: {lines} lines and {total} KZT are missing. Run the same command again."
+            )
         }
     }
 }
@@ -232,7 +244,8 @@ fn sums(kind: LineKind, paid: &Paid) -> comfy_table::Table {
 fn refused(paid: &Paid) -> comfy_table::Table {
     let mut rows = table::table(&["first refused", ">line", ">entry", "what to do"]);
     for line in &paid.summary.refused_first {
-        let what = if line.field.is_empty() { line.code.clone() } else { format!("{} ({})", line.code, line.field) };
+        let what =
+            if line.field.is_empty() { line.code.clone() } else { format!("{} ({})", line.code, line.field) };
         let entry = line.entry.map(figures::count).unwrap_or_default();
         rows.add_row([what, figures::count(line.line), entry, advice::on(&line.code).to_owned()]);
     }

@@ -82,7 +82,8 @@ fn ranges(missing: &Value) -> String {
     const SHOWN: usize = 5;
     let all = missing.as_array().map(Vec::as_slice).unwrap_or_default();
     let bound = |value: &Value| value.as_u64().map(figures::count).unwrap_or_default();
-    let shown: Vec<_> = all.iter().take(SHOWN).map(|range| format!("{}–{}", bound(&range[0]), bound(&range[1]))).collect();
+    let shown: Vec<_> =
+        all.iter().take(SHOWN).map(|range| format!("{}–{}", bound(&range[0]), bound(&range[1]))).collect();
     match all.len().saturating_sub(SHOWN) {
         0 => shown.join(", "),
         more => format!("{} and {more} more ranges", shown.join(", ")),
@@ -98,6 +99,9 @@ mod tests {
     fn a_few_missing_ranges_are_shown_and_the_rest_counted() {
         assert_eq!(ranges(&json!([])), "");
         assert_eq!(ranges(&json!([[8_193, 100_000]])), "8 193–100 000");
-        assert_eq!(ranges(&json!([[1, 1], [3, 3], [5, 5], [7, 7], [9, 9], [11, 11]])), "1–1, 3–3, 5–5, 7–7, 9–9 and 1 more ranges");
+        assert_eq!(
+            ranges(&json!([[1, 1], [3, 3], [5, 5], [7, 7], [9, 9], [11, 11]])),
+            "1–1, 3–3, 5–5, 7–7, 9–9 and 1 more ranges"
+        );
     }
 }

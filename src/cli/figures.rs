@@ -13,7 +13,9 @@ pub fn count(number: u64) -> String {
 pub fn amount(text: &str) -> String {
     let (sign, unsigned) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
     match unsigned.split_once('.') {
-        Some((tenge, tiyn)) if is_digits(tenge) && is_digits(tiyn) => format!("{sign}{}.{tiyn}", group(tenge)),
+        Some((tenge, tiyn)) if is_digits(tenge) && is_digits(tiyn) => {
+            format!("{sign}{}.{tiyn}", group(tenge))
+        }
         None if is_digits(unsigned) => format!("{sign}{}", group(unsigned)),
         _ => text.to_owned(),
     }

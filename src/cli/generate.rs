@@ -11,8 +11,8 @@ use tempfile::NamedTempFile;
 use super::error::{CliError, Outcome};
 use super::progress::Progress;
 use super::{Global, figures, table};
-use crate::domain::time::Stamp;
 use crate::domain::Period;
+use crate::domain::time::Stamp;
 use crate::payroll::{BadKind, BadShares, GeneratorConfig, OutputFormat, PEOPLE_MAX, Summary};
 
 /// What to write, and where.
@@ -70,7 +70,8 @@ fn bad_name(kind: BadKind) -> &'static str {
 
 fn parse_bad(text: &str) -> Result<(BadKind, f64), String> {
     let names = || BadKind::ALL.map(bad_name).join(", ");
-    let (name, share) = text.split_once('=').ok_or_else(|| format!("not KIND=SHARE; kinds are {}", names()))?;
+    let (name, share) =
+        text.split_once('=').ok_or_else(|| format!("not KIND=SHARE; kinds are {}", names()))?;
     let kind = BadKind::ALL.into_iter().find(|kind| bad_name(*kind) == name);
     let kind = kind.ok_or_else(|| format!("unknown kind {name}; kinds are {}", names()))?;
     let share = share.parse().ok().filter(|share| (0.0..=1.0).contains(share));
@@ -97,11 +98,16 @@ pub fn shares(named: &[(BadKind, f64)]) -> BadShares {
 
 /// The business month that it is now.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "what a trial file is for by default, not when anything was booked")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what a trial file is for by default, not when anything was booked"
+)]
 pub fn this_month() -> Period {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     let stamp = i64::try_from(now).ok().and_then(Stamp::of);
-    stamp.and_then(|stamp| Period::from_code(stamp.date / 100)).unwrap_or(Period::Month { year: 2026, month: 11 })
+    stamp
+        .and_then(|stamp| Period::from_code(stamp.date / 100))
+        .unwrap_or(Period::Month { year: 2026, month: 11 })
 }
 
 /// Runs the command.
@@ -121,7 +127,9 @@ pub async fn run(global: &Global, args: GenerateArgs) -> Result<Outcome, CliErro
     let path = args.output;
     let to_output = path.as_os_str() == "-";
     if to_output && io::stdout().is_terminal() {
-        return Err(CliError::Usage("a payroll is not for reading; name a file with -o, or pipe the output.".into()));
+        return Err(CliError::Usage(
+            "a payroll is not for reading; name a file with -o, or pipe the output.".into(),
+        ));
     }
     let begun = Instant::now();
     let (period, output) = (config.period, path.clone());
@@ -135,7 +143,12 @@ pub async fn run(global: &Global, args: GenerateArgs) -> Result<Outcome, CliErro
         print(&mut err, &summary, period)?;
         let rate = figures::rate(figures::per_second(summary.lines, took));
         let place = if to_output { "standard output".to_owned() } else { path.display().to_string() };
-        writeln!(err, "\n{} to {place} in {}, {rate}.", figures::lines(summary.lines), figures::duration(took))?;
+        writeln!(
+            err,
+            "\n{} to {place} in {}, {rate}.",
+            figures::lines(summary.lines),
+            figures::duration(took)
+        )?;
     }
     Ok(Outcome::Done)
 }
@@ -152,7 +165,11 @@ fn write(config: &GeneratorConfig, path: &Path, to_output: bool) -> Result<Summa
 }
 
 /// Writes a file that takes its name when it is whole.
-pub fn write_file(config: &GeneratorConfig, path: &Path, progress: Option<&Progress>) -> Result<Summary, CliError> {
+pub fn write_file(
+    config: &GeneratorConfig,
+    path: &Path,
+    progress: Option<&Progress>,
+) -> Result<Summary, CliError> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

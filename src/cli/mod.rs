@@ -15,6 +15,9 @@
 mod accrue;
 mod advice;
 mod batch;
+mod bench;
+mod child;
+mod demo;
 mod entry;
 mod error;
 mod figures;
@@ -59,7 +62,14 @@ pub struct Cli {
 #[derive(Debug, Args)]
 pub struct Global {
     /// Where the service is
-    #[arg(long, global = true, value_name = "URL", env = "SOCIAL_WALLET_SERVER", default_value = "http://127.0.0.1:8080", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "SOCIAL_WALLET_SERVER",
+        default_value = "http://127.0.0.1:8080",
+        hide_env_values = true
+    )]
     server: String,
     /// Who calls
     #[arg(long, global = true, value_name = "ID", env = "SOCIAL_WALLET_CLIENT", default_value = "operator", value_parser = ClientId::parse, hide_env_values = true)]
@@ -116,6 +126,10 @@ enum Command {
     Entry(entry::EntryArgs),
     /// Whether the service is ready
     Health,
+    /// See it work: a payday on this machine, killed in the middle and finished
+    Demo(demo::DemoArgs),
+    /// Measure it on this machine, over HTTP, with its durability on
+    Bench(bench::BenchArgs),
 }
 
 impl Cli {
@@ -134,6 +148,8 @@ impl Cli {
             Command::Report(command) => report::run(global, command).await,
             Command::Entry(args) => entry::run(global, args).await,
             Command::Health => health::run(global).await,
+            Command::Demo(args) => demo::run(args).await,
+            Command::Bench(args) => bench::run(global, args).await,
         }
     }
 }

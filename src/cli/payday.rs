@@ -20,7 +20,9 @@ use uuid::Uuid;
 
 use super::error::CliError;
 use super::programme::code_of;
-use crate::client::{BatchRequest, Client, ClientError, Judged, Summary, Upload, UploadError, VerdictKind, VerdictList};
+use crate::client::{
+    BatchRequest, Client, ClientError, Judged, Summary, Upload, UploadError, VerdictKind, VerdictList,
+};
 use crate::domain::{BatchId, Bin, ProgrammeCode};
 use crate::payroll::{Encoding, FileSurvey, LINES_PER_CHUNK_MAX, LineKind, survey};
 
@@ -111,7 +113,8 @@ impl Paid {
 /// Reads the file once.
 pub async fn look(file: &Path, kind: LineKind) -> Result<FileSurvey, CliError> {
     let path = file.to_owned();
-    let surveyed = tokio::task::spawn_blocking(move || survey(&path, kind)).await.expect("a survey does not panic");
+    let surveyed =
+        tokio::task::spawn_blocking(move || survey(&path, kind)).await.expect("a survey does not panic");
     let surveyed = surveyed.map_err(CliError::file(file))?;
     match surveyed.lines {
         0 => Err(CliError::Usage(format!("{} has no lines.", file.display()))),
@@ -166,7 +169,9 @@ pub async fn open(client: &Client, order: &Order, survey: &FileSurvey) -> Result
     let state = batch["state"].as_str().unwrap_or_default().to_owned();
     match state.as_str() {
         "cancelled" => {
-            let text = format!("batch {id} of this file is cancelled; to send the file again, name a new one with --batch.");
+            let text = format!(
+                "batch {id} of this file is cancelled; to send the file again, name a new one with --batch."
+            );
             return Err(CliError::Refused(text));
         }
         "awaiting_release" => {
@@ -229,7 +234,11 @@ async fn request(
         (None, [(payer, _)]) => (*payer).to_owned(),
         (None, []) if order.kind == LineKind::WalletOpening => {
             let first = registered.first().and_then(|programme| programme["payer"].as_str());
-            first.ok_or_else(|| CliError::Usage("no programme is registered yet; say who opens with --payer.".into()))?.to_owned()
+            first
+                .ok_or_else(|| {
+                    CliError::Usage("no programme is registered yet; say who opens with --payer.".into())
+                })?
+                .to_owned()
         }
         (None, []) => {
             let text = "no line of the file names a programme that is registered; \
@@ -238,7 +247,8 @@ async fn request(
         }
         (None, several) => return Err(CliError::Refused(several_payers(several))),
     };
-    let programmes = known.iter().filter(|code| payer_of(**code) == Some(&payer)).map(ToString::to_string).collect();
+    let programmes =
+        known.iter().filter(|code| payer_of(**code) == Some(&payer)).map(ToString::to_string).collect();
     let request = BatchRequest {
         kind: kind_name(order.kind),
         payer,
@@ -270,7 +280,10 @@ fn several_payers(payers: &[(&str, Vec<ProgrammeCode>)]) -> String {
 fn missing(client: &Client, batch: &Value) -> Result<Vec<(u64, u64)>, ClientError> {
     let range = |range: &Value| Some((range[0].as_u64()?, range[1].as_u64()?));
     batch["missing"].as_array().and_then(|ranges| ranges.iter().map(range).collect()).ok_or_else(|| {
-        ClientError::Protocol { url: client.address().to_owned(), what: "a batch without its missing lines".to_owned() }
+        ClientError::Protocol {
+            url: client.address().to_owned(),
+            what: "a batch without its missing lines".to_owned(),
+        }
     })
 }
 
@@ -369,7 +382,8 @@ impl Replaced {
     }
 
     fn finish(self) -> Result<(), CliError> {
-        let file = self.out.into_inner().map_err(|error| error.into_error()).map_err(CliError::file(&self.path))?;
+        let file =
+            self.out.into_inner().map_err(|error| error.into_error()).map_err(CliError::file(&self.path))?;
         file.as_file().sync_all().map_err(CliError::file(&self.path))?;
         file.persist(&self.path).map_err(|error| error.error).map_err(CliError::file(&self.path))?;
         Ok(())

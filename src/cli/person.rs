@@ -35,7 +35,8 @@ impl PersonArgs {
             (None, None) => read_input(self.iin_stdin)?,
         };
         // The error names the fault and never the text: a mistyped number is still nearly somebody's.
-        Iin::parse(text.trim().as_bytes()).map_err(|fault| CliError::Usage(format!("{fault}; an IIN has 12 digits.")))
+        Iin::parse(text.trim().as_bytes())
+            .map_err(|fault| CliError::Usage(format!("{fault}; an IIN has 12 digits.")))
     }
 }
 
@@ -56,7 +57,9 @@ fn read_input(without_prompt: bool) -> Result<String, CliError> {
     let mut line = String::new();
     input.lock().take(FILE_BYTES_MAX).read_line(&mut line)?;
     if line.trim().is_empty() {
-        return Err(CliError::Usage("no number on standard input; give one there, or in a file with --iin-file.".into()));
+        return Err(CliError::Usage(
+            "no number on standard input; give one there, or in a file with --iin-file.".into(),
+        ));
     }
     Ok(line)
 }

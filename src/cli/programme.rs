@@ -81,7 +81,10 @@ async fn list(global: &Global, client: &Client) -> Result<(), CliError> {
         ]);
     }
     global.show(&json!({"programmes": programmes}), |out| match programmes.is_empty() {
-        true => writeln!(out, "No programmes yet; `social-wallet programme register-catalogue` registers the built-in ones."),
+        true => writeln!(
+            out,
+            "No programmes yet; `social-wallet programme register-catalogue` registers the built-in ones."
+        ),
         false => table::print(out, &rows),
     })
 }
@@ -112,7 +115,12 @@ async fn register(global: &Global, client: &Client, file: &std::path::Path) -> R
         .map_err(|error| CliError::Usage(format!("{} is not JSON: {error}", file.display())))?;
     let written = client.register_programme(&programme, &Client::fresh_key()).await?;
     global.show(&written.value, |out| {
-        writeln!(out, "{} is registered, entry {}.", code_of(&written.value), table::text(&written.value, "entry"))
+        writeln!(
+            out,
+            "{} is registered, entry {}.",
+            code_of(&written.value),
+            table::text(&written.value, "entry")
+        )
     })
 }
 

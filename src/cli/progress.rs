@@ -65,7 +65,8 @@ impl Progress {
     /// The service is being waited for.
     pub fn waiting(&self, wait: &Wait) {
         let of = figures::duration(wait.patience);
-        let text = format!("waiting for the service ({}), {} of {of}", wait.reason, figures::duration(wait.since));
+        let text =
+            format!("waiting for the service ({}), {} of {of}", wait.reason, figures::duration(wait.since));
         match &self.bar {
             Some(bar) => bar.set_message(text),
             None => self.print(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner), &text),

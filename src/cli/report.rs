@@ -47,38 +47,45 @@ pub async fn run(global: &Global, command: ReportCommand) -> Result<Outcome, Cli
         writeln!(out)?;
         match holds {
             true => writeln!(out, "It balances."),
-            false => writeln!(out, "IT DOES NOT BALANCE. Stop paying from this book and compare it with a replay."),
+            false => {
+                writeln!(out, "IT DOES NOT BALANCE. Stop paying from this book and compare it with a replay.")
+            }
         }
     })?;
     Ok(if holds { Outcome::Done } else { Outcome::NotAll })
 }
 
 fn trial_balance(report: &Value) -> Table {
-    let mut rows = table::table(&["account", "kind", ">debit", ">credit", ">balance"]);
+    let mut rows = table::table(&["account", "kind", ">debit", ">credit"]);
+    let side = |account: &Value, name: &str| match account[name].as_str() {
+        Some("0.00") => String::new(),
+        _ => table::amount(account, name),
+    };
     for account in list(report, "accounts") {
         rows.add_row([
             table::text(account, "account"),
             table::text(account, "kind"),
-            table::amount(account, "debit"),
-            table::amount(account, "credit"),
-            table::amount(account, "balance"),
+            side(account, "debit"),
+            side(account, "credit"),
         ]);
     }
-    let totals = &report["totals"];
-    rows.add_row([
-        "total".to_owned(),
-        String::new(),
-        table::amount(totals, "debit"),
-        table::amount(totals, "credit"),
-        String::new(),
-    ]);
+    let (debit, credit) = (table::amount(report, "total_debit"), table::amount(report, "total_credit"));
+    rows.add_row(["total".to_owned(), String::new(), debit, credit]);
     rows
 }
 
 fn programmes(report: &Value) -> Table {
     let figures = ["funded", "accrued", "reversed", "funding_left", "in_wallets", "paid_out"];
-    let mut rows =
-        table::table(&["programme", ">funded", ">accrued", ">reversed", ">funding left", ">in wallets", ">paid out", "ties"]);
+    let mut rows = table::table(&[
+        "programme",
+        ">funded",
+        ">accrued",
+        ">reversed",
+        ">funding left",
+        ">in wallets",
+        ">paid out",
+        "ties",
+    ]);
     for programme in list(report, "programmes") {
         let name = super::programme::code_of(programme).to_owned();
         let amounts = figures.map(|member| table::amount(programme, member));

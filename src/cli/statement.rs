@@ -52,7 +52,8 @@ pub async fn run(global: &Global, args: StatementArgs) -> Result<Outcome, CliErr
 }
 
 fn append(statement: &mut Value, mut page: Value) {
-    if let (Some(entries), Some(more)) = (statement["entries"].as_array_mut(), page["entries"].as_array_mut()) {
+    if let (Some(entries), Some(more)) = (statement["entries"].as_array_mut(), page["entries"].as_array_mut())
+    {
         entries.append(more);
     }
     statement["closing_balance"] = page["closing_balance"].take();
@@ -123,9 +124,14 @@ mod tests {
 
     #[test]
     fn pages_put_together_are_one_statement() {
-        let mut statement = json!({"opening_balance": "0.00", "entries": [1], "closing_balance": "5.00", "next": "a"});
-        append(&mut statement, json!({"opening_balance": "5.00", "entries": [2], "closing_balance": "7.00", "next": null}));
-        let whole = json!({"opening_balance": "0.00", "entries": [1, 2], "closing_balance": "7.00", "next": null});
+        let mut statement =
+            json!({"opening_balance": "0.00", "entries": [1], "closing_balance": "5.00", "next": "a"});
+        append(
+            &mut statement,
+            json!({"opening_balance": "5.00", "entries": [2], "closing_balance": "7.00", "next": null}),
+        );
+        let whole =
+            json!({"opening_balance": "0.00", "entries": [1, 2], "closing_balance": "7.00", "next": null});
         assert_eq!(statement, whole);
     }
 

@@ -61,7 +61,9 @@ pub fn text(value: &Value, name: &str) -> String {
         Value::Number(number) => number.as_u64().map_or_else(|| number.to_string(), figures::count),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
-        Value::Array(items) => items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
+        Value::Array(items) => items
+            .iter()
+            .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
             .collect::<Vec<_>>()
             .join(", "),
         other @ Value::Object(_) => other.to_string(),

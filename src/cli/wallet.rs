@@ -74,7 +74,9 @@ pub async fn run(global: &Global, command: WalletCommand) -> Result<Outcome, Cli
             let written = client.open_wallet(&person.read()?, &Client::fresh_key()).await?;
             let wallet = table::text(&written.value, "wallet");
             global.show(&written.value, |out| match written.created && !written.replayed {
-                true => writeln!(out, "Wallet {wallet} is open, entry {}.", table::text(&written.value, "entry")),
+                true => {
+                    writeln!(out, "Wallet {wallet} is open, entry {}.", table::text(&written.value, "entry"))
+                }
                 false => writeln!(out, "The person has wallet {wallet} already."),
             })?;
         }

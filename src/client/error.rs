@@ -12,7 +12,9 @@ pub enum ClientError {
     #[error("{0}")]
     Problem(Box<ProblemDetails>),
     /// Nobody answered, for as long as the client was told to be patient.
-    #[error("no answer from {url} ({reason}). Start it with `social-wallet serve`, or name another with --server.")]
+    #[error(
+        "no answer from {url} ({reason}). Start it with `social-wallet serve`, or name another with --server."
+    )]
     Unreachable {
         /// The service's address.
         url: String,
@@ -85,7 +87,9 @@ pub struct ProblemDetails {
 
 impl fmt::Display for ProblemDetails {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.detail.as_deref().unwrap_or(&self.title).trim_end_matches('.'))?;
+        // A refusal without particulars has its advice in the place of a detail.
+        let detail = self.detail.as_deref().filter(|detail| self.advice.as_deref() != Some(*detail));
+        formatter.write_str(detail.unwrap_or(&self.title).trim_end_matches('.'))?;
         write!(formatter, " ({}", self.code)?;
         if let Some(field) = &self.field {
             write!(formatter, ", field {field}")?;
@@ -122,6 +126,24 @@ mod tests {
              Give the reference of the new payment."
         );
         assert!(ClientError::Problem(Box::new(problem)).is_refusal());
+    }
+
+    #[test]
+    fn advice_is_not_given_twice() {
+        let advice = "Open the batch first, or correct its id.".to_owned();
+        let title = "batch unknown".to_owned();
+        let code = "batch_unknown".to_owned();
+        let problem = ProblemDetails {
+            code,
+            title,
+            detail: Some(advice.clone()),
+            advice: Some(advice),
+            ..ProblemDetails::default()
+        };
+        assert_eq!(
+            problem.to_string(),
+            "batch unknown (batch_unknown). Open the batch first, or correct its id."
+        );
     }
 
     #[test]

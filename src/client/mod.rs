@@ -72,7 +72,11 @@ pub struct Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Client").field("base", &self.base.as_str()).field("id", &self.id).finish_non_exhaustive()
+        formatter
+            .debug_struct("Client")
+            .field("base", &self.base.as_str())
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -248,7 +252,11 @@ impl Client {
     }
 
     /// Registers a programme. The body has the members of `POST /v1/programmes`.
-    pub async fn register_programme(&self, programme: &Value, key: &IdempotencyKey) -> Result<Written, ClientError> {
+    pub async fn register_programme(
+        &self,
+        programme: &Value,
+        key: &IdempotencyKey,
+    ) -> Result<Written, ClientError> {
         self.write(Call::new(Method::POST, &["v1", "programmes"]).json(programme).key(key)).await
     }
 
@@ -269,7 +277,8 @@ impl Client {
 
     /// Opens a wallet for a person, or finds the one that they have.
     pub async fn open_wallet(&self, iin: &Iin, key: &IdempotencyKey) -> Result<Written, ClientError> {
-        self.write(Call::new(Method::POST, &["v1", "wallets"]).json(&json!({"iin": iin.expose()})).key(key)).await
+        self.write(Call::new(Method::POST, &["v1", "wallets"]).json(&json!({"iin": iin.expose()})).key(key))
+            .await
     }
 
     /// The wallet of a person.
@@ -285,7 +294,8 @@ impl Client {
 
     /// A wallet as of a time or the end of a business day; now if none is given.
     pub async fn balance(&self, id: WalletId, at: Option<&str>) -> Result<Value, ClientError> {
-        self.read(Call::new(Method::GET, &["v1", "wallets", &id.to_string(), "balance"]).query("at", at)).await
+        self.read(Call::new(Method::GET, &["v1", "wallets", &id.to_string(), "balance"]).query("at", at))
+            .await
     }
 
     /// A page of a wallet's statement.
@@ -303,7 +313,11 @@ impl Client {
     // Single accruals.
 
     /// Credits a benefit.
-    pub async fn accrue(&self, accrual: &AccrualRequest<'_>, key: &IdempotencyKey) -> Result<Written, ClientError> {
+    pub async fn accrue(
+        &self,
+        accrual: &AccrualRequest<'_>,
+        key: &IdempotencyKey,
+    ) -> Result<Written, ClientError> {
         let AccrualRequest { payer, iin, programme, period, part, amount } = accrual;
         let body = json!({"payer": payer, "iin": iin.expose(), "programme": programme, "period": period, "part": part,
             "amount": amount, "currency": "KZT"});
@@ -367,10 +381,16 @@ impl Client {
     }
 
     /// The verdicts given before, on at most `limit` received lines after this one.
-    pub async fn verdicts(&self, id: BatchId, after_line: u64, limit: u32) -> Result<VerdictList, ClientError> {
+    pub async fn verdicts(
+        &self,
+        id: BatchId,
+        after_line: u64,
+        limit: u32,
+    ) -> Result<VerdictList, ClientError> {
         let id = id.to_string();
         let path = ["v1", "batches", &id, "verdicts"];
-        let mut call = Call::new(Method::GET, &path).query("after_line", Some(after_line)).query("limit", Some(limit));
+        let mut call =
+            Call::new(Method::GET, &path).query("after_line", Some(after_line)).query("limit", Some(limit));
         call.accept = "text/csv";
         self.verdict_list(call).await
     }
@@ -441,7 +461,8 @@ impl Client {
 
     async fn verdict_list(&self, call: Call<'_>) -> Result<VerdictList, ClientError> {
         let answer = self.send(&call).await?;
-        VerdictList::read(answer.body).ok_or_else(|| self.protocol("the verdicts are not in the form agreed on"))
+        VerdictList::read(answer.body)
+            .ok_or_else(|| self.protocol("the verdicts are not in the form agreed on"))
     }
 
     fn value(&self, answer: &Answer) -> Result<Value, ClientError> {

@@ -30,7 +30,9 @@ pub enum UploadError {
     #[error("the file cannot be read: {0}")]
     File(#[from] io::Error),
     /// The file is not the one that was surveyed.
-    #[error("the file changed while it was being sent; leave it as it is until the command has ended, then run it again")]
+    #[error(
+        "the file changed while it was being sent; leave it as it is until the command has ended, then run it again"
+    )]
     FileChanged,
 }
 
@@ -92,7 +94,10 @@ struct Piece {
 impl Upload {
     /// Goes through the file. Each piece is handed on in order of lines, when the verdicts on it and on all before it are
     /// known. The first error ends it; what was committed stays, and the next run takes up from there.
-    pub async fn run<E: From<UploadError>>(self, mut judged: impl FnMut(Judged) -> Result<(), E>) -> Result<(), E> {
+    pub async fn run<E: From<UploadError>>(
+        self,
+        mut judged: impl FnMut(Judged) -> Result<(), E>,
+    ) -> Result<(), E> {
         let (client, batch, in_flight) = (self.client.clone(), self.batch, self.in_flight.max(1));
         let (pieces, mut received) = mpsc::channel(in_flight);
         let reading = tokio::task::spawn_blocking(move || self.read(&pieces));

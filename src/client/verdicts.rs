@@ -78,7 +78,9 @@ impl VerdictList {
     /// The verdicts, in order of lines.
     pub fn iter(&self) -> impl Iterator<Item = VerdictLine<'_>> {
         let text = std::str::from_utf8(&self.text).expect("checked when it was read");
-        rows(text).expect("checked when it was read").map(|row| read_row(row).expect("checked when it was read"))
+        rows(text)
+            .expect("checked when it was read")
+            .map(|row| read_row(row).expect("checked when it was read"))
     }
 
     /// The rows as they came, without the header row, each with its line feed.
@@ -217,7 +219,8 @@ mod tests {
         assert!(list.covers(7, 4) && !list.covers(7, 3) && !list.covers(6, 4));
         let last = list.iter().last().unwrap();
         let code = "benefit_already_paid";
-        let expected = VerdictLine { line: 10, verdict: VerdictKind::Refused, entry: Some(377), code, field: "amount" };
+        let expected =
+            VerdictLine { line: 10, verdict: VerdictKind::Refused, entry: Some(377), code, field: "amount" };
         assert_eq!(last, expected);
         let together = [VerdictList::header_text(), list.rows_text()].concat();
         assert_eq!(together, LIST.as_bytes());
@@ -227,7 +230,9 @@ mod tests {
     fn what_is_not_a_list_of_verdicts_in_order_is_refused() {
         let header = "line,verdict,entry,code,field\n";
         assert!(list(header).is_some_and(|list| list.lines() == 0));
-        for rows in ["1,accepted,5,\n", "1,accepted,5,,,\n", "1,paid,5,,\n", "x,accepted,5,,\n", "1,accepted,x,,\n"] {
+        for rows in
+            ["1,accepted,5,\n", "1,accepted,5,,,\n", "1,paid,5,,\n", "x,accepted,5,,\n", "1,accepted,x,,\n"]
+        {
             assert!(list(&format!("{header}{rows}")).is_none(), "{rows}");
         }
         assert!(list(&format!("{header}2,accepted,5,,\n1,accepted,6,,\n")).is_none());
