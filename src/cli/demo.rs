@@ -32,7 +32,7 @@ const SHORT: &str = "ASP";
 /// What every other programme gets beyond what it pays is below this, in tiyn: a million tenge.
 const ROUND: i64 = 100_000_000;
 /// How long the client waits for the service that is killed under it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Where, and how large.
 #[derive(Debug, Args)]
@@ -92,12 +92,10 @@ fn directory(named: Option<PathBuf>) -> Result<PathBuf, CliError> {
     };
     std::fs::create_dir_all(&dir).map_err(CliError::file(&dir))?;
     let empty = std::fs::read_dir(&dir).map_err(CliError::file(&dir))?.next().is_none();
-    match empty {
-        true => Ok(dir),
-        false => Err(CliError::Usage(format!(
-            "{} is not empty; name another directory with --dir.",
-            dir.display()
-        ))),
+    if empty {
+        Ok(dir)
+    } else {
+        Err(CliError::Usage(format!("{} is not empty; name another directory with --dir.", dir.display())))
     }
 }
 

@@ -26,23 +26,18 @@ use super::child::{Place, Server};
 use super::error::{CliError, Outcome};
 use super::{Global, child, figures, table};
 
-/// What can be measured.
+/// What can be measured; the module's documentation says what each does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Scenario {
-    /// Whole payrolls: into new wallets, then into the same ones
     Payday,
-    /// Single accruals
     Single,
-    /// Balances and statements while accruals go on
     Reads,
 }
 
-/// Where the book is kept.
+/// Where the book is kept: in the embedded store, or in PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum StoreKind {
-    /// The embedded store
     Sqlite,
-    /// PostgreSQL
     Postgres,
 }
 
