@@ -2,7 +2,10 @@
 #![forbid(unsafe_code)]
 
 pub mod domain;
+pub mod http;
 pub mod keys;
 pub mod ledger;
 pub mod log;
 pub mod payroll;
+pub mod sequencer;
+pub mod store;

@@ -14,8 +14,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
 
-use crate::domain::time::Stamp;
 use crate::domain::BookId;
+use crate::domain::time::Stamp;
 use crate::ledger::record::{Actor, Record};
 
 /// The version that every leaf names.
@@ -69,11 +69,14 @@ impl LeafWriter {
         map.insert("kind".into(), json!(record.kind()));
         map.insert("seq".into(), json!(seq));
         map.insert("v".into(), json!(LEAF_VERSION));
-        serde_json::to_writer(out, &Value::Object(map)).expect("writing to memory does not fail, and the map is JSON");
+        serde_json::to_writer(out, &Value::Object(map))
+            .expect("writing to memory does not fail, and the map is JSON");
     }
 
     fn write_accrual(&self, out: &mut Vec<u8>, seq: u64, record: &Record, actor: &Actor) {
-        let Record::Accrued { wallet, programme, period, part, amount, class, batch } = record else { return };
+        let Record::Accrued { wallet, programme, period, part, amount, class, batch } = record else {
+            return;
+        };
         let mut integers = itoa::Buffer::new();
         let mut uuid = [0; uuid::fmt::Hyphenated::LENGTH];
         let mut digest = [0; 64];
@@ -282,9 +285,12 @@ impl<'a> Leaf<'a> {
         hex::decode_to_slice(digest, &mut request).map_err(|_| LeafError::Member("actor.request"))?;
         let instruction = self.actor.instruction.map(|text| {
             let mut id = [0; 16];
-            hex::decode_to_slice(text, &mut id).map(|()| id).map_err(|_| LeafError::Member("actor.instruction"))
+            hex::decode_to_slice(text, &mut id)
+                .map(|()| id)
+                .map_err(|_| LeafError::Member("actor.instruction"))
         });
-        let client = crate::domain::ClientId::parse(self.actor.client).map_err(|_| LeafError::Member("actor.client"))?;
+        let client = crate::domain::ClientId::parse(self.actor.client)
+            .map_err(|_| LeafError::Member("actor.client"))?;
         Ok(Actor { client, request, line: self.actor.line, instruction: instruction.transpose()? })
     }
 }
@@ -294,8 +300,8 @@ mod read {
 
     use super::{Leaf, LeafError, LeafPosting};
     use crate::domain::{
-        Amount, BankReference, BatchId, Bic, Bin, FundClass, IsoPurpose, Kbe, Knp, LegalBasis, Money, Part, Period,
-        ProgrammeCode, Reason, WalletId,
+        Amount, BankReference, BatchId, Bic, Bin, FundClass, IsoPurpose, Kbe, Knp, LegalBasis, Money, Part,
+        Period, ProgrammeCode, Reason, WalletId,
     };
     use crate::ledger::account::{Account, SystemAccount};
     use crate::ledger::record::{BatchDeclaration, BatchTotals, LotShare, ProgrammeSpec, Record};
@@ -386,10 +392,15 @@ mod read {
             let Some(Account::System(SystemAccount::Clearing(bank))) = named else {
                 return Err(LeafError::Member("postings"));
             };
-            let (wallet, clearing) = (Account::Wallet(wallet), Account::System(SystemAccount::Clearing(bank)));
+            let (wallet, clearing) =
+                (Account::Wallet(wallet), Account::System(SystemAccount::Clearing(bank)));
             let (debit, credit) = if out { (wallet, clearing) } else { (clearing, wallet) };
             let read = |posting: &LeafPosting<'_>| {
-                if posting.is_between(debit, credit) { Self::share(posting) } else { Err(LeafError::Member("postings")) }
+                if posting.is_between(debit, credit) {
+                    Self::share(posting)
+                } else {
+                    Err(LeafError::Member("postings"))
+                }
             };
             Ok((bank, self.postings.iter().map(read).collect::<Result<_, _>>()?))
         }
@@ -417,7 +428,10 @@ mod read {
                 "chunk_received" => Record::ChunkReceived {
                     batch: self.batch_id()?,
                     first_line: self.first_line.ok_or(LeafError::Member("first_line"))?,
-                    lines: self.lines.and_then(|lines| lines.try_into().ok()).ok_or(LeafError::Member("lines"))?,
+                    lines: self
+                        .lines
+                        .and_then(|lines| lines.try_into().ok())
+                        .ok_or(LeafError::Member("lines"))?,
                     verdicts: digest("verdicts", self.verdicts)?,
                     totals: self.totals()?,
                 },
@@ -487,16 +501,18 @@ mod read {
                     },
                     totals: self.totals()?,
                 },
-                "batch_cancelled" => Record::BatchCancelled { batch: self.batch_id()?, totals: self.totals()? },
+                "batch_cancelled" => {
+                    Record::BatchCancelled { batch: self.batch_id()?, totals: self.totals()? }
+                }
                 "book_opened" => Record::BookOpened,
                 _ => return Err(LeafError::Kind),
             })
         }
 
         fn declaration(&self) -> Result<BatchDeclaration, LeafError> {
-            let not_before = self.not_before.map(|text| {
-                crate::domain::time::parse_rfc3339(text).ok_or(LeafError::Member("not_before"))
-            });
+            let not_before = self
+                .not_before
+                .map(|text| crate::domain::time::parse_rfc3339(text).ok_or(LeafError::Member("not_before")));
             Ok(BatchDeclaration {
                 batch: self.batch_id()?,
                 kind: LineKind::from_name(self.batch_kind.unwrap_or_default())
