@@ -1,6 +1,8 @@
 //! The social-wallet ledger: benefits in, shielded, and provable.
 #![forbid(unsafe_code)]
 
+pub mod cli;
+pub mod client;
 pub mod domain;
 pub mod http;
 pub mod keys;
