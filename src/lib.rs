@@ -1,6 +1,7 @@
 //! The social-wallet ledger: benefits in, shielded, and provable.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod cli;
 pub mod client;
 pub mod domain;
