@@ -432,3 +432,59 @@ fn a_sum_at_the_limit_is_taken_and_one_tiyn_more_is_refused() {
     assert_eq!(backing(&real), limit);
     assert_eq!(fund(&mut real, 1), Err(Code::SumTooLarge));
 }
+
+/// The figures of `specs/ledger.md`, "Worked examples": computed here, and found there.
+#[test]
+fn the_worked_examples_of_the_specification_are_what_the_rules_do() {
+    let spec = include_str!("../../specs/ledger.md");
+    let examples = spec.split("## Worked examples").nth(1).expect("the section");
+    let mut real = Real::new();
+    real.run(&Step::Register(0)).unwrap();
+    let mut figures = Vec::new();
+    let mut note = |tiyn: i64| {
+        let text = crate::domain::Money::from_tiyn(tiyn).unwrap().to_string();
+        let (whole, decimals) = text.split_once('.').unwrap();
+        let groups: Vec<&str> =
+            whole.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap()).collect();
+        figures.push(format!("{}.{decimals}", groups.join(" ")));
+    };
+    let funding = |real: &Real| real.balance(SystemAccount::Funding(code(0)));
+    let holds = |real: &mut Real| real.books.wallet(id(0)).unwrap().unwrap().posted;
+    let accrue = |period, amount| Step::Accrue { person: 0, programme: 0, period, part: 1, amount };
+
+    real.run(&Step::Fund { programme: 0, amount: 50_000_000, reference: 1 }).unwrap();
+    real.run(&accrue(10, 7_879_800)).unwrap();
+    real.run(&accrue(11, 2_945_325)).unwrap();
+    note(funding(&real));
+    note(holds(&mut real));
+    real.run(&Step::PayOut { person: 0, amount: 8_000_000 }).unwrap();
+    let drawn: Vec<i64> = real.fx.movements.iter().map(|row| -row.amount).collect();
+    drawn.into_iter().for_each(&mut note);
+    note(holds(&mut real));
+    real.run(&Step::Reverse { person: 0, programme: 0, period: 11, part: 1 }).unwrap();
+    let Some((super::record::Record::Reversed { share, uncollected, .. }, _)) = real.fx.records.last() else {
+        panic!("the last record is the reversal")
+    };
+    note(share.amount.tiyn());
+    note(uncollected.tiyn());
+    note(funding(&real));
+    note(holds(&mut real));
+    real.run(&Step::Return { pay_out: 0, amount: 5_000_000 }).unwrap();
+    let movements = real.fx.movements.len();
+    let back: Vec<i64> = real.fx.movements[movements - 2..].iter().map(|row| row.amount).collect();
+    back.into_iter().for_each(&mut note);
+    note(holds(&mut real));
+    note(real.balance(SystemAccount::Clearing(Bic::parse(b"CASPKZKA").unwrap())));
+    note(-real.balance(SystemAccount::Backing));
+    assert_eq!(real.run(&accrue(11, 2_945_325)), Err(Code::BenefitAlreadyPaid));
+
+    let mut rest = examples.replace('\n', " ");
+    while rest.contains("  ") {
+        rest = rest.replace("  ", " ");
+    }
+    let mut rest = rest.as_str();
+    for figure in figures {
+        let found = rest.find(&figure).unwrap_or_else(|| panic!("{figure} is not in its place in specs/ledger.md"));
+        rest = &rest[found + figure.len()..];
+    }
+}
