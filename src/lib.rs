@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod domain;
+pub mod keys;
 pub mod ledger;
 pub mod log;
 pub mod payroll;

@@ -1,1 +1,3 @@
-fn main(){}
+//! The program `social-wallet`.
+
+fn main() {}

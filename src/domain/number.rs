@@ -25,6 +25,9 @@ pub enum NumberError {
 /// Σ digit × weight mod 11, with the weights 1..=11; if that is 10, again with 3..=11, 1, 2; if it is 10 again the
 /// number was never issued and there is no check digit. (Some libraries map that case to 0, which lets in numbers
 /// that belong to nobody.)
+///
+/// The eleventh digit has the weight 11, which is 0 modulo 11: unless the second weights are needed, the check digit
+/// does not notice a mistake in it. A right check digit is therefore no proof that a number was typed right.
 fn check_digit(prefix: [u8; 11]) -> Option<u8> {
     const FIRST: [u32; 11] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
     const SECOND: [u32; 11] = [3, 4, 5, 6, 7, 8, 9, 10, 11, 1, 2];
@@ -179,6 +182,20 @@ mod tests {
         // Month 99, day 99, century digit 9: nobody's birthday, a number all the same.
         let iin = Iin::from_prefix([9, 9, 9, 9, 9, 9, 9, 0, 0, 0, 1]).unwrap();
         assert_eq!(Iin::parse(iin.expose().as_bytes()), Ok(iin));
+    }
+
+    #[test]
+    fn a_mistyped_eleventh_digit_goes_unnoticed_unless_the_second_weights_were_needed() {
+        let others = |text: &str| {
+            let changed = (b'0'..=b'9').map(|digit| {
+                let mut bytes = text.as_bytes().to_vec();
+                bytes[10] = digit;
+                bytes
+            });
+            changed.filter(|bytes| bytes != text.as_bytes() && Iin::parse(bytes).is_ok()).count()
+        };
+        assert_eq!(others("871008401427"), 9);
+        assert_eq!(others("830717350867"), 0);
     }
 
     #[test]

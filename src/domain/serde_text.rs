@@ -16,7 +16,9 @@ where
     E: Display,
     P: FnOnce(&str) -> Result<T, E>,
 {
-    deserializer.deserialize_str(TextVisitor { parse, value: PhantomData })
+    // Asked for a string, serde_json would itself quote a number that it met instead; asked for anything, it hands the
+    // number to the visitor, which keeps silent.
+    deserializer.deserialize_any(TextVisitor { parse, value: PhantomData })
 }
 
 struct TextVisitor<P, T> {

@@ -51,7 +51,7 @@ impl SystemAccount {
             None => (text == "backing").then_some(Self::Backing),
             Some(("funding", code)) => ProgrammeCode::parse(code.as_bytes()).ok().map(Self::Funding),
             Some(("wallets", code)) => ProgrammeCode::parse(code.as_bytes()).ok().map(Self::Wallets),
-            Some(("clearing", bic)) => Bic::parse(bic).ok().map(Self::Clearing),
+            Some(("clearing", bic)) => Bic::parse(bic.as_bytes()).ok().map(Self::Clearing),
             Some(_) => None,
         }
     }

@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use roaring::RoaringBitmap;
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use crate::domain::time::Stamp;
-use crate::domain::{BatchId, Bic, ProgrammeCode, WalletId};
+use crate::domain::{Amount, BankReference, BatchId, Bic, Money, ProgrammeCode, WalletId};
 
 use super::account::SystemAccount;
 use super::batch::{Batch, LineVerdict};
@@ -115,9 +116,23 @@ pub struct Bound {
     /// The journal entry.
     pub seq: u64,
     /// The entry's kind.
-    pub kind: &'static str,
+    pub kind: String,
     /// The entry's members.
     pub content: Map<String, Value>,
+}
+
+impl Bound {
+    /// A member of the entry; `null` if it has none of the name. `amount` is the sum of its postings.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Value {
+        if name == "amount" {
+            let postings = self.content.get("postings").and_then(Value::as_array);
+            let amounts = postings.into_iter().flatten().filter_map(|posting| posting["amount"].as_str());
+            let sum = amounts.filter_map(|text| Amount::parse(text.as_bytes()).ok()).map(Amount::tiyn).sum();
+            return Money::from_tiyn(sum).map_or(Value::Null, |sum| Value::String(sum.to_string()));
+        }
+        self.content.get(name).cloned().unwrap_or(Value::Null)
+    }
 }
 
 /// Who paid a benefit.
@@ -268,7 +283,7 @@ impl Books {
             fx.instructions.retain(|(bound, _)| *bound != id);
             fx.instructions.push((id, seq));
             let content = record.members();
-            self.instructions.insert(id, Some(Bound { seq, kind: record.kind(), content }));
+            self.instructions.insert(id, Some(Bound { seq, kind: record.kind().to_owned(), content }));
         }
         fx.records.push((record, actor));
         seq
@@ -321,4 +336,16 @@ impl Books {
             });
         }
     }
+}
+
+/// The id under which a bank reference is bound to the funding that it brought, among the instruction ids.
+#[must_use]
+pub fn bank_reference_id(reference: &BankReference) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    hash.update(b"social-wallet/bank-reference/v1\0");
+    hash.update(reference.as_str().as_bytes());
+    let full: [u8; 32] = hash.finalize().into();
+    let mut id = [0; 16];
+    id.copy_from_slice(&full[..16]);
+    id
 }

@@ -10,7 +10,7 @@ use crate::domain::{
 };
 
 use super::account::SystemAccount;
-use super::books::{Books, Fault, Paid, PayOut, PayOutShare, Programme, Ruling, SUM_MAX};
+use super::books::{Books, Bound, Fault, Paid, PayOut, PayOutShare, Programme, Ruling, SUM_MAX, bank_reference_id};
 use super::effects::{Effects, NewProgramme};
 use super::record::{Actor, LotShare, ProgrammeSpec, Record};
 use super::refusal::{Refusal, RefusalCode as Code};
@@ -108,12 +108,23 @@ impl Books {
         let Some(place) = self.programme(programme).map(|programme| programme.funding) else {
             return refuse(Code::ProgrammeUnknown, "programme");
         };
+        let reference = bank_reference_id(&bank_reference);
+        match self.instructions.get(&reference) {
+            Some(Some(bound)) => {
+                return Err(Refusal::of(Code::BankReferenceUsed, "bank_reference").by(bound.seq).into());
+            }
+            None if !self.complete => return Err(Fault::Unread("whether a bank reference is used")),
+            Some(None) | None => {}
+        }
         let backing = self.system_place(entry.fx, SystemAccount::Backing);
         if self.system[backing].debits > SUM_MAX - amount.tiyn() {
             return refuse(Code::SumTooLarge, "amount");
         }
         let record = Record::ProgrammeFunded { programme, amount, bank_reference };
         let seq = self.write(entry.fx, record, entry.actor);
+        entry.fx.instructions.push((reference, seq));
+        let bound = Bound { seq, kind: String::new(), content: serde_json::Map::new() };
+        self.instructions.insert(reference, Some(bound));
         self.move_system(backing, seq, -amount.tiyn());
         self.move_system(place, seq, amount.tiyn());
         Ok(seq)

@@ -1,1 +1,5 @@
 //! The log: leaf bytes, Merkle tree, tiles.
+
+pub mod leaf;
+pub mod merkle;
+pub mod tile;

@@ -1,0 +1,223 @@
+//! Commands: what may be asked of the ledger, parsed and typed, and what is answered.
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::domain::{
+    Amount, BankReference, BatchId, Bic, Bin, ClientId, IdempotencyKey, Iin, ProgrammeCode, WalletId,
+};
+use crate::ledger::batch_rules::{Chunk, ChunkOutcome};
+use crate::ledger::books::Bound;
+use crate::ledger::record::{Actor, BatchDeclaration, ProgrammeSpec, Record};
+use crate::ledger::refusal::Refusal;
+use crate::ledger::rules::{Accrual, Reversal};
+
+/// Something asked of the ledger.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Command {
+    /// Register a programme.
+    RegisterProgramme(Box<ProgrammeSpec>),
+    /// Place the treasury's money for a programme.
+    Fund {
+        /// For which.
+        programme: ProgrammeCode,
+        /// How much.
+        amount: Amount,
+        /// The bank payment that brought it.
+        bank_reference: BankReference,
+    },
+    /// Open a wallet.
+    OpenWallet {
+        /// For whom.
+        iin: Iin,
+        /// The wallet that the number means.
+        wallet: WalletId,
+    },
+    /// Credit one benefit.
+    Accrue {
+        /// What to credit.
+        accrual: Accrual,
+        /// To whom, in case the wallet is new.
+        iin: Iin,
+        /// Who pays.
+        payer: Bin,
+    },
+    /// Take back what is left of one accrual.
+    Reverse {
+        /// What to take back.
+        reversal: Reversal,
+        /// Who pays.
+        payer: Bin,
+    },
+    /// Pay out to a bank.
+    PayOut {
+        /// From which wallet.
+        wallet: WalletId,
+        /// To which bank.
+        bank: Bic,
+        /// How much.
+        amount: Amount,
+    },
+    /// Credit what a bank returns of a pay-out.
+    Return {
+        /// The pay-out's entry.
+        pay_out: u64,
+        /// How much.
+        amount: Amount,
+    },
+    /// Open a batch.
+    OpenBatch(Box<BatchDeclaration>),
+    /// Release a batch.
+    ReleaseBatch(BatchId),
+    /// Close a batch.
+    CloseBatch(BatchId),
+    /// Cancel a batch.
+    CancelBatch(BatchId),
+    /// Receive a chunk of a batch.
+    Chunk(Box<Chunk>),
+}
+
+/// What a command made.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Outcome {
+    /// A journal entry.
+    Entry(EntryView),
+    /// Verdicts on a chunk's lines.
+    Chunk(ChunkOutcome),
+}
+
+/// A journal entry as the API shows it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct EntryView {
+    /// Its number.
+    pub seq: u64,
+    /// Whether it was made by an earlier request with the same key.
+    pub replayed: bool,
+    /// Its members, without those that only the log needs.
+    pub members: Map<String, Value>,
+}
+
+impl EntryView {
+    /// The view of a leaf's members.
+    #[must_use]
+    pub fn of_leaf(seq: u64, mut members: Map<String, Value>, replayed: bool) -> Self {
+        for internal in ["actor", "blind", "book", "seq", "v"] {
+            members.remove(internal);
+        }
+        members.insert("entry".into(), json!(seq));
+        Self { seq, replayed, members }
+    }
+}
+
+/// Why a command has no outcome.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum CommandError {
+    /// A rule refused it. Nothing was bound.
+    #[error("refused: {0}")]
+    Refused(Refusal),
+    /// The queue is full: come again.
+    #[error("the service has as much to do as it takes")]
+    Busy,
+    /// The ledger cannot write now. Whether the command was carried out may be unknown: the same command, sent again,
+    /// tells.
+    #[error("the ledger cannot write now: {0}")]
+    Unavailable(String),
+}
+
+/// The id that binds an instruction for ever: a hash of client and key, since a key may hold anything.
+#[must_use]
+pub fn instruction_id(client: ClientId, key: &IdempotencyKey) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    hash.update(b"social-wallet/instruction/v1\0");
+    hash.update(client.as_str().as_bytes());
+    hash.update([0]);
+    hash.update(key.as_str().as_bytes());
+    let full: [u8; 32] = hash.finalize().into();
+    let mut id = [0; 16];
+    id.copy_from_slice(&full[..16]);
+    id
+}
+
+impl Command {
+    /// How many lines the command counts for when batches are gathered.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Chunk(chunk) => chunk.lines.len(),
+            _ => 1,
+        }
+    }
+
+    /// The field in which this command differs from the one that a key is bound to; `None`: it is the same.
+    #[must_use]
+    pub fn differs(&self, bound: &Bound) -> Option<&'static str> {
+        let text = |name: &'static str, value: String| (name, name, json!(value));
+        let (kind, fields) = match self {
+            Self::RegisterProgramme(spec) => {
+                let members = Record::ProgrammeRegistered(spec.clone()).members();
+                let names = ["programme", "names", "payer", "legal_basis", "class", "knp", "kbe", "iso_purpose"];
+                let field = |name: &'static str| {
+                    let shown = if name == "programme" { "code" } else { name };
+                    (shown, name, members.get(name).cloned().unwrap_or(Value::Null))
+                };
+                ("programme_registered", names.map(field).to_vec())
+            }
+            Self::Fund { programme, amount, bank_reference } => (
+                "programme_funded",
+                vec![
+                    text("programme", programme.to_string()),
+                    text("amount", amount.to_string()),
+                    text("bank_reference", bank_reference.as_str().to_owned()),
+                ],
+            ),
+            Self::OpenWallet { wallet, .. } => ("wallet_opened", vec![("iin", "wallet", json!(wallet.to_string()))]),
+            Self::Accrue { accrual, .. } => (
+                "accrual",
+                vec![
+                    ("iin", "wallet", json!(accrual.wallet.to_string())),
+                    text("programme", accrual.programme.to_string()),
+                    text("period", accrual.period.to_string()),
+                    ("part", "part", json!(accrual.part.get())),
+                    text("amount", accrual.amount.to_string()),
+                ],
+            ),
+            Self::Reverse { reversal, .. } => (
+                "reversal",
+                vec![
+                    ("iin", "wallet", json!(reversal.wallet.to_string())),
+                    text("programme", reversal.programme.to_string()),
+                    text("period", reversal.period.to_string()),
+                    ("part", "part", json!(reversal.part.get())),
+                    text("reason", reversal.reason.as_str().to_owned()),
+                ],
+            ),
+            Self::PayOut { wallet, amount, .. } => (
+                "pay_out",
+                vec![text("wallet", wallet.to_string()), text("amount", amount.to_string())],
+            ),
+            Self::Return { pay_out, amount } => (
+                "return",
+                vec![("pay_out", "pay_out", json!(pay_out)), text("amount", amount.to_string())],
+            ),
+            Self::OpenBatch(_)
+            | Self::ReleaseBatch(_)
+            | Self::CloseBatch(_)
+            | Self::CancelBatch(_)
+            | Self::Chunk(_) => return Some("path"),
+        };
+        if bound.kind != kind {
+            return Some("path");
+        }
+        fields.into_iter().find(|(_, member, value)| bound.member(member) != *value).map(|(shown, ..)| shown)
+    }
+}
+
+/// A command on its way through the sequencer.
+pub struct Submission {
+    /// What is asked.
+    pub command: Command,
+    /// By whom.
+    pub actor: Actor,
+    /// Where the answer goes.
+    pub reply: tokio::sync::oneshot::Sender<Result<Outcome, CommandError>>,
+}
