@@ -213,7 +213,8 @@ impl Books {
             ..before
         };
         let kind = EntryKind::Accrual;
-        let row = WalletEntry { seq, at: stamp.at, kind, amount, benefit: Some(benefit), refers: None, after };
+        let (benefit_of, refers) = (Some(benefit), None);
+        let row = WalletEntry { seq, at: stamp.at, kind, amount, benefit: benefit_of, class: Some(class), refers, after };
         self.post_entry(fx, id, row);
         let lot = Lot { version, seq, benefit, class, amount, remaining: amount, held: 0, reversed: 0, movements: 0 };
         if self.complete {
@@ -297,7 +298,8 @@ impl Books {
         let after = self.move_lots(fx, before, &[(moved, -taken)]);
         let kind = EntryKind::Reversal;
         let refers = Some(lot.seq);
-        self.post_entry(fx, id, WalletEntry { seq, at: stamp.at, kind, amount: -taken, benefit: Some(benefit), refers, after });
+        let row = WalletEntry { seq, at: stamp.at, kind, amount: -taken, benefit: Some(benefit), class: None, refers, after };
+        self.post_entry(fx, id, row);
         Ok(seq)
     }
 
@@ -338,7 +340,7 @@ impl Books {
         }
         let after = self.move_lots(fx, before, &moves);
         let kind = EntryKind::PayOut;
-        let row = WalletEntry { seq, at: stamp.at, kind, amount: -amount.tiyn(), benefit: None, refers: None, after };
+        let row = WalletEntry { seq, at: stamp.at, kind, amount: -amount.tiyn(), benefit: None, class: None, refers: None, after };
         self.post_entry(fx, id, row);
         let shares = moves.iter().map(|(lot, taken)| PayOutShare { lot: lot.version, amount: -taken, returned: 0 });
         self.pay_outs.insert(seq, PayOut { wallet: id, bank, shares: shares.collect() });
@@ -380,7 +382,7 @@ impl Books {
         }
         let after = self.move_lots(fx, before, &moves);
         let (kind, refers) = (EntryKind::Return, Some(pay_out));
-        let row = WalletEntry { seq, at: stamp.at, kind, amount: amount.tiyn(), benefit: None, refers, after };
+        let row = WalletEntry { seq, at: stamp.at, kind, amount: amount.tiyn(), benefit: None, class: None, refers, after };
         self.post_entry(fx, id, row);
         self.pay_outs.insert(pay_out, PayOut { shares: returned, ..made });
         Ok(seq)
