@@ -6,3 +6,4 @@ pub mod keys;
 pub mod ledger;
 pub mod log;
 pub mod payroll;
+pub mod store;

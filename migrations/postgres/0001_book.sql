@@ -20,9 +20,9 @@ CREATE TABLE log_head (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     book uuid NOT NULL,
     size bigint NOT NULL CHECK (size >= 0),
-    wallet_count bigint NOT NULL CHECK (wallet_count BETWEEN 0 AND 4294967295),
-    batch_count bigint NOT NULL CHECK (batch_count BETWEEN 0 AND 4294967295),
     at bigint NOT NULL CHECK (at >= 0),
+    wallet_count integer NOT NULL CHECK (wallet_count >= 0),
+    batch_count integer NOT NULL CHECK (batch_count >= 0),
     nonce bytea NOT NULL CHECK (length(nonce) = 16)
 ) WITH (fillfactor = 10); -- room for new versions of the row beside the old ones, so that no index is touched
 
@@ -33,7 +33,7 @@ CREATE TABLE log_commit (
     at bigint NOT NULL CHECK (at >= 0),
     date integer NOT NULL,
     nonce bytea NOT NULL CHECK (length(nonce) = 16),
-    frontier bytea NOT NULL CHECK (length(frontier) % 32 = 0),
+    frontier bytea NOT NULL CHECK (length(frontier) >= 8),
     CHECK (size_before < size_after)
 );
 
@@ -47,10 +47,10 @@ CREATE TABLE journal (
 
 -- Full hash tiles (C2SP tlog-tiles, height 8): 256 hashes of 32 bytes.
 CREATE TABLE tile (
-    index bigint NOT NULL CHECK (index >= 0),
+    place bigint NOT NULL CHECK (place >= 0),
     level smallint NOT NULL CHECK (level BETWEEN 0 AND 63),
     hashes bytea NOT NULL CHECK (length(hashes) = 8192),
-    PRIMARY KEY (level, index)
+    PRIMARY KEY (level, place)
 );
 
 CREATE TABLE programme (
@@ -152,12 +152,17 @@ CREATE TABLE lot_movement (
     CONSTRAINT lot_sums_sound CHECK (0 <= held AND held <= remaining AND 0 <= reversed)
 );
 
--- Which entry of which wallet a pay-out is, and to which bank it went: a return names the pay-out's journal entry.
+-- The shares of pay-outs, in the order in which the lots were drawn. A return names the pay-out's journal entry, and
+-- gives back in the opposite order.
 CREATE TABLE pay_out (
-    seq bigint PRIMARY KEY CHECK (seq >= 0),
+    seq bigint NOT NULL CHECK (seq >= 0),
+    amount bigint NOT NULL CHECK (amount > 0),
+    draw integer NOT NULL CHECK (draw >= 1),
     account integer NOT NULL CHECK (account >= 1),
     version integer NOT NULL CHECK (version >= 1),
-    bank text NOT NULL
+    lot integer NOT NULL CHECK (lot BETWEEN 1 AND version - 1),
+    bank text NOT NULL,
+    PRIMARY KEY (seq, draw)
 );
 
 -- Who was paid a benefit: one row a benefit and commit, with the wallets' account numbers as a serialised Roaring
