@@ -40,7 +40,9 @@ pub enum KeyError {
         source: std::io::Error,
     },
     /// Others than its owner may read it.
-    #[error("the key file {0} can be read by others: run chmod 600 on it, and think about who may have read it")]
+    #[error(
+        "the key file {0} can be read by others: run chmod 600 on it, and think about who may have read it"
+    )]
     Exposed(String),
     /// It is not a key file.
     #[error("the key file {0} is not a key file of version 1: restore it from its backup")]
@@ -130,7 +132,13 @@ impl BookKeys {
 
     /// Keys given as bytes: for tests and vectors.
     #[must_use]
-    pub fn new(book: BookId, mut lookup: [u8; 32], mut tag: [u8; 32], mut seal: [u8; 32], blind: [u8; 32]) -> Self {
+    pub fn new(
+        book: BookId,
+        mut lookup: [u8; 32],
+        mut tag: [u8; 32],
+        mut seal: [u8; 32],
+        blind: [u8; 32],
+    ) -> Self {
         let hmac = |key: &[u8]| Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
         let keys = Self {
             book,

@@ -1,3 +1,29 @@
-//! The program `social-wallet`.
+//! The one program: the service, and the commands that call it.
+#![forbid(unsafe_code)]
 
-fn main() {}
+use std::io::{self, ErrorKind, IsTerminal};
+use std::process::ExitCode;
+
+use clap::Parser;
+use social_wallet::cli::{Cli, CliError, Outcome};
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Standard output belongs to answers. RUST_LOG chooses what is told; by default only what went wrong.
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    match cli.run().await {
+        Ok(outcome) => outcome.exit_code(),
+        // Whoever read our output has had enough of it (`… | head`).
+        Err(CliError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Outcome::Done.exit_code(),
+        Err(error) => {
+            eprintln!("social-wallet: {error}");
+            error.exit_code()
+        }
+    }
+}

@@ -98,7 +98,9 @@ impl LineSet {
             return;
         }
         let (mut start, mut end) = (first, first + lines);
-        while let Some((&low, &high)) = self.ranges.range(..=end).next_back().filter(|(_, high)| **high >= start) {
+        while let Some((&low, &high)) =
+            self.ranges.range(..=end).next_back().filter(|(_, high)| **high >= start)
+        {
             self.ranges.remove(&low);
             self.count -= high - low;
             start = start.min(low);
@@ -276,7 +278,9 @@ impl LineVerdict {
     pub fn store(&self, out: &mut Vec<u8>) {
         let (status, code, field, entry) = match self.verdict {
             Verdict::Accepted { entry } | Verdict::AlreadyAccepted { entry } => (1, 0, 0, entry),
-            Verdict::Refused { reason, field, entry } => (2, reason.number(), field as u8, entry.unwrap_or(0)),
+            Verdict::Refused { reason, field, entry } => {
+                (2, reason.number(), field as u8, entry.unwrap_or(0))
+            }
         };
         out.extend_from_slice(&[status, code, field, 0]);
         out.extend_from_slice(&entry.to_le_bytes());
@@ -330,8 +334,16 @@ mod tests {
     fn a_verdict_is_stored_in_twenty_bytes_and_read_back() {
         let verdicts = [
             Verdict::Accepted { entry: 7 },
-            Verdict::Refused { reason: LineRefusal::Rule(RefusalCode::BenefitAlreadyPaid), field: Field::Amount, entry: Some(9) },
-            Verdict::Refused { reason: LineRefusal::Fault(LineFaultCode::AmountZero), field: Field::Amount, entry: None },
+            Verdict::Refused {
+                reason: LineRefusal::Rule(RefusalCode::BenefitAlreadyPaid),
+                field: Field::Amount,
+                entry: Some(9),
+            },
+            Verdict::Refused {
+                reason: LineRefusal::Fault(LineFaultCode::AmountZero),
+                field: Field::Amount,
+                entry: None,
+            },
         ];
         for verdict in verdicts {
             let line = LineVerdict { verdict, amount: 12_345 };

@@ -112,7 +112,9 @@ impl Books {
         let batch = self.batch(id)?;
         match batch.state {
             BatchState::AwaitingRelease => {}
-            BatchState::Completed | BatchState::Cancelled => return Err(Refusal::of(Code::BatchClosed, "batch").into()),
+            BatchState::Completed | BatchState::Cancelled => {
+                return Err(Refusal::of(Code::BatchClosed, "batch").into());
+            }
             BatchState::Open | BatchState::Incomplete => {
                 return Err(Refusal::of(Code::BatchReleasedAlready, "batch").into());
             }
@@ -153,7 +155,12 @@ impl Books {
     }
 
     /// Receives a chunk: a verdict for every line.
-    pub fn receive_chunk(&mut self, entry: Entry<'_>, chunk: &Chunk, people: &dyn People) -> Ruling<ChunkOutcome> {
+    pub fn receive_chunk(
+        &mut self,
+        entry: Entry<'_>,
+        chunk: &Chunk,
+        people: &dyn People,
+    ) -> Ruling<ChunkOutcome> {
         let batch = self.open_for(chunk.batch, entry.actor.client)?;
         if let Some(not_before) = batch.declaration.not_before
             && entry.stamp.at < not_before
@@ -164,7 +171,10 @@ impl Books {
         let lines = chunk.lines.len() as u64;
         let last = chunk.first_line.saturating_add(lines - 1);
         if chunk.first_line == 0 || last > batch.declaration.lines {
-            let detail = format!("declared {} lines, the chunk has {} to {last}", batch.declaration.lines, chunk.first_line);
+            let detail = format!(
+                "declared {} lines, the chunk has {} to {last}",
+                batch.declaration.lines, chunk.first_line
+            );
             return Err(Refusal::of(Code::DeclaredLinesExceeded, "first_line").with(detail).into());
         }
         let again = batch.received.overlaps(chunk.first_line, lines);
@@ -175,7 +185,8 @@ impl Books {
             let mut amount = line.parsed.amount.map_or(0, crate::domain::Amount::tiyn);
             if again && batch.received.contains(number) {
                 fresh -= 1;
-                let prior = &self.prior.get(&(chunk.batch, number)).ok_or(Fault::Unread("a line's verdict"))?.line;
+                let prior =
+                    &self.prior.get(&(chunk.batch, number)).ok_or(Fault::Unread("a line's verdict"))?.line;
                 let accepted = !matches!(prior.verdict, Verdict::Refused { .. });
                 amount = if accepted { 0 } else { amount - prior.amount };
             }
@@ -203,7 +214,8 @@ impl Books {
         for (number, line) in (chunk.first_line..).zip(&chunk.lines) {
             let amount = line.parsed.amount.map_or(0, crate::domain::Amount::tiyn);
             let prior = again.then(|| self.prior.get(&(chunk.batch, number))).flatten().cloned();
-            let before = prior.as_ref().filter(|prior| !matches!(prior.line.verdict, Verdict::Refused { .. }));
+            let before =
+                prior.as_ref().filter(|prior| !matches!(prior.line.verdict, Verdict::Refused { .. }));
             if let Some(before) = before {
                 let Verdict::Accepted { entry } = before.line.verdict else {
                     return Err(Fault::Unread("a stored verdict is accepted or refused"));
@@ -220,7 +232,11 @@ impl Books {
                 verdicts.push(LineVerdict { verdict, amount: before.line.amount });
                 continue;
             }
-            let line_entry = Entry { fx: &mut *fx, stamp, actor: Actor { line: Some(number), instruction: None, ..actor } };
+            let line_entry = Entry {
+                fx: &mut *fx,
+                stamp,
+                actor: Actor { line: Some(number), instruction: None, ..actor },
+            };
             match self.decide_line(line_entry, line, &context)? {
                 Ok((entry, moved)) => {
                     news = true;
@@ -252,9 +268,11 @@ impl Books {
         for line in verdicts {
             // A line that was accepted stays accepted, whatever was sent under its number later.
             let verdict = match line.verdict {
-                Verdict::Refused { reason: LineRefusal::Rule(Code::LineConflict), entry: Some(entry), .. } => {
-                    Verdict::Accepted { entry }
-                }
+                Verdict::Refused {
+                    reason: LineRefusal::Rule(Code::LineConflict),
+                    entry: Some(entry),
+                    ..
+                } => Verdict::Accepted { entry },
                 verdict => verdict,
             };
             LineVerdict { verdict, ..*line }.store(&mut stored);
@@ -263,7 +281,11 @@ impl Books {
         let lines = u32::try_from(chunk.lines.len()).expect("a chunk has at most 8,192 lines");
         let (batch, first_line) = (chunk.batch, chunk.first_line);
         let digest = Sha256::digest(&stored).into();
-        let seq = self.write(fx, Record::ChunkReceived { batch, first_line, lines, verdicts: digest, totals }, actor);
+        let seq = self.write(
+            fx,
+            Record::ChunkReceived { batch, first_line, lines, verdicts: digest, totals },
+            actor,
+        );
         let head = self.batches.get_mut(&batch).ok_or(Fault::Unread("a batch"))?;
         head.version += 1;
         head.totals = totals;
@@ -310,31 +332,36 @@ impl Books {
         };
         let batch = Some(context.chunk.batch);
         let ruling = match read {
-            Line::Accrual(line) => declared(&line.programme, &line.period).map_err(Fault::from).and_then(|()| {
-                let accrual = Accrual {
-                    wallet,
-                    programme: line.programme,
-                    period: line.period,
-                    part: line.part,
-                    amount: line.amount,
-                };
-                let person = || context.people.person(&line.iin, wallet);
-                let payer = Some(context.declaration.payer);
-                self.accrue(entry, &accrual, payer, batch, Some(&person)).map(|seq| (seq, line.amount.tiyn()))
-            }),
-            Line::Reversal(line) => declared(&line.programme, &line.period).map_err(Fault::from).and_then(|()| {
-                let reversal = Reversal {
-                    wallet,
-                    programme: line.programme,
-                    period: line.period,
-                    part: line.part,
-                    reason: line.reason.clone(),
-                };
-                let Entry { fx, stamp, actor } = entry;
-                let place = Entry { fx: &mut *fx, stamp, actor };
-                let seq = self.reverse(place, &reversal, Some(context.declaration.payer), batch)?;
-                Ok((seq, fx.entries.last().map_or(0, |row| -row.amount)))
-            }),
+            Line::Accrual(line) => {
+                declared(&line.programme, &line.period).map_err(Fault::from).and_then(|()| {
+                    let accrual = Accrual {
+                        wallet,
+                        programme: line.programme,
+                        period: line.period,
+                        part: line.part,
+                        amount: line.amount,
+                    };
+                    let person = || context.people.person(&line.iin, wallet);
+                    let payer = Some(context.declaration.payer);
+                    self.accrue(entry, &accrual, payer, batch, Some(&person))
+                        .map(|seq| (seq, line.amount.tiyn()))
+                })
+            }
+            Line::Reversal(line) => {
+                declared(&line.programme, &line.period).map_err(Fault::from).and_then(|()| {
+                    let reversal = Reversal {
+                        wallet,
+                        programme: line.programme,
+                        period: line.period,
+                        part: line.part,
+                        reason: line.reason.clone(),
+                    };
+                    let Entry { fx, stamp, actor } = entry;
+                    let place = Entry { fx: &mut *fx, stamp, actor };
+                    let seq = self.reverse(place, &reversal, Some(context.declaration.payer), batch)?;
+                    Ok((seq, fx.entries.last().map_or(0, |row| -row.amount)))
+                })
+            }
             Line::Opening(line) => {
                 let person = context.people.person(&line.iin, wallet);
                 self.open_wallet(entry, wallet, person).map(|seq| (seq, 0))
@@ -365,7 +392,9 @@ impl Books {
         match batch.state {
             BatchState::Open | BatchState::Incomplete => Ok(batch),
             BatchState::AwaitingRelease => Err(Refusal::of(Code::BatchNotReleased, "batch").into()),
-            BatchState::Completed | BatchState::Cancelled => Err(Refusal::of(Code::BatchClosed, "batch").into()),
+            BatchState::Completed | BatchState::Cancelled => {
+                Err(Refusal::of(Code::BatchClosed, "batch").into())
+            }
         }
     }
 
@@ -391,7 +420,10 @@ impl Books {
 
 /// The first field in which a line differs from the entry that its number made. A line that cannot be read differs in the
 /// field that cannot be read.
-fn differing_field(line: &ChunkLine, content: Option<&serde_json::Map<String, serde_json::Value>>) -> Option<Field> {
+fn differing_field(
+    line: &ChunkLine,
+    content: Option<&serde_json::Map<String, serde_json::Value>>,
+) -> Option<Field> {
     let read = match &line.parsed.line {
         Ok(read) => read,
         Err(fault) => return Some(fault.field),

@@ -7,8 +7,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::domain::{
-    Amount, BankReference, BatchId, Bic, Bin, ClientId, FundClass, IsoPurpose, Kbe, Knp, LegalBasis, Money, Names, Part,
-    Period, ProgrammeCode, Reason, WalletId,
+    Amount, BankReference, BatchId, Bic, Bin, ClientId, FundClass, IsoPurpose, Kbe, Knp, LegalBasis, Money,
+    Names, Part, Period, ProgrammeCode, Reason, WalletId,
 };
 use crate::payroll::LineKind;
 

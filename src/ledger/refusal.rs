@@ -143,12 +143,14 @@ impl RefusalCode {
                 "programme_not_declared",
                 "Send the line in a batch that declares its programme, or correct the programme code.",
             ),
-            Self::PeriodNotDeclared => {
-                ("period_not_declared", "Send the line in a batch that declares its period, or correct the period.")
-            }
-            Self::PayerMismatch => {
-                ("payer_mismatch", "Only the payer of the programme may do this; correct the payer or the programme.")
-            }
+            Self::PeriodNotDeclared => (
+                "period_not_declared",
+                "Send the line in a batch that declares its period, or correct the period.",
+            ),
+            Self::PayerMismatch => (
+                "payer_mismatch",
+                "Only the payer of the programme may do this; correct the payer or the programme.",
+            ),
             Self::BenefitAlreadyPaid => (
                 "benefit_already_paid",
                 "The entry named paid this benefit. If this is a distinct entitlement, send it under another part.",
@@ -166,11 +168,16 @@ impl RefusalCode {
                 "accrual_not_found",
                 "Nothing was paid to this person under this programme, period and part; correct the key.",
             ),
-            Self::NothingToReverse => {
-                ("nothing_to_reverse", "Nothing is left of the accrual; the rest has to be recovered elsewhere.")
+            Self::NothingToReverse => (
+                "nothing_to_reverse",
+                "Nothing is left of the accrual; the rest has to be recovered elsewhere.",
+            ),
+            Self::WalletUnknown => {
+                ("wallet_unknown", "Open a wallet for the person, or correct the wallet id.")
             }
-            Self::WalletUnknown => ("wallet_unknown", "Open a wallet for the person, or correct the wallet id."),
-            Self::BalanceInsufficient => ("balance_insufficient", "Ask for no more than the wallet's free money."),
+            Self::BalanceInsufficient => {
+                ("balance_insufficient", "Ask for no more than the wallet's free money.")
+            }
             Self::OutflowBlocked => ("outflow_blocked", "The wallet's outflow is stopped; see its state."),
             Self::ReturnExceedsPayOut => {
                 ("return_exceeds_pay_out", "Return no more than went out and has not come back.")
@@ -201,9 +208,15 @@ impl RefusalCode {
                 "bank_reference_used",
                 "The entry named brought this bank payment in. Give the reference of the new payment.",
             ),
-            Self::BookFull => ("book_full", "The book has as many wallets as it can number; open another book."),
-            Self::WalletExists => ("wallet_exists", "The person has a wallet already; there is nothing to do."),
-            Self::BatchReleasedAlready => ("batch_released_already", "The batch needs no release; send its lines."),
+            Self::BookFull => {
+                ("book_full", "The book has as many wallets as it can number; open another book.")
+            }
+            Self::WalletExists => {
+                ("wallet_exists", "The person has a wallet already; there is nothing to do.")
+            }
+            Self::BatchReleasedAlready => {
+                ("batch_released_already", "The batch needs no release; send its lines.")
+            }
         }
     }
 }

@@ -41,7 +41,13 @@ impl Default for Replay {
 
 impl Replay {
     /// Applies the next record. `fx` gathers the rows that the projections must hold.
-    pub fn apply(&mut self, fx: &mut Effects, stamp: Stamp, actor: Actor, record: Record) -> Result<(), ReplayError> {
+    pub fn apply(
+        &mut self,
+        fx: &mut Effects,
+        stamp: Stamp,
+        actor: Actor,
+        record: Record,
+    ) -> Result<(), ReplayError> {
         let seq = self.books.size;
         let wrong = |found: String| ReplayError { seq, found };
         if stamp.at < self.last_at {
@@ -77,9 +83,15 @@ impl Replay {
                 books.open_wallet(entry, *wallet, person)?;
             }
             Record::Accrued { wallet, programme, period, part, amount, batch, class: _ } => {
-                let accrual =
-                    Accrual { wallet: *wallet, programme: *programme, period: *period, part: *part, amount: *amount };
-                let payer = batch.map(|id| books.batch(id).map(|batch| batch.declaration.payer)).transpose()?;
+                let accrual = Accrual {
+                    wallet: *wallet,
+                    programme: *programme,
+                    period: *period,
+                    part: *part,
+                    amount: *amount,
+                };
+                let payer =
+                    batch.map(|id| books.batch(id).map(|batch| batch.declaration.payer)).transpose()?;
                 books.accrue(entry, &accrual, payer, *batch, None)?;
                 self.count(*batch, amount.tiyn());
             }
@@ -91,7 +103,8 @@ impl Replay {
                     part: *part,
                     reason: reason.clone(),
                 };
-                let payer = batch.map(|id| books.batch(id).map(|batch| batch.declaration.payer)).transpose()?;
+                let payer =
+                    batch.map(|id| books.batch(id).map(|batch| batch.declaration.payer)).transpose()?;
                 books.reverse(entry, &reversal, payer, *batch)?;
                 self.count(*batch, share.amount.tiyn());
             }
@@ -132,7 +145,10 @@ impl Replay {
         let counted = claim.totals.accepted_lines == lines && claim.totals.accepted_total == total;
         let within = claim.totals.received_lines <= batch.declaration.lines
             && claim.totals.received_total <= batch.declaration.total.tiyn();
-        if !(matches!(batch.state, BatchState::Open | BatchState::Incomplete) && within && (counted || !moves_money)) {
+        if !(matches!(batch.state, BatchState::Open | BatchState::Incomplete)
+            && within
+            && (counted || !moves_money))
+        {
             return Err(Fault::Unread("a chunk's claim"));
         }
         let Entry { fx, stamp, actor } = entry;

@@ -10,7 +10,9 @@ use crate::domain::{
 };
 
 use super::account::SystemAccount;
-use super::books::{Books, Bound, Fault, Paid, PayOut, PayOutShare, Programme, Ruling, SUM_MAX, bank_reference_id};
+use super::books::{
+    Books, Bound, Fault, Paid, PayOut, PayOutShare, Programme, Ruling, SUM_MAX, bank_reference_id,
+};
 use super::effects::{Effects, NewProgramme};
 use super::record::{Actor, LotShare, ProgrammeSpec, Record};
 use super::refusal::{Refusal, RefusalCode as Code};
@@ -70,7 +72,8 @@ fn refuse<T>(code: Code, field: &'static str) -> Ruling<T> {
 }
 
 fn share(lot: &Lot, amount: i64) -> LotShare {
-    let amount = Amount::from_tiyn(amount).expect("a share is a positive part of a lot, and a lot is an amount");
+    let amount =
+        Amount::from_tiyn(amount).expect("a share is a positive part of a lot, and a lot is an amount");
     LotShare { lot: lot.seq, amount }
 }
 
@@ -181,7 +184,9 @@ impl Books {
         }
         if self.system[funding].balance() < amount {
             let left = Money::from_tiyn(self.system[funding].balance()).unwrap_or(Money::ZERO);
-            return Err(Refusal::of(Code::FundingInsufficient, "amount").with(format!("{left} KZT left")).into());
+            return Err(Refusal::of(Code::FundingInsufficient, "amount")
+                .with(format!("{left} KZT left"))
+                .into());
         }
         if known.is_some_and(|wallet| wallet.posted > SUM_MAX - amount) {
             return refuse(Code::SumTooLarge, "amount");
@@ -213,10 +218,25 @@ impl Books {
             ..before
         };
         let kind = EntryKind::Accrual;
+<<<<<<< HEAD
         let (benefit_of, refers) = (Some(benefit), None);
         let row = WalletEntry { seq, at: stamp.at, kind, amount, benefit: benefit_of, class: Some(class), refers, after };
+=======
+        let row =
+            WalletEntry { seq, at: stamp.at, kind, amount, benefit: Some(benefit), refers: None, after };
+>>>>>>> main
         self.post_entry(fx, id, row);
-        let lot = Lot { version, seq, benefit, class, amount, remaining: amount, held: 0, reversed: 0, movements: 0 };
+        let lot = Lot {
+            version,
+            seq,
+            benefit,
+            class,
+            amount,
+            remaining: amount,
+            held: 0,
+            reversed: 0,
+            movements: 0,
+        };
         if self.complete {
             self.lots.entry(after.account).or_default().insert(version, lot);
         } else if let Some(lots) = self.lots.get_mut(&after.account) {
@@ -298,8 +318,16 @@ impl Books {
         let after = self.move_lots(fx, before, &[(moved, -taken)]);
         let kind = EntryKind::Reversal;
         let refers = Some(lot.seq);
+<<<<<<< HEAD
         let row = WalletEntry { seq, at: stamp.at, kind, amount: -taken, benefit: Some(benefit), class: None, refers, after };
         self.post_entry(fx, id, row);
+=======
+        self.post_entry(
+            fx,
+            id,
+            WalletEntry { seq, at: stamp.at, kind, amount: -taken, benefit: Some(benefit), refers, after },
+        );
+>>>>>>> main
         Ok(seq)
     }
 
@@ -334,15 +362,25 @@ impl Books {
         let clearing = self.system_place(fx, SystemAccount::Clearing(bank));
         let seq = self.write(fx, Record::PaidOut { wallet: id, bank, shares }, actor);
         self.move_system(clearing, seq, amount.tiyn());
-        for (lot, change) in &moves {
-            let control = self.programmes[lot.benefit.programme as usize - 1].wallets;
-            self.move_system(control, seq, *change);
-        }
+        self.move_controls(fx, seq, &moves);
         let after = self.move_lots(fx, before, &moves);
         let kind = EntryKind::PayOut;
+<<<<<<< HEAD
         let row = WalletEntry { seq, at: stamp.at, kind, amount: -amount.tiyn(), benefit: None, class: None, refers: None, after };
+=======
+        let row = WalletEntry {
+            seq,
+            at: stamp.at,
+            kind,
+            amount: -amount.tiyn(),
+            benefit: None,
+            refers: None,
+            after,
+        };
+>>>>>>> main
         self.post_entry(fx, id, row);
-        let shares = moves.iter().map(|(lot, taken)| PayOutShare { lot: lot.version, amount: -taken, returned: 0 });
+        let shares =
+            moves.iter().map(|(lot, taken)| PayOutShare { lot: lot.version, amount: -taken, returned: 0 });
         self.pay_outs.insert(seq, PayOut { wallet: id, bank, shares: shares.collect() });
         Ok(seq)
     }
@@ -376,13 +414,15 @@ impl Books {
         let clearing = self.system_place(fx, SystemAccount::Clearing(made.bank));
         let seq = self.write(fx, Record::Returned { wallet: id, bank: made.bank, pay_out, shares }, actor);
         self.move_system(clearing, seq, -amount.tiyn());
-        for (lot, change) in &moves {
-            let control = self.programmes[lot.benefit.programme as usize - 1].wallets;
-            self.move_system(control, seq, *change);
-        }
+        self.move_controls(fx, seq, &moves);
         let after = self.move_lots(fx, before, &moves);
         let (kind, refers) = (EntryKind::Return, Some(pay_out));
+<<<<<<< HEAD
         let row = WalletEntry { seq, at: stamp.at, kind, amount: amount.tiyn(), benefit: None, class: None, refers, after };
+=======
+        let row =
+            WalletEntry { seq, at: stamp.at, kind, amount: amount.tiyn(), benefit: None, refers, after };
+>>>>>>> main
         self.post_entry(fx, id, row);
         self.pay_outs.insert(pay_out, PayOut { shares: returned, ..made });
         Ok(seq)
@@ -397,6 +437,17 @@ impl Books {
         }
     }
 
+    /// Moves the control account of each lot's programme, and its memorandum of what was spent, with the lots.
+    fn move_controls(&mut self, fx: &mut Effects, seq: u64, moves: &[(Lot, i64)]) {
+        for (lot, change) in moves {
+            let Programme { wallets, ref spec, .. } = self.programmes[lot.benefit.programme as usize - 1];
+            let spent = SystemAccount::Spent(spec.code);
+            self.move_system(wallets, seq, *change);
+            let spent = self.system_place(fx, spent);
+            self.move_system(spent, seq, -change);
+        }
+    }
+
     /// Moves money on lots of one wallet, in the entry that follows `before`; the head after it. A change < 0 takes from
     /// `remaining`, > 0 gives back.
     fn move_lots(&mut self, fx: &mut Effects, before: Wallet, moves: &[(Lot, i64)]) -> Wallet {
@@ -406,7 +457,9 @@ impl Books {
         for (lot, change) in moves {
             let moved = Lot { remaining: lot.remaining + change, movements: lot.movements + 1, ..*lot };
             assert!(
-                0 <= moved.held && moved.held <= moved.remaining && moved.remaining <= moved.amount - moved.reversed,
+                0 <= moved.held
+                    && moved.held <= moved.remaining
+                    && moved.remaining <= moved.amount - moved.reversed,
                 "a lot keeps within what was credited"
             );
             lots.insert(lot.version, moved);

@@ -1,0 +1,297 @@
+//! What the clients of a benchmark do.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::machine::Latencies;
+use super::{Bench, Measured, note};
+use crate::cli::child::Server;
+use crate::cli::error::CliError;
+use crate::cli::payday::{self, Order};
+use crate::cli::programme::{DEFAULT_PAYER, parse_payer, register_catalogue};
+use crate::cli::{figures, generate, wallet};
+use crate::client::{AccrualRequest, Client, StatementQuery};
+use crate::domain::{ClientId, Period, WalletId};
+use crate::payroll::{
+    AccrualLine, BadShares, ChunkReader, GeneratorConfig, Line, LineKind, OutputFormat, catalogue,
+    parse_chunk,
+};
+
+/// Funds enough for any payroll that fits a benchmark: the largest amount there is, for every programme, so often.
+const FUNDINGS: u32 = 4;
+const FUNDING: &str = "999999999999.00";
+/// Wallets that single requests go to, at most: their lines are kept in memory.
+const WALLETS_MAX: u64 = 200_000;
+/// Wallets that are read.
+const READ_WALLETS: usize = 2_000;
+const READERS: u32 = 16;
+const WRITERS: u32 = 4;
+
+/// The month that is paid first; those after it follow.
+const FIRST_YEAR: u16 = 2026;
+
+fn month(number: u8) -> Period {
+    Period::Month { year: FIRST_YEAR, month: number }
+}
+
+/// Single accruals to be posted, handed out one by one to whoever asks.
+struct Work {
+    lines: Vec<AccrualLine>,
+    next: AtomicUsize,
+}
+
+impl Work {
+    fn take(&self) -> Option<&AccrualLine> {
+        self.lines.get(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Bench {
+    /// A payroll into new wallets, and the next one into the same.
+    pub(super) async fn paydays(&mut self, server: &Server) -> Result<Vec<Value>, CliError> {
+        let client = client(server)?;
+        prepare(&client).await?;
+        let mut results = Vec::new();
+        for (scenario, number) in [("payday-new", 1), ("payday-next", 2)] {
+            let lines = self.args.lines;
+            let file = self.payroll(lines, number, number > 1).await?;
+            note(&format!("{scenario}, {}", figures::lines(lines)));
+            let (paid, latencies, measured) = self.pay(server, &client, &file).await?;
+            let per_s = figures::per_second(lines, paid);
+            let clients = self.args.in_flight.into();
+            results.push(self.result(scenario, clients, lines, per_s, latencies, &measured));
+        }
+        Ok(results)
+    }
+
+    /// Single accruals by more and more clients at once, to wallets that exist.
+    pub(super) async fn singles(&mut self, server: &Server) -> Result<Vec<Value>, CliError> {
+        let client = client(server)?;
+        let wallets = self.open_wallets(server, &client).await?;
+        let mut results = Vec::new();
+        for (run, clients) in (2..=12).zip(self.args.clients.clone()) {
+            let work = self.work(wallets, run).await?;
+            note(&format!("single, {clients} clients, {} s", self.args.seconds));
+            let before = self.before(server).await?;
+            let begun = Instant::now();
+            let until = begun + Duration::from_secs(self.args.seconds);
+            let latencies = post(&client, &work, clients, until).await?;
+            let (count, took) = (latencies.count(), begun.elapsed());
+            let measured = self.after(server, &before).await?;
+            let per_s = figures::per_second(count, took);
+            results.push(self.result("single", clients, count, per_s, latencies, &measured));
+        }
+        Ok(results)
+    }
+
+    /// Balances and statements, while others accrue.
+    pub(super) async fn reads(&mut self, server: &Server) -> Result<Vec<Value>, CliError> {
+        let client = client(server)?;
+        let wallets = self.open_wallets(server, &client).await?;
+        let work = self.work(wallets, 2).await?;
+        let mut ids = Vec::with_capacity(READ_WALLETS);
+        for line in work.lines.iter().take(READ_WALLETS) {
+            ids.push(wallet::id_of(&client.lookup_wallet(&line.iin).await?, client.address())?);
+        }
+        note(&format!("reads, {READERS} readers, {WRITERS} writers, {} s", self.args.seconds));
+        let before = self.before(server).await?;
+        let begun = Instant::now();
+        let until = begun + Duration::from_secs(self.args.seconds);
+        let (latencies, written) =
+            tokio::try_join!(read(&client, Arc::new(ids), until), post(&client, &work, WRITERS, until))?;
+        let took = begun.elapsed();
+        let measured = self.after(server, &before).await?;
+        let (reads, writes) = (latencies.count(), written.count());
+        let per_s = figures::per_second(reads, took);
+        let mut result = self.result("reads", READERS, writes, per_s, latencies, &measured);
+        result["writes_per_s"] = json!(figures::rounded(figures::per_second(writes, took)));
+        Ok(vec![result])
+    }
+
+    fn result(
+        &self,
+        scenario: &str,
+        clients: u32,
+        lines: u64,
+        per_s: f64,
+        mut latencies: Latencies,
+        measured: &Measured,
+    ) -> Value {
+        json!({
+            "scenario": scenario,
+            "store": self.store_name(),
+            "clients": clients,
+            "lines": lines,
+            "per_s": figures::rounded(per_s),
+            "p50_ms": latencies.percentile(50),
+            "p99_ms": latencies.percentile(99),
+            "peak_rss_mib": measured.peak_rss_mib,
+            "bytes_per_accrual": measured.bytes.checked_div(lines),
+            "cpu_s_server": measured.cpu_s_server,
+            "cpu_s_database": measured.cpu_s_database,
+        })
+    }
+
+    /// Writes a payroll of the benchmark's people.
+    async fn payroll(&self, lines: u64, number: u8, shuffle: bool) -> Result<PathBuf, CliError> {
+        let path = self.files.path().join(format!("payroll-{number}.csv"));
+        let config = GeneratorConfig {
+            lines,
+            seed: 1,
+            period: month(number),
+            shuffle,
+            bad: BadShares::default(),
+            format: OutputFormat::Csv,
+        };
+        let to = path.clone();
+        let written = tokio::task::spawn_blocking(move || generate::write_file(&config, &to, None));
+        written.await.expect("generating does not panic")?;
+        Ok(path)
+    }
+
+    /// Pays a file; every line must be accepted, or the figure would be of something else.
+    async fn pay(
+        &mut self,
+        server: &Server,
+        client: &Client,
+        file: &std::path::Path,
+    ) -> Result<(Duration, Latencies, Measured), CliError> {
+        let order = Order { in_flight: self.args.in_flight.into(), ..Order::of(file) };
+        let survey = payday::look(file, LineKind::Accrual).await?;
+        let opened = payday::open(client, &order, &survey).await?;
+        let before = self.before(server).await?;
+        let mut latencies = Latencies::default();
+        let paid = payday::send(client, &order, &survey, &opened, |piece| latencies.add(piece.took)).await?;
+        let measured = self.after(server, &before).await?;
+        match paid.is_whole() {
+            true => Ok((paid.took, latencies, measured)),
+            false => Err(CliError::Child(format!(
+                "lines were refused that should not be: {:?}.",
+                paid.summary.refused
+            ))),
+        }
+    }
+
+    /// Opens wallets by a first payroll, which is not measured.
+    async fn open_wallets(&mut self, server: &Server, client: &Client) -> Result<u64, CliError> {
+        prepare(client).await?;
+        let wallets = self.args.lines.min(WALLETS_MAX);
+        let file = self.payroll(wallets, 1, false).await?;
+        note(&format!("opening {} wallets", figures::count(wallets)));
+        self.pay(server, client, &file).await?;
+        Ok(wallets)
+    }
+
+    /// The accruals of a month to these wallets, in random order.
+    async fn work(&self, wallets: u64, number: u8) -> Result<Arc<Work>, CliError> {
+        let file = self.payroll(wallets, number, true).await?;
+        let mut lines = Vec::new();
+        let failed = CliError::file(&file);
+        let read = || -> std::io::Result<()> {
+            for chunk in ChunkReader::open(&file)? {
+                let parsed = parse_chunk(LineKind::Accrual, crate::payroll::Encoding::Csv, &chunk?.body);
+                for line in parsed.map_err(std::io::Error::other)? {
+                    if let Ok(Line::Accrual(line)) = line.line {
+                        lines.push(line);
+                    }
+                }
+            }
+            Ok(())
+        };
+        let mut read = read;
+        read().map_err(failed)?;
+        Ok(Arc::new(Work { lines, next: AtomicUsize::new(0) }))
+    }
+}
+
+fn client(server: &Server) -> Result<Client, CliError> {
+    let id = ClientId::parse("bench").expect("five lower-case letters");
+    Ok(Client::new(&server.url, id)?)
+}
+
+/// Registers and funds the programmes.
+async fn prepare(client: &Client) -> Result<(), CliError> {
+    let payer = parse_payer(DEFAULT_PAYER).expect("a test of the demonstration reads it");
+    register_catalogue(client, payer).await?;
+    for programme in catalogue() {
+        for number in 1..=FUNDINGS {
+            let reference = format!("BENCH-{}-{number}", programme.code);
+            client.fund(programme.code, FUNDING, &reference, &Client::fresh_key()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Posts accruals one by one, by so many clients at once, until the time is over or the work is done.
+async fn post(
+    client: &Client,
+    work: &Arc<Work>,
+    clients: u32,
+    until: Instant,
+) -> Result<Latencies, CliError> {
+    let mut tasks = JoinSet::new();
+    for _ in 0..clients {
+        let (client, work) = (client.clone(), Arc::clone(work));
+        tasks.spawn(async move {
+            let mut latencies = Latencies::default();
+            while Instant::now() < until {
+                let Some(line) = work.take() else { break };
+                let (programme, period, amount) =
+                    (line.programme.to_string(), line.period.to_string(), line.amount.to_string());
+                let accrual = AccrualRequest {
+                    payer: DEFAULT_PAYER,
+                    iin: &line.iin,
+                    programme: &programme,
+                    period: &period,
+                    part: line.part.get(),
+                    amount: &amount,
+                };
+                let asked = Instant::now();
+                client.accrue(&accrual, &Client::fresh_key()).await?;
+                latencies.add(asked.elapsed());
+            }
+            Ok::<_, CliError>(latencies)
+        });
+    }
+    gather(tasks).await
+}
+
+/// Reads balances and statements in turn, until the time is over.
+async fn read(client: &Client, ids: Arc<Vec<WalletId>>, until: Instant) -> Result<Latencies, CliError> {
+    let mut tasks = JoinSet::new();
+    for reader in 0..READERS as usize {
+        let (client, ids) = (client.clone(), Arc::clone(&ids));
+        tasks.spawn(async move {
+            let mut latencies = Latencies::default();
+            // Readers begin far from each other, so that they do not read the same wallet at the same time.
+            let begin = reader * ids.len() / READERS as usize;
+            for (index, id) in ids.iter().cycle().skip(begin).enumerate() {
+                if Instant::now() >= until {
+                    break;
+                }
+                let asked = Instant::now();
+                if index % 2 == 0 {
+                    client.wallet(*id).await?;
+                } else {
+                    client.statement(*id, &StatementQuery::default()).await?;
+                }
+                latencies.add(asked.elapsed());
+            }
+            Ok::<_, CliError>(latencies)
+        });
+    }
+    gather(tasks).await
+}
+
+async fn gather(mut tasks: JoinSet<Result<Latencies, CliError>>) -> Result<Latencies, CliError> {
+    let mut all = Latencies::default();
+    while let Some(task) = tasks.join_next().await {
+        all.append(task.expect("a client of the benchmark does not panic")?);
+    }
+    Ok(all)
+}

@@ -1,0 +1,370 @@
+//! `demo`: a payday from an empty directory, with everything that goes wrong on one.
+//!
+//! It tells a story and checks it: each sentence that it prints is an answer of the service, and where an answer is not
+//! the right one the command ends with an error instead of the sentence.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use indicatif::ProgressBar;
+use serde_json::Value;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::child::{self, Place, Server};
+use super::error::{CliError, Outcome};
+use super::generate;
+use super::payday::{self, Opened, Order, Paid};
+use super::programme::{DEFAULT_PAYER, parse_payer, register_catalogue};
+use super::{figures, person, statement, table, wallet};
+use crate::client::{Client, Judged, StatementQuery, VerdictKind};
+use crate::domain::{Amount, BatchId, Bin, ClientId, Iin, Money};
+use crate::payroll::{
+    BadShares, FileSurvey, GeneratorConfig, Line, LineKind, OutputFormat, Summary, parse_chunk,
+};
+
+/// Chunks that the payroll is cut into at least, so that there is a middle to be killed in.
+const CHUNKS_MIN: u64 = 16;
+/// The programme that gets too little.
+const SHORT: &str = "ASP";
+/// What every other programme gets beyond what it pays is below this, in tiyn: a million tenge.
+const ROUND: i64 = 100_000_000;
+/// How long the client waits for the service that is killed under it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where, and how large.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// An empty directory [default: a new one for temporary files, which stays]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Lines of the payroll
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1_000..=5_000_000))]
+    lines: u64,
+}
+
+/// What the story needs on every page.
+struct Stage {
+    place: Place,
+    order: Order,
+    payer: Bin,
+    spinner: ProgressBar,
+}
+
+impl Stage {
+    fn now(&self, what: &str) {
+        self.spinner.set_message(format!("{what} …"));
+    }
+
+    fn client(server: &Server) -> Result<Client, CliError> {
+        let id = ClientId::parse("demo").expect("four lower-case letters");
+        Ok(Client::new(&server.url, id)?.with_patience(PATIENCE))
+    }
+}
+
+/// Runs the command.
+pub async fn run(args: DemoArgs) -> Result<Outcome, CliError> {
+    let dir = directory(args.dir)?;
+    let stage = Stage {
+        place: Place { data_dir: dir.join("data"), database: None },
+        order: Order {
+            verdicts: Some(dir.join("verdicts.csv")),
+            refused: Some(dir.join("refused.csv")),
+            chunk_lines: usize::try_from((args.lines / CHUNKS_MIN).clamp(1, 8_192)).expect("at most 8,192"),
+            ..Order::of(&dir.join("payroll.csv"))
+        },
+        payer: parse_payer(DEFAULT_PAYER).expect("a test reads it"),
+        spinner: if io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() },
+    };
+    stage.spinner.enable_steady_tick(Duration::from_millis(100));
+    let story = play(&stage, args.lines).await;
+    stage.spinner.finish_and_clear();
+    tell(&mut io::stdout().lock(), &dir, &story?)?;
+    Ok(Outcome::Done)
+}
+
+fn directory(named: Option<PathBuf>) -> Result<PathBuf, CliError> {
+    let Some(dir) = named else {
+        let dir = tempfile::Builder::new().prefix("social-wallet-demo-").tempdir();
+        return Ok(dir.map_err(CliError::file(&std::env::temp_dir()))?.keep());
+    };
+    std::fs::create_dir_all(&dir).map_err(CliError::file(&dir))?;
+    let empty = std::fs::read_dir(&dir).map_err(CliError::file(&dir))?.next().is_none();
+    match empty {
+        true => Ok(dir),
+        false => Err(CliError::Usage(format!(
+            "{} is not empty; name another directory with --dir.",
+            dir.display()
+        ))),
+    }
+}
+
+/// What happened, for the telling.
+struct Story {
+    payroll: Summary,
+    short: Money,
+    killed: Killed,
+    paid: Paid,
+    again: Paid,
+    renamed: Paid,
+    iin: Iin,
+    statement: Value,
+    trial_balance: Value,
+    replay: Value,
+}
+
+/// The middle of the payday.
+struct Killed {
+    lines_before: u64,
+    away: Duration,
+}
+
+async fn play(stage: &Stage, lines: u64) -> Result<Story, CliError> {
+    stage.now("starting the service");
+    let mut server = Server::start(stage.place.clone()).await?;
+    let client = Stage::client(&server)?;
+    register_catalogue(&client, stage.payer).await?;
+    stage.now("writing the payroll");
+    let payroll = write_payroll(&stage.order.file, lines).await?;
+    let short = fund(&client, &payroll).await?;
+
+    stage.now("paying, and killing the service in the middle");
+    let survey = payday::look(&stage.order.file, LineKind::Accrual).await?;
+    let opened = payday::open(&client, &stage.order, &survey).await?;
+    let (paid, killed, iin) = pay_through_a_crash(stage, &client, &mut server, &survey, &opened).await?;
+    expect(paid.batch["state"] == "completed", "the batch is not completed")?;
+
+    stage.now("sending the same file again");
+    let again = pay(&client, &stage.order, &survey).await?;
+    expect(again.lines_sent == 0, "lines of a completed batch were sent again")?;
+    let renamed = Order {
+        batch: Some(BatchId::from_uuid(Uuid::new_v4())),
+        verdicts: None,
+        refused: None,
+        ..stage.order.clone()
+    };
+    let renamed = pay(&client, &renamed, &survey).await?;
+    expect(renamed.summary.accepted.lines == 0, "a payroll was paid twice")?;
+
+    stage.now("reading the books");
+    let wallet = wallet::id_of(&client.lookup_wallet(&iin).await?, client.address())?;
+    let statement = client.statement(wallet, &StatementQuery::default()).await?;
+    let trial_balance = client.trial_balance(None).await?;
+    expect(trial_balance["balanced"] == true, "the books do not balance")?;
+
+    stage.now("replaying the journal");
+    server.stop().await?;
+    let replay = child::run_on(&stage.place, &["replay", "--json"]).await?;
+    let replay: Value = serde_json::from_str(&replay)
+        .map_err(|_| CliError::Child("`replay --json` did not answer with JSON.".to_owned()))?;
+    expect(replay["matches"] == true, "the replay gives other balances")?;
+    Ok(Story { payroll, short, killed, paid, again, renamed, iin, statement, trial_balance, replay })
+}
+
+/// What the story says must be so; if it is not, the service is at fault and the story ends here.
+fn expect(holds: bool, otherwise: &str) -> Result<(), CliError> {
+    if holds { Ok(()) } else { Err(CliError::Child(format!("the demonstration failed: {otherwise}."))) }
+}
+
+async fn write_payroll(path: &Path, lines: u64) -> Result<Summary, CliError> {
+    let bad = BadShares {
+        malformed: 0.001,
+        iin_check_digit: 0.004,
+        unknown_programme: 0.001,
+        amount_zero: 0.001,
+        duplicate: 0.005,
+        ..BadShares::default()
+    };
+    let (period, format) = (generate::this_month(), OutputFormat::Csv);
+    let config = GeneratorConfig { lines, seed: 1, period, shuffle: true, bad, format };
+    let path = path.to_owned();
+    let written = tokio::task::spawn_blocking(move || generate::write_file(&config, &path, None));
+    written.await.expect("generating does not panic")
+}
+
+/// Funds every programme with what it pays, rounded up to a million, and one with half of it; gives that half.
+async fn fund(client: &Client, payroll: &Summary) -> Result<Money, CliError> {
+    let mut short = Money::ZERO;
+    for (code, sum) in &payroll.programmes {
+        let needed = sum.sum.tiyn();
+        let placed = if code.as_str() == SHORT { needed / 2 } else { (needed / ROUND + 1) * ROUND };
+        let Some(amount) = Amount::from_tiyn(placed) else { continue };
+        client.fund(*code, &amount.to_string(), &format!("DEMO-{code}"), &Client::fresh_key()).await?;
+        if code.as_str() == SHORT {
+            short = amount.money();
+        }
+    }
+    Ok(short)
+}
+
+async fn pay(client: &Client, order: &Order, survey: &FileSurvey) -> Result<Paid, CliError> {
+    let opened = payday::open(client, order, survey).await?;
+    payday::send(client, order, survey, &opened, |_| {}).await
+}
+
+/// Pays, kills the service when half of the lines are judged, starts it again; the client waits and goes on.
+async fn pay_through_a_crash(
+    stage: &Stage,
+    client: &Client,
+    server: &mut Server,
+    survey: &FileSurvey,
+    opened: &Opened,
+) -> Result<(Paid, Killed, Iin), CliError> {
+    let (half, at_half) = oneshot::channel();
+    let mut half = Some(half);
+    let (mut judged, mut paid_iin) = (0, None);
+    let paying = payday::send(client, &stage.order, survey, opened, |piece| {
+        judged += piece.lines;
+        if paid_iin.is_none() {
+            paid_iin = first_paid(survey, piece);
+        }
+        if judged >= survey.lines / 2
+            && let Some(half) = half.take()
+        {
+            // Nobody listens any more only if the crash itself failed, and then that error is told.
+            let _ = half.send(judged);
+        }
+    });
+    let crash = async {
+        let Ok(lines_before) = at_half.await else {
+            return Err(CliError::Child("the payroll ended before its middle.".to_owned()));
+        };
+        let begun = Instant::now();
+        server.kill().await?;
+        server.restart().await?;
+        Ok(Killed { lines_before, away: begun.elapsed() })
+    };
+    let (paid, killed) = tokio::try_join!(paying, crash)?;
+    let iin =
+        paid_iin.ok_or_else(|| CliError::Child("the demonstration failed: nobody was paid.".to_owned()))?;
+    Ok((paid, killed, iin))
+}
+
+/// The first person of a piece whose line was accepted.
+fn first_paid(survey: &FileSurvey, piece: &Judged) -> Option<Iin> {
+    let lines = parse_chunk(LineKind::Accrual, survey.encoding, &piece.body).ok()?;
+    let paid = piece.verdicts.iter().position(|verdict| verdict.verdict == VerdictKind::Accepted)?;
+    match &lines.get(paid)?.line {
+        Ok(Line::Accrual(line)) => Some(line.iin),
+        _ => None,
+    }
+}
+
+/// One screenful.
+fn tell(out: &mut impl Write, dir: &Path, story: &Story) -> io::Result<()> {
+    let Story { payroll, short, killed, paid, again, renamed, iin, statement, trial_balance, replay } = story;
+    let lines = figures::lines;
+    let count = figures::count;
+    let bad: u64 = payroll.bad.values().sum();
+    let summary = &paid.summary;
+    let accepted = summary.accepted.lines + summary.already_accepted.lines;
+    let sum = summary.accepted.sum + summary.already_accepted.sum;
+    let mut say = |name: &str, what: String| writeln!(out, "  {name:<11} {what}");
+
+    say(
+        "programmes",
+        format!(
+            "{} funded; {SHORT} with {} KZT, half of what it pays",
+            payroll.programmes.len(),
+            figures::tiyn(short.tiyn())
+        ),
+    )?;
+    say(
+        "payroll",
+        format!(
+            "{}, {} KZT, {} of them bad on purpose",
+            lines(payroll.lines),
+            figures::tiyn(payroll.total.tiyn()),
+            count(bad)
+        ),
+    )?;
+    say(
+        "crash",
+        format!(
+            "SIGKILL after {}; back after {}; the client went on by itself",
+            lines(killed.lines_before),
+            figures::duration(killed.away)
+        ),
+    )?;
+    let rate = figures::rate(figures::per_second(paid.lines_sent, paid.took));
+    say(
+        "paid",
+        format!(
+            "{}, {} KZT in {} ({rate}, crash included)",
+            lines(accepted),
+            figures::tiyn(sum),
+            figures::duration(paid.took)
+        ),
+    )?;
+    for (index, (code, tally)) in summary.refused.iter().enumerate() {
+        let name = if index == 0 { "refused" } else { "" };
+        say(name, format!("{:>7}  {code}", count(tally.lines)))?;
+    }
+    say(
+        "again",
+        format!(
+            "the same file: batch {}, {} sent",
+            again.batch["state"].as_str().unwrap_or_default(),
+            lines(again.lines_sent)
+        ),
+    )?;
+    say(
+        "",
+        format!(
+            "the same lines as another batch: {} sent, {} accepted",
+            count(renamed.lines_sent),
+            count(renamed.summary.accepted.lines)
+        ),
+    )?;
+    say(
+        "wallet",
+        format!("of {}, {} KZT", person::masked(iin), table::amount(statement, "closing_balance")),
+    )?;
+    for row in statement::entries(statement).lines().skip(2) {
+        say("", row.trim_end().to_owned())?;
+    }
+    say(
+        "books",
+        format!(
+            "Σ debits {} = Σ credits {}",
+            table::amount(trial_balance, "total_debit"),
+            table::amount(trial_balance, "total_credit")
+        ),
+    )?;
+    say(
+        "replay",
+        format!(
+            "{} entries alone give the same balances of {} wallets",
+            table::text(replay, "entries"),
+            table::text(replay, "wallets")
+        ),
+    )?;
+
+    let dir = dir.display();
+    writeln!(out)?;
+    writeln!(out, "Go on with this book:  social-wallet serve --data-dir {dir}/data")?;
+    writeln!(out, "and beside it:         social-wallet fund {SHORT} {short} --reference MY-1")?;
+    writeln!(out, "                       social-wallet accrue {dir}/refused.csv")?;
+    writeln!(out, "                       social-wallet generate --lines 1000 --seed 2 -o new.csv")?;
+    writeln!(out, "                       social-wallet statement")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_payer_and_the_short_programme_exist() {
+        assert!(parse_payer(DEFAULT_PAYER).is_ok());
+        assert!(crate::payroll::catalogue().iter().any(|programme| programme.code.as_str() == SHORT));
+    }
+
+    #[test]
+    fn a_directory_with_anything_in_it_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(directory(Some(dir.path().join("new"))).is_ok());
+        assert!(directory(Some(dir.path().to_owned())).is_err());
+    }
+}

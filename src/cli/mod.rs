@@ -1,0 +1,187 @@
+//! The command line: one file for each subcommand, and what they share.
+//!
+//! | File          | Holds |
+//! |---------------|-------|
+//! | `mod.rs`      | the tree of commands and what holds for all of them |
+//! | `error.rs`    | errors and exit codes |
+//! | `payday.rs`   | a payroll from file to closed batch |
+//! | `child.rs`    | a service of one's own, for `demo` and `bench` |
+//! | `place.rs`    | where a book and its keys are |
+//! | `person.rs`   | a person's number on its way in |
+//! | `figures.rs`, `table.rs`, `progress.rs`, `advice.rs` | how things are said to people |
+//!
+//! Answers go to standard output, as tables for people or with `--json` as one JSON document on a line for machines.
+//! Everything else goes to standard error. No command prints a person's number.
+
+mod accrue;
+mod advice;
+mod batch;
+mod bench;
+mod child;
+mod demo;
+mod entry;
+mod error;
+mod figures;
+mod fund;
+mod generate;
+mod health;
+mod migrate;
+mod payday;
+mod person;
+mod place;
+mod programme;
+mod progress;
+mod replay;
+mod report;
+mod serve;
+mod statement;
+mod table;
+mod wallet;
+
+use std::io::{self, Write};
+
+use clap::{Args, Parser, Subcommand};
+use serde_json::Value;
+
+use crate::client::{Client, ClientError};
+use crate::domain::ClientId;
+
+pub use error::{CliError, Outcome};
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done; 1 refused, or not all accepted; 2 wrong usage; 3 the service is unreachable or failing.
+Begin with `social-wallet demo`.";
+
+/// The social wallet's ledger: benefits in, shielded, and provable
+#[derive(Debug, Parser)]
+#[command(name = "social-wallet", version, about, after_help = AFTER_HELP, disable_help_subcommand = true)]
+#[command(max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What holds for every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Where the service is
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "SOCIAL_WALLET_SERVER",
+        default_value = "http://127.0.0.1:8080",
+        hide_env_values = true
+    )]
+    server: String,
+    /// Who calls
+    #[arg(long, global = true, value_name = "ID", env = "SOCIAL_WALLET_CLIENT", default_value = "operator", value_parser = ClientId::parse, hide_env_values = true)]
+    client: ClientId,
+    /// Answer with JSON, for machines
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+impl Global {
+    /// A client of the service that is meant.
+    pub fn client(&self) -> Result<Client, ClientError> {
+        Client::new(&self.server, self.client)
+    }
+
+    /// Gives the answer: the value with `--json`, else what `human` writes.
+    pub fn show(
+        &self,
+        value: &Value,
+        human: impl FnOnce(&mut io::StdoutLock<'static>) -> io::Result<()>,
+    ) -> Result<(), CliError> {
+        let mut out = io::stdout().lock();
+        if self.json {
+            writeln!(out, "{value}")?;
+        } else {
+            human(&mut out)?;
+        }
+        Ok(out.flush()?)
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the ledger; without arguments on this machine, in ./data
+    Serve(serve::ServeArgs),
+    /// Bring a PostgreSQL schema up to date, as its owner
+    Migrate(migrate::MigrateArgs),
+    /// Run the journal through the rules again and compare every balance
+    Replay(replay::ReplayArgs),
+    /// Pay a payroll file; run it again to take up where it stopped
+    Accrue(accrue::AccrueArgs),
+    /// Judge a payroll file and post nothing
+    Validate(accrue::FileArgs),
+    /// Write a payroll file for trials
+    Generate(generate::GenerateArgs),
+    #[command(subcommand)]
+    Programme(programme::ProgrammeCommand),
+    /// Book money that the treasury has placed for a programme
+    Fund(fund::FundArgs),
+    #[command(subcommand)]
+    Wallet(wallet::WalletCommand),
+    /// What happened on a wallet, oldest first
+    Statement(statement::StatementArgs),
+    #[command(subcommand)]
+    Batch(batch::BatchCommand),
+    #[command(subcommand)]
+    Report(report::ReportCommand),
+    /// An entry of the journal
+    Entry(entry::EntryArgs),
+    /// Whether the service is ready
+    Health,
+    /// See it work: a payday on this machine, killed in the middle and finished
+    Demo(demo::DemoArgs),
+    /// Measure it on this machine, over HTTP, with its durability on
+    Bench(bench::BenchArgs),
+}
+
+impl Cli {
+    /// Runs the command.
+    pub async fn run(self) -> Result<Outcome, CliError> {
+        let global = &self.global;
+        match self.command {
+            Command::Serve(args) => serve::run(global, args).await,
+            Command::Migrate(args) => migrate::run(global, args).await,
+            Command::Replay(args) => replay::run(global, args).await,
+            Command::Accrue(args) => accrue::run(global, args).await,
+            Command::Validate(args) => accrue::run_validate(global, args).await,
+            Command::Generate(args) => generate::run(global, args).await,
+            Command::Programme(command) => programme::run(global, command).await,
+            Command::Fund(args) => fund::run(global, args).await,
+            Command::Wallet(command) => wallet::run(global, command).await,
+            Command::Statement(args) => statement::run(global, args).await,
+            Command::Batch(command) => batch::run(global, command).await,
+            Command::Report(command) => report::run(global, command).await,
+            Command::Entry(args) => entry::run(global, args).await,
+            Command::Health => health::run(global).await,
+            Command::Demo(args) => demo::run(args).await,
+            Command::Bench(args) => bench::run(global, args).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_tree_of_commands_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_fits_a_screen() {
+        let help = Cli::command().render_help().to_string();
+        assert!(help.lines().count() <= 32, "{help}");
+    }
+}

@@ -1,0 +1,570 @@
+//! The HTTP client of the service: what the commands, the demonstration and the benchmark call it with.
+//!
+//! | File          | Holds |
+//! |---------------|-------|
+//! | `mod.rs`      | one method for each request of `specs/http.md`, and when a request is repeated |
+//! | `error.rs`    | why there is no usable answer |
+//! | `verdicts.rs` | the verdicts on the lines of a chunk, read without copying |
+//! | `upload.rs`   | a payroll file, sent in chunks, several in flight, and taken up again where it stopped |
+//!
+//! Every request of the interface can be repeated safely: reads change nothing, a `PUT` names what it makes, a `POST`
+//! that writes carries an `Idempotency-Key`, and releasing, closing or cancelling what is so already changes nothing.
+//! So when a connection is lost the client asks again, with the same key, for as long as its patience lasts.
+//!
+//! Bodies hold people's numbers: none of them is ever logged or repeated in an error.
+
+mod error;
+mod upload;
+mod verdicts;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Method, StatusCode, Url};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::domain::{BatchId, ClientId, IdempotencyKey, Iin, ProgrammeCode, WalletId};
+use crate::payroll::Encoding;
+
+pub use error::{ClientError, ProblemDetails};
+pub use upload::{Judged, Upload, UploadError};
+pub use verdicts::{RefusedLine, Summary, Tally, VerdictKind, VerdictLine, VerdictList};
+
+const CONNECT_SECONDS_MAX: u64 = 5;
+/// A chunk of 8,192 lines is committed in a fraction of a second; a minute means that nothing will come.
+const REQUEST_SECONDS_MAX: u64 = 60;
+/// A service that answers "full" is alive: it is worth a short wait also for those who would not wait for a dead one.
+const BUSY_PATIENCE: Duration = Duration::from_secs(10);
+const BACKOFF_FIRST: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+const CLIENT_HEADER: &str = "social-wallet-client";
+const KEY_HEADER: &str = "idempotency-key";
+const REPLAYED_HEADER: &str = "idempotency-replayed";
+
+/// Told whenever the client waits before it asks again.
+pub type WaitObserver = Arc<dyn Fn(&Wait) + Send + Sync>;
+
+/// A pause before a request is sent again.
+#[derive(Debug, Clone)]
+pub struct Wait {
+    /// Why.
+    pub reason: String,
+    /// How long ago the request first failed.
+    pub since: Duration,
+    /// How long it will be tried.
+    pub patience: Duration,
+}
+
+/// A client of one service, under one name. Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    id: ClientId,
+    patience: Duration,
+    observer: Option<WaitObserver>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Client")
+            .field("base", &self.base.as_str())
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The answer to a write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    /// The journal entry, or the thing that was there already.
+    pub value: Value,
+    /// Whether this request made it (201).
+    pub created: bool,
+    /// Whether it is the answer given before to the same `Idempotency-Key`.
+    pub replayed: bool,
+}
+
+/// A benefit for a person, as `POST /v1/accruals` takes it.
+#[derive(Debug, Clone)]
+pub struct AccrualRequest<'a> {
+    /// The BIN of who pays.
+    pub payer: &'a str,
+    /// To whom.
+    pub iin: &'a Iin,
+    /// The programme's code.
+    pub programme: &'a str,
+    /// `YYYY-MM` or `once`.
+    pub period: &'a str,
+    /// Which of several entitlements.
+    pub part: u16,
+    /// In tenge.
+    pub amount: &'a str,
+}
+
+/// What a batch is opened with.
+#[derive(Debug, Clone)]
+pub struct BatchRequest {
+    /// `accrual`, `reversal` or `wallet_opening`.
+    pub kind: &'static str,
+    /// The BIN of who pays.
+    pub payer: String,
+    /// The programmes that its lines may name.
+    pub programmes: Vec<String>,
+    /// The periods that its lines may name.
+    pub periods: Vec<String>,
+    /// How many lines will come.
+    pub lines: u64,
+    /// The sum of all readable amounts, in tenge.
+    pub total: String,
+    /// RFC 3339: no line moves before.
+    pub not_before: Option<String>,
+    /// Whether a second person must release it.
+    pub release_required: bool,
+    /// Whether to give verdicts and post nothing.
+    pub validate_only: bool,
+}
+
+/// Which part of a statement to give.
+#[derive(Debug, Clone, Default)]
+pub struct StatementQuery {
+    /// A time or a business day.
+    pub from: Option<String>,
+    /// A time or a business day.
+    pub to: Option<String>,
+    /// The cursor of the page before.
+    pub after: Option<String>,
+    /// Entries to give, at most 1,000.
+    pub limit: Option<u32>,
+}
+
+/// A request before it is finished for sending.
+struct Call<'a> {
+    method: Method,
+    path: &'a [&'a str],
+    query: Vec<(&'static str, String)>,
+    key: Option<&'a IdempotencyKey>,
+    content_type: Option<&'static str>,
+    accept: &'static str,
+    body: Bytes,
+}
+
+impl<'a> Call<'a> {
+    fn new(method: Method, path: &'a [&'a str]) -> Self {
+        Self {
+            method,
+            path,
+            query: Vec::new(),
+            key: None,
+            content_type: None,
+            accept: "application/json",
+            body: Bytes::new(),
+        }
+    }
+
+    fn json(mut self, body: &Value) -> Self {
+        self.content_type = Some("application/json");
+        self.body = Bytes::from(body.to_string());
+        self
+    }
+
+    fn key(mut self, key: &'a IdempotencyKey) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    fn query(mut self, name: &'static str, value: Option<impl ToString>) -> Self {
+        self.query.extend(value.map(|value| (name, value.to_string())));
+        self
+    }
+}
+
+/// A whole answer, successful or not.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Client {
+    /// A client of the service at this address (`http://host:port`). It does not connect yet, and it does not wait for a
+    /// service that is not there; see [`Client::with_patience`].
+    pub fn new(base_url: &str, id: ClientId) -> Result<Self, ClientError> {
+        let address = || ClientError::Address(base_url.to_owned());
+        let base = Url::parse(base_url).map_err(|_| address())?;
+        if base.scheme() != "http" || base.cannot_be_a_base() {
+            return Err(address());
+        }
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(CONNECT_SECONDS_MAX))
+            .timeout(Duration::from_secs(REQUEST_SECONDS_MAX))
+            // People's numbers go to the service and to nobody in between.
+            .no_proxy()
+            .build()
+            .map_err(|_| address())?;
+        Ok(Self { http, base, id, patience: Duration::ZERO, observer: None })
+    }
+
+    /// Asks again for so long when the service cannot be reached.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Tells somebody of every pause.
+    #[must_use]
+    pub fn with_observer(mut self, observer: WaitObserver) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// Where the service is.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    /// A new, random `Idempotency-Key`.
+    #[must_use]
+    pub fn fresh_key() -> IdempotencyKey {
+        IdempotencyKey::parse(&Uuid::new_v4().to_string()).expect("a UUID is 36 visible ASCII characters")
+    }
+
+    // Programmes.
+
+    /// All programmes.
+    pub async fn programmes(&self) -> Result<Vec<Value>, ClientError> {
+        let value = self.read(Call::new(Method::GET, &["v1", "programmes"])).await?;
+        let list = value.as_array().or_else(|| value.get("programmes")?.as_array());
+        list.cloned().ok_or_else(|| self.protocol("the programmes are no list"))
+    }
+
+    /// A programme.
+    pub async fn programme(&self, code: ProgrammeCode) -> Result<Value, ClientError> {
+        self.read(Call::new(Method::GET, &["v1", "programmes", code.as_str()])).await
+    }
+
+    /// Registers a programme. The body has the members of `POST /v1/programmes`.
+    pub async fn register_programme(
+        &self,
+        programme: &Value,
+        key: &IdempotencyKey,
+    ) -> Result<Written, ClientError> {
+        self.write(Call::new(Method::POST, &["v1", "programmes"]).json(programme).key(key)).await
+    }
+
+    /// Books money that the treasury has placed for a programme.
+    pub async fn fund(
+        &self,
+        code: ProgrammeCode,
+        amount: &str,
+        bank_reference: &str,
+        key: &IdempotencyKey,
+    ) -> Result<Written, ClientError> {
+        let body = json!({"amount": amount, "currency": "KZT", "bank_reference": bank_reference});
+        let path = ["v1", "programmes", code.as_str(), "fundings"];
+        self.write(Call::new(Method::POST, &path).json(&body).key(key)).await
+    }
+
+    // Wallets.
+
+    /// Opens a wallet for a person, or finds the one that they have.
+    pub async fn open_wallet(&self, iin: &Iin, key: &IdempotencyKey) -> Result<Written, ClientError> {
+        self.write(Call::new(Method::POST, &["v1", "wallets"]).json(&json!({"iin": iin.expose()})).key(key))
+            .await
+    }
+
+    /// The wallet of a person.
+    pub async fn lookup_wallet(&self, iin: &Iin) -> Result<Value, ClientError> {
+        let path = ["v1", "wallets", "lookup"];
+        self.read(Call::new(Method::POST, &path).json(&json!({"iin": iin.expose()}))).await
+    }
+
+    /// A wallet as it is now.
+    pub async fn wallet(&self, id: WalletId) -> Result<Value, ClientError> {
+        self.read(Call::new(Method::GET, &["v1", "wallets", &id.to_string()])).await
+    }
+
+    /// A wallet as of a time or the end of a business day; now if none is given.
+    pub async fn balance(&self, id: WalletId, at: Option<&str>) -> Result<Value, ClientError> {
+        self.read(Call::new(Method::GET, &["v1", "wallets", &id.to_string(), "balance"]).query("at", at))
+            .await
+    }
+
+    /// A page of a wallet's statement.
+    pub async fn statement(&self, id: WalletId, query: &StatementQuery) -> Result<Value, ClientError> {
+        let id = id.to_string();
+        let path = ["v1", "wallets", &id, "statement"];
+        let call = Call::new(Method::GET, &path)
+            .query("from", query.from.as_ref())
+            .query("to", query.to.as_ref())
+            .query("after", query.after.as_ref())
+            .query("limit", query.limit);
+        self.read(call).await
+    }
+
+    // Single accruals.
+
+    /// Credits a benefit.
+    pub async fn accrue(
+        &self,
+        accrual: &AccrualRequest<'_>,
+        key: &IdempotencyKey,
+    ) -> Result<Written, ClientError> {
+        let AccrualRequest { payer, iin, programme, period, part, amount } = accrual;
+        let body = json!({"payer": payer, "iin": iin.expose(), "programme": programme, "period": period, "part": part,
+            "amount": amount, "currency": "KZT"});
+        self.write(Call::new(Method::POST, &["v1", "accruals"]).json(&body).key(key)).await
+    }
+
+    /// Takes back what is left of an accrual. The amount is not asked for: it is what is left.
+    pub async fn reverse(
+        &self,
+        accrual: &AccrualRequest<'_>,
+        reason: &str,
+        key: &IdempotencyKey,
+    ) -> Result<Written, ClientError> {
+        let AccrualRequest { payer, iin, programme, period, part, amount: _ } = accrual;
+        let body = json!({"payer": payer, "iin": iin.expose(), "programme": programme, "period": period, "part": part,
+            "reason": reason});
+        self.write(Call::new(Method::POST, &["v1", "reversals"]).json(&body).key(key)).await
+    }
+
+    // Batches.
+
+    /// Opens a batch.
+    pub async fn open_batch(&self, id: BatchId, batch: &BatchRequest) -> Result<Written, ClientError> {
+        let mut body = json!({"kind": batch.kind, "payer": batch.payer, "programmes": batch.programmes,
+            "periods": batch.periods, "lines": batch.lines, "total": batch.total, "currency": "KZT"});
+        if let Some(not_before) = &batch.not_before {
+            body["not_before"] = json!(not_before);
+        }
+        if batch.release_required {
+            body["release_required"] = json!(true);
+        }
+        if batch.validate_only {
+            body["validate_only"] = json!(true);
+        }
+        self.write(Call::new(Method::PUT, &["v1", "batches", &id.to_string()]).json(&body)).await
+    }
+
+    /// A batch; `None` if there is none of this id.
+    pub async fn batch(&self, id: BatchId) -> Result<Option<Value>, ClientError> {
+        match self.read(Call::new(Method::GET, &["v1", "batches", &id.to_string()])).await {
+            Err(error) if error.code() == Some("batch_unknown") => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
+    /// Sends lines of a batch; gives the verdicts on them.
+    pub async fn send_chunk(
+        &self,
+        id: BatchId,
+        first_line: u64,
+        encoding: Encoding,
+        body: Bytes,
+    ) -> Result<VerdictList, ClientError> {
+        let (id, first_line) = (id.to_string(), first_line.to_string());
+        let path = ["v1", "batches", &id, "chunks", &first_line];
+        let mut call = Call::new(Method::PUT, &path);
+        call.content_type = Some(encoding.content_type());
+        call.accept = "text/csv";
+        call.body = body;
+        self.verdict_list(call).await
+    }
+
+    /// The verdicts given before, on at most `limit` received lines after this one.
+    pub async fn verdicts(
+        &self,
+        id: BatchId,
+        after_line: u64,
+        limit: u32,
+    ) -> Result<VerdictList, ClientError> {
+        let id = id.to_string();
+        let path = ["v1", "batches", &id, "verdicts"];
+        let mut call =
+            Call::new(Method::GET, &path).query("after_line", Some(after_line)).query("limit", Some(limit));
+        call.accept = "text/csv";
+        self.verdict_list(call).await
+    }
+
+    /// Releases a batch, as the second person.
+    pub async fn release_batch(&self, id: BatchId) -> Result<Value, ClientError> {
+        self.step(id, "release").await
+    }
+
+    /// Closes a batch: completed if all that was declared has been received.
+    pub async fn close_batch(&self, id: BatchId) -> Result<Value, ClientError> {
+        self.step(id, "close").await
+    }
+
+    /// Cancels a batch: it takes no more lines.
+    pub async fn cancel_batch(&self, id: BatchId) -> Result<Value, ClientError> {
+        self.step(id, "cancel").await
+    }
+
+    async fn step(&self, id: BatchId, step: &str) -> Result<Value, ClientError> {
+        self.read(Call::new(Method::POST, &["v1", "batches", &id.to_string(), step])).await
+    }
+
+    // Reports and the book.
+
+    /// The trial balance, now or as of a time or the end of a business day.
+    pub async fn trial_balance(&self, at: Option<&str>) -> Result<Value, ClientError> {
+        self.read(Call::new(Method::GET, &["v1", "reports", "trial-balance"]).query("at", at)).await
+    }
+
+    /// What came in and where it is, by programme.
+    pub async fn programmes_report(&self, at: Option<&str>) -> Result<Value, ClientError> {
+        self.read(Call::new(Method::GET, &["v1", "reports", "programmes"]).query("at", at)).await
+    }
+
+    /// A journal entry.
+    pub async fn entry(&self, number: u64) -> Result<Value, ClientError> {
+        self.read(Call::new(Method::GET, &["v1", "entries", &number.to_string()])).await
+    }
+
+    /// The book: its id, its size, where it is kept.
+    pub async fn book(&self) -> Result<Value, ClientError> {
+        self.read(Call::new(Method::GET, &["v1", "book"])).await
+    }
+
+    /// Whether the service can serve now. Asked once, whatever the client's patience.
+    pub async fn ready(&self) -> Result<(), ClientError> {
+        let answer = self.exchange(&Call::new(Method::GET, &["health", "ready"])).await;
+        let answer = answer.map_err(|reason| self.unreachable(reason))?;
+        self.accepted(answer).map(|_| ())
+    }
+
+    // From a call to an answer.
+
+    async fn read(&self, call: Call<'_>) -> Result<Value, ClientError> {
+        let answer = self.send(&call).await?;
+        self.value(&answer)
+    }
+
+    async fn write(&self, call: Call<'_>) -> Result<Written, ClientError> {
+        let answer = self.send(&call).await?;
+        Ok(Written {
+            value: self.value(&answer)?,
+            created: answer.status == StatusCode::CREATED,
+            replayed: answer.headers.get(REPLAYED_HEADER).is_some_and(|value| value == "true"),
+        })
+    }
+
+    async fn verdict_list(&self, call: Call<'_>) -> Result<VerdictList, ClientError> {
+        let answer = self.send(&call).await?;
+        VerdictList::read(answer.body)
+            .ok_or_else(|| self.protocol("the verdicts are not in the form agreed on"))
+    }
+
+    fn value(&self, answer: &Answer) -> Result<Value, ClientError> {
+        serde_json::from_slice(&answer.body).map_err(|_| self.protocol("the body is not JSON"))
+    }
+
+    /// Sends until there is an answer that is final, or patience ends.
+    async fn send(&self, call: &Call<'_>) -> Result<Answer, ClientError> {
+        let mut failing_since: Option<Instant> = None;
+        let mut backoff = BACKOFF_FIRST;
+        loop {
+            let (error, patience, reason, pause) = match self.exchange(call).await {
+                Ok(answer) => match self.accepted(answer) {
+                    Err(ClientError::Problem(problem)) if matches!(problem.status, 429 | 503) => {
+                        let pause = problem.retry_after.unwrap_or(backoff);
+                        let reason = problem.title.clone();
+                        (ClientError::Problem(problem), self.patience.max(BUSY_PATIENCE), reason, pause)
+                    }
+                    outcome => return outcome,
+                },
+                Err(reason) => (self.unreachable(reason.clone()), self.patience, reason, backoff),
+            };
+            let since = failing_since.get_or_insert_with(Instant::now).elapsed();
+            if since + pause > patience {
+                return Err(error);
+            }
+            if let Some(observer) = &self.observer {
+                observer(&Wait { reason, since, patience });
+            }
+            tokio::time::sleep(pause).await;
+            backoff = (backoff * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    /// One attempt. The error is what the network said.
+    async fn exchange(&self, call: &Call<'_>) -> Result<Answer, String> {
+        let response = self.http.execute(self.finish(call)).await.map_err(|error| network_reason(&error))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.bytes().await.map_err(|error| network_reason(&error))?;
+        Ok(Answer { status, headers, body })
+    }
+
+    /// The one place where a request gets its last headers before it is sent.
+    fn finish(&self, call: &Call<'_>) -> reqwest::Request {
+        let mut url = self.base.clone();
+        url.path_segments_mut()
+            .expect("`new` has refused addresses that cannot be a base")
+            .pop_if_empty()
+            .extend(call.path);
+        if !call.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&call.query);
+        }
+        let mut request = reqwest::Request::new(call.method.clone(), url);
+        let value = |text: &str| HeaderValue::from_str(text).expect("parsed to be visible ASCII");
+        let headers = request.headers_mut();
+        headers.insert(CLIENT_HEADER, value(self.id.as_str()));
+        headers.insert(ACCEPT, HeaderValue::from_static(call.accept));
+        if let Some(content_type) = call.content_type {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        if let Some(key) = call.key {
+            headers.insert(KEY_HEADER, value(key.as_str()));
+        }
+        if !call.body.is_empty() {
+            *request.body_mut() = Some(call.body.clone().into());
+        }
+        request
+    }
+
+    /// The answer, if it is a success.
+    fn accepted(&self, answer: Answer) -> Result<Answer, ClientError> {
+        if answer.status.is_success() {
+            return Ok(answer);
+        }
+        let Ok(mut problem) = serde_json::from_slice::<ProblemDetails>(&answer.body) else {
+            return Err(self.protocol(&format!("status {} without a reason", answer.status)));
+        };
+        problem.status = answer.status.as_u16();
+        let seconds = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        problem.retry_after = seconds.map(Duration::from_secs);
+        Err(ClientError::Problem(Box::new(problem)))
+    }
+
+    fn unreachable(&self, reason: String) -> ClientError {
+        ClientError::Unreachable { url: self.address().to_owned(), reason }
+    }
+
+    fn protocol(&self, what: &str) -> ClientError {
+        ClientError::Protocol { url: self.address().to_owned(), what: what.to_owned() }
+    }
+}
+
+/// The innermost cause, without the URL that reqwest puts around it.
+fn network_reason(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "it took too long".to_owned();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let text = cause.to_string();
+    // "Connection refused (os error 111)" says the same without its number.
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
