@@ -11,7 +11,9 @@
 //! negative balance) is refused by the schema itself, as a second wall behind the rules.
 
 pub mod postgres;
+mod rows;
 pub mod sqlite;
+mod tables;
 
 use async_trait::async_trait;
 use roaring::RoaringBitmap;
