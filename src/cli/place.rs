@@ -52,7 +52,10 @@ impl PlaceArgs {
             builder.mode(0o700);
         }
         builder.create(&self.data_dir).map_err(|error| {
-            CliError::Service(format!("cannot create the data directory {}: {error}", self.data_dir.display()))
+            CliError::Service(format!(
+                "cannot create the data directory {}: {error}",
+                self.data_dir.display()
+            ))
         })
     }
 
@@ -104,7 +107,9 @@ impl PlaceArgs {
             None => store.create_book(keys.book()).await.map_err(failed)?,
             Some(head) if head.book != keys.book() => {
                 let path = path.display();
-                return Err(CliError::Service(format!("the key file {path} belongs to another book than the store's")));
+                return Err(CliError::Service(format!(
+                    "the key file {path} belongs to another book than the store's"
+                )));
             }
             Some(_) => {}
         }

@@ -92,7 +92,10 @@ pub(super) async fn migrate(url: &str, schema: &Identifier, role: &Identifier) -
     let (version, name, sql) = BOOK;
     let migration = Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false);
     let migrator = Migrator::with_migrations(vec![migration]);
-    migrator.run_direct(None, &mut connection, false).await.map_err(|error| StoreError::Schema(error.to_string()))?;
+    migrator
+        .run_direct(None, &mut connection, false)
+        .await
+        .map_err(|error| StoreError::Schema(error.to_string()))?;
     let grants = format!(
         "REVOKE ALL ON SCHEMA {schema} FROM PUBLIC;
          GRANT USAGE ON SCHEMA {schema} TO {role};
@@ -136,12 +139,17 @@ pub(super) async fn check(
     role: &Identifier,
 ) -> Result<(), StoreError> {
     let (schema, role) = (schema.as_str(), role.as_str());
-    let there: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut *connection).await?;
+    let there: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await?;
     if !there {
-        return Err(StoreError::Schema(format!("there is no book in schema {schema}: run the migration first")));
+        return Err(StoreError::Schema(format!(
+            "there is no book in schema {schema}: run the migration first"
+        )));
     }
-    let newest: Option<i64> =
-        sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success").fetch_one(&mut *connection).await?;
+    let newest: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
+        .fetch_one(&mut *connection)
+        .await?;
     if newest != Some(BOOK.0) {
         let newest = newest.unwrap_or_default();
         return Err(StoreError::Schema(format!(

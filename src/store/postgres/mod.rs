@@ -27,8 +27,8 @@ use crate::ledger::effects::SystemEntry;
 use crate::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
 
 use super::{
-    BatchTimes, Bundle, ChunkRow, Commit, CommitError, Head, Locked, ProgrammeRow, StatementRange, Store, StoreError,
-    Tile, rows,
+    BatchTimes, Bundle, ChunkRow, Commit, CommitError, Head, Locked, ProgrammeRow, StatementRange, Store,
+    StoreError, Tile, rows,
 };
 
 pub use connect::{Identifier, SERVICE_ROLE};
@@ -123,7 +123,9 @@ impl Drop for PostgresLocked {
     fn drop(&mut self) {
         // A connection that is dropped is closed, and the server rolls back and lets go of the head. Saying good-bye takes
         // a runtime; without one the closed socket says it.
-        if let (Some(connection), Ok(runtime)) = (self.connection.take(), tokio::runtime::Handle::try_current()) {
+        if let (Some(connection), Ok(runtime)) =
+            (self.connection.take(), tokio::runtime::Handle::try_current())
+        {
             runtime.spawn(connection.close());
         }
     }
@@ -231,7 +233,11 @@ impl Store for PostgresStore {
         read::wallet_entries(&mut *self.readers.acquire().await?, after, limit).await
     }
 
-    async fn lot_movements(&self, after: (u32, u32, u32), limit: u32) -> Result<Vec<LotMovement>, StoreError> {
+    async fn lot_movements(
+        &self,
+        after: (u32, u32, u32),
+        limit: u32,
+    ) -> Result<Vec<LotMovement>, StoreError> {
         read::lot_movements(&mut *self.readers.acquire().await?, after, limit).await
     }
 

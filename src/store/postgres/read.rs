@@ -17,7 +17,9 @@ use crate::ledger::books::{PayOut, SystemHead};
 use crate::ledger::effects::SystemEntry;
 use crate::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
 use crate::store::rows::{self, entry_columns, head_columns, lot_columns};
-use crate::store::{BatchTimes, Bundle, ChunkRow, Commit, Head, ProgrammeRow, StatementRange, StoreError, Tile};
+use crate::store::{
+    BatchTimes, Bundle, ChunkRow, Commit, Head, ProgrammeRow, StatementRange, StoreError, Tile,
+};
 
 type Read<T> = Result<T, StoreError>;
 type Asked = Query<'static, Postgres, PgArguments>;
@@ -81,7 +83,10 @@ pub(super) const WALLETS: &str = concat!(
       LEFT JOIN LATERAL (SELECT * FROM wallet_entry WHERE account = w.account ORDER BY version DESC LIMIT 1) e ON true"
 );
 
-pub(super) async fn wallets(connection: &mut PgConnection, ids: &[WalletId]) -> Read<Vec<(WalletId, Wallet)>> {
+pub(super) async fn wallets(
+    connection: &mut PgConnection,
+    ids: &[WalletId],
+) -> Read<Vec<(WalletId, Wallet)>> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
     all(connection, sqlx::query(WALLETS).bind(ids), rows::wallet_by_id).await
 }
@@ -192,7 +197,8 @@ pub(super) const BATCHES: &str = "SELECT b.number, b.id, b.client, b.declaration
     CROSS JOIN LATERAL (SELECT * FROM batch WHERE id = k.id LIMIT 1) b
     LEFT JOIN LATERAL (SELECT * FROM batch_entry WHERE batch = b.number ORDER BY version DESC LIMIT 1) e ON true";
 
-pub(super) const RECEIVED: &str = "SELECT e.batch, e.first_line, e.lines FROM unnest($1::int[], $2::int[]) k (batch, version)
+pub(super) const RECEIVED: &str =
+    "SELECT e.batch, e.first_line, e.lines FROM unnest($1::int[], $2::int[]) k (batch, version)
     CROSS JOIN LATERAL (SELECT * FROM batch_entry
         WHERE batch = k.batch AND version <= k.version AND kind = 2 ORDER BY version) e";
 
@@ -210,7 +216,12 @@ pub(super) async fn batches(connection: &mut PgConnection, ids: &[BatchId]) -> R
 pub(super) const CHUNKS: &str = "SELECT version, first_line, lines, digest, verdicts FROM batch_entry
     WHERE batch = $1 AND kind = 2 AND first_line <= $3 AND first_line + lines > $2 ORDER BY version";
 
-pub(super) async fn chunks(connection: &mut PgConnection, batch: u32, first: u64, last: u64) -> Read<Vec<ChunkRow>> {
+pub(super) async fn chunks(
+    connection: &mut PgConnection,
+    batch: u32,
+    first: u64,
+    last: u64,
+) -> Read<Vec<ChunkRow>> {
     let query = sqlx::query(CHUNKS).bind(int4(batch)).bind(int8(first)).bind(int8(last));
     all(connection, query, rows::chunk).await
 }
@@ -287,7 +298,10 @@ pub(super) const SYSTEM_AT: &str = "SELECT e.account, e.version, e.seq, e.at, e.
         (SELECT * FROM system_entry WHERE account = a.number AND at <= $1 ORDER BY at DESC, version DESC LIMIT 1) e
     ORDER BY e.account";
 
-pub(super) async fn system_at(connection: &mut PgConnection, at: i64) -> Read<Vec<(SystemAccount, SystemEntry)>> {
+pub(super) async fn system_at(
+    connection: &mut PgConnection,
+    at: i64,
+) -> Read<Vec<(SystemAccount, SystemEntry)>> {
     all(connection, sqlx::query(SYSTEM_AT).bind(at), rows::named_system_entry).await
 }
 

@@ -17,12 +17,18 @@ use crate::ledger::books::{PayOut, SystemHead};
 use crate::ledger::effects::SystemEntry;
 use crate::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
 use crate::store::rows::{self, entry_columns, head_columns, lot_columns};
-use crate::store::{BatchTimes, Bundle, ChunkRow, Commit, Head, ProgrammeRow, StatementRange, StoreError, Tile};
+use crate::store::{
+    BatchTimes, Bundle, ChunkRow, Commit, Head, ProgrammeRow, StatementRange, StoreError, Tile,
+};
 
 type Read<T> = Result<T, StoreError>;
 type Asked = Query<'static, Sqlite, SqliteArguments>;
 
-async fn all<T>(connection: &mut SqliteConnection, query: Asked, read: impl Fn(&SqliteRow) -> Read<T>) -> Read<Vec<T>> {
+async fn all<T>(
+    connection: &mut SqliteConnection,
+    query: Asked,
+    read: impl Fn(&SqliteRow) -> Read<T>,
+) -> Read<Vec<T>> {
     query.fetch_all(connection).await?.iter().map(read).collect()
 }
 
@@ -91,7 +97,10 @@ pub(super) const WALLETS: &str = concat!(
           AND e.version = (SELECT max(version) FROM wallet_entry WHERE account = w.account)"
 );
 
-pub(super) async fn wallets(connection: &mut SqliteConnection, ids: &[WalletId]) -> Read<Vec<(WalletId, Wallet)>> {
+pub(super) async fn wallets(
+    connection: &mut SqliteConnection,
+    ids: &[WalletId],
+) -> Read<Vec<(WalletId, Wallet)>> {
     let ids = json_bytes(ids.iter().map(|id| id.uuid().into_bytes()));
     all(connection, sqlx::query(WALLETS).bind(ids), rows::wallet_by_id).await
 }
@@ -147,7 +156,10 @@ pub(super) const LOTS: &str = concat!(
                WHERE account = e.account AND lot = e.version AND version <= k.value ->> 2)"
 );
 
-pub(super) async fn lots(connection: &mut SqliteConnection, keys: &[(u32, u32, u32)]) -> Read<Vec<(u32, Lot)>> {
+pub(super) async fn lots(
+    connection: &mut SqliteConnection,
+    keys: &[(u32, u32, u32)],
+) -> Read<Vec<(u32, Lot)>> {
     let keys = json(keys.iter().map(|(account, first, as_of)| format!("[{account},{first},{as_of}]")));
     all(connection, sqlx::query(LOTS).bind(keys), rows::lot).await
 }
@@ -175,7 +187,8 @@ pub(super) async fn instructions(
     all(connection, sqlx::query(INSTRUCTIONS).bind(json_bytes(ids.iter())), rows::instruction).await
 }
 
-pub(super) const BATCHES: &str = "SELECT b.number, b.id, b.client, b.declaration, e.version, e.state, e.received_lines,
+pub(super) const BATCHES: &str =
+    "SELECT b.number, b.id, b.client, b.declaration, e.version, e.state, e.received_lines,
         e.received_total, e.accepted_lines, e.accepted_total
     FROM json_each(?) k CROSS JOIN batch b ON b.id = unhex(k.value)
     LEFT JOIN batch_entry e ON e.batch = b.number
@@ -250,7 +263,11 @@ pub(super) async fn frontier(connection: &mut SqliteConnection) -> Read<Vec<u8>>
     Ok(sqlx::query_scalar(sql).fetch_optional(connection).await?.unwrap_or_default())
 }
 
-pub(super) async fn wallet_at(connection: &mut SqliteConnection, account: u32, at: i64) -> Read<Option<Wallet>> {
+pub(super) async fn wallet_at(
+    connection: &mut SqliteConnection,
+    account: u32,
+    at: i64,
+) -> Read<Option<Wallet>> {
     let sql = concat!(
         "SELECT e.account, ",
         head_columns!(),
@@ -279,7 +296,10 @@ pub(super) const SYSTEM_AT: &str = "SELECT e.account, e.version, e.seq, e.at, e.
         FROM system_entry WHERE account = a.number AND at <= ? ORDER BY at DESC, version DESC LIMIT 1)
     ORDER BY e.account";
 
-pub(super) async fn system_at(connection: &mut SqliteConnection, at: i64) -> Read<Vec<(SystemAccount, SystemEntry)>> {
+pub(super) async fn system_at(
+    connection: &mut SqliteConnection,
+    at: i64,
+) -> Read<Vec<(SystemAccount, SystemEntry)>> {
     all(connection, sqlx::query(SYSTEM_AT).bind(at), rows::named_system_entry).await
 }
 
