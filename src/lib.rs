@@ -1,10 +1,14 @@
 //! The social-wallet ledger: benefits in, shielded, and provable.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod cli;
 pub mod client;
 pub mod domain;
+pub mod http;
 pub mod keys;
 pub mod ledger;
 pub mod log;
 pub mod payroll;
+pub mod sequencer;
+pub mod store;

@@ -49,6 +49,9 @@ pub enum CliError {
     /// Standard output went away.
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
+    /// The service, or the store under it, cannot start or go on.
+    #[error("{0}")]
+    Service(String),
     /// A program that this command needs did not run as it should.
     #[error("{0}")]
     Child(String),
@@ -67,7 +70,7 @@ impl CliError {
             Self::Refused(_) => ExitCode::from(1),
             Self::Client(error) if error.is_refusal() => ExitCode::from(1),
             Self::Client(ClientError::Address(_)) | Self::Usage(_) | Self::File { .. } => ExitCode::from(2),
-            Self::Client(_) | Self::Output(_) | Self::Child(_) => ExitCode::from(3),
+            Self::Client(_) | Self::Output(_) | Self::Service(_) | Self::Child(_) => ExitCode::from(3),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! | `error.rs`    | errors and exit codes |
 //! | `payday.rs`   | a payroll from file to closed batch |
 //! | `child.rs`    | a service of one's own, for `demo` and `bench` |
+//! | `place.rs`    | where a book and its keys are |
 //! | `person.rs`   | a person's number on its way in |
 //! | `figures.rs`, `table.rs`, `progress.rs`, `advice.rs` | how things are said to people |
 //!
@@ -24,11 +25,15 @@ mod figures;
 mod fund;
 mod generate;
 mod health;
+mod migrate;
 mod payday;
 mod person;
+mod place;
 mod programme;
 mod progress;
+mod replay;
 mod report;
+mod serve;
 mod statement;
 mod table;
 mod wallet;
@@ -108,6 +113,12 @@ impl Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve the ledger; without arguments on this machine, in ./data
+    Serve(serve::ServeArgs),
+    /// Bring a PostgreSQL schema up to date, as its owner
+    Migrate(migrate::MigrateArgs),
+    /// Run the journal through the rules again and compare every balance
+    Replay(replay::ReplayArgs),
     /// Pay a payroll file; run it again to take up where it stopped
     Accrue(accrue::AccrueArgs),
     /// Judge a payroll file and post nothing
@@ -141,6 +152,9 @@ impl Cli {
     pub async fn run(self) -> Result<Outcome, CliError> {
         let global = &self.global;
         match self.command {
+            Command::Serve(args) => serve::run(global, args).await,
+            Command::Migrate(args) => migrate::run(global, args).await,
+            Command::Replay(args) => replay::run(global, args).await,
             Command::Accrue(args) => accrue::run(global, args).await,
             Command::Validate(args) => accrue::run_validate(global, args).await,
             Command::Generate(args) => generate::run(global, args).await,

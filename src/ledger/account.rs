@@ -28,6 +28,9 @@ pub enum SystemAccount {
     Funding(ProgrammeCode),
     /// The control account: Σ of what wallets hold of a programme. Credit-normal, never negative.
     Wallets(ProgrammeCode),
+    /// A memorandum account: what has left wallets of a programme's money, so that spending is attributed to the
+    /// programme whose money it was. It mirrors clearing by programme, and no trial balance adds it up.
+    Spent(ProgrammeCode),
     /// Money that left wallets and is owed to a bank until interbank settlement. Credit-normal, never negative.
     Clearing(Bic),
 }
@@ -40,8 +43,15 @@ impl SystemAccount {
             Self::Backing => "backing",
             Self::Funding(_) => "funding",
             Self::Wallets(_) => "wallets",
+            Self::Spent(_) => "spent",
             Self::Clearing(_) => "clearing",
         }
+    }
+
+    /// Whether a trial balance leaves the account out, because it tells again what other accounts hold.
+    #[must_use]
+    pub fn is_memorandum(&self) -> bool {
+        matches!(self, Self::Spent(_))
     }
 
     /// Reads the text form back.
@@ -51,6 +61,7 @@ impl SystemAccount {
             None => (text == "backing").then_some(Self::Backing),
             Some(("funding", code)) => ProgrammeCode::parse(code.as_bytes()).ok().map(Self::Funding),
             Some(("wallets", code)) => ProgrammeCode::parse(code.as_bytes()).ok().map(Self::Wallets),
+            Some(("spent", code)) => ProgrammeCode::parse(code.as_bytes()).ok().map(Self::Spent),
             Some(("clearing", bic)) => Bic::parse(bic.as_bytes()).ok().map(Self::Clearing),
             Some(_) => None,
         }
@@ -63,9 +74,9 @@ impl Account {
     pub fn parse(text: &str) -> Option<Self> {
         match text.strip_prefix("wallet:") {
             Some(id) => WalletId::parse(id).ok().map(Self::Wallet),
-            // The control account is not an account that a posting may name.
+            // Control and memorandum accounts are not accounts that a posting may name.
             None => SystemAccount::parse(text)
-                .filter(|account| !matches!(account, SystemAccount::Wallets(_)))
+                .filter(|account| !matches!(account, SystemAccount::Wallets(_) | SystemAccount::Spent(_)))
                 .map(Self::System),
         }
     }
@@ -77,6 +88,7 @@ impl fmt::Display for SystemAccount {
             Self::Backing => f.write_str("backing"),
             Self::Funding(code) => write!(f, "funding:{code}"),
             Self::Wallets(code) => write!(f, "wallets:{code}"),
+            Self::Spent(code) => write!(f, "spent:{code}"),
             Self::Clearing(bic) => write!(f, "clearing:{bic}"),
         }
     }

@@ -18,3 +18,6 @@ pub mod refusal;
 pub mod replay;
 pub mod rules;
 pub mod wallet;
+
+#[cfg(test)]
+mod tests;

@@ -218,8 +218,17 @@ impl Books {
             ..before
         };
         let kind = EntryKind::Accrual;
-        let row =
-            WalletEntry { seq, at: stamp.at, kind, amount, benefit: Some(benefit), refers: None, after };
+        let (benefit_of, refers) = (Some(benefit), None);
+        let row = WalletEntry {
+            seq,
+            at: stamp.at,
+            kind,
+            amount,
+            benefit: benefit_of,
+            class: Some(class),
+            refers,
+            after,
+        };
         self.post_entry(fx, id, row);
         let lot = Lot {
             version,
@@ -313,11 +322,17 @@ impl Books {
         let after = self.move_lots(fx, before, &[(moved, -taken)]);
         let kind = EntryKind::Reversal;
         let refers = Some(lot.seq);
-        self.post_entry(
-            fx,
-            id,
-            WalletEntry { seq, at: stamp.at, kind, amount: -taken, benefit: Some(benefit), refers, after },
-        );
+        let row = WalletEntry {
+            seq,
+            at: stamp.at,
+            kind,
+            amount: -taken,
+            benefit: Some(benefit),
+            class: None,
+            refers,
+            after,
+        };
+        self.post_entry(fx, id, row);
         Ok(seq)
     }
 
@@ -352,10 +367,7 @@ impl Books {
         let clearing = self.system_place(fx, SystemAccount::Clearing(bank));
         let seq = self.write(fx, Record::PaidOut { wallet: id, bank, shares }, actor);
         self.move_system(clearing, seq, amount.tiyn());
-        for (lot, change) in &moves {
-            let control = self.programmes[lot.benefit.programme as usize - 1].wallets;
-            self.move_system(control, seq, *change);
-        }
+        self.move_controls(fx, seq, &moves);
         let after = self.move_lots(fx, before, &moves);
         let kind = EntryKind::PayOut;
         let row = WalletEntry {
@@ -364,6 +376,7 @@ impl Books {
             kind,
             amount: -amount.tiyn(),
             benefit: None,
+            class: None,
             refers: None,
             after,
         };
@@ -403,14 +416,19 @@ impl Books {
         let clearing = self.system_place(fx, SystemAccount::Clearing(made.bank));
         let seq = self.write(fx, Record::Returned { wallet: id, bank: made.bank, pay_out, shares }, actor);
         self.move_system(clearing, seq, -amount.tiyn());
-        for (lot, change) in &moves {
-            let control = self.programmes[lot.benefit.programme as usize - 1].wallets;
-            self.move_system(control, seq, *change);
-        }
+        self.move_controls(fx, seq, &moves);
         let after = self.move_lots(fx, before, &moves);
         let (kind, refers) = (EntryKind::Return, Some(pay_out));
-        let row =
-            WalletEntry { seq, at: stamp.at, kind, amount: amount.tiyn(), benefit: None, refers, after };
+        let row = WalletEntry {
+            seq,
+            at: stamp.at,
+            kind,
+            amount: amount.tiyn(),
+            benefit: None,
+            class: None,
+            refers,
+            after,
+        };
         self.post_entry(fx, id, row);
         self.pay_outs.insert(pay_out, PayOut { shares: returned, ..made });
         Ok(seq)
@@ -422,6 +440,17 @@ impl Books {
             Some(lots) => Ok(lots),
             None if self.complete => Ok(&NONE),
             None => Err(Fault::Unread("the lots of a wallet")),
+        }
+    }
+
+    /// Moves the control account of each lot's programme, and its memorandum of what was spent, with the lots.
+    fn move_controls(&mut self, fx: &mut Effects, seq: u64, moves: &[(Lot, i64)]) {
+        for (lot, change) in moves {
+            let Programme { wallets, ref spec, .. } = self.programmes[lot.benefit.programme as usize - 1];
+            let spent = SystemAccount::Spent(spec.code);
+            self.move_system(wallets, seq, *change);
+            let spent = self.system_place(fx, spent);
+            self.move_system(spent, seq, -change);
         }
     }
 

@@ -179,6 +179,8 @@ pub struct WalletEntry {
     pub amount: i64,
     /// The benefit, for an accrual or its reversal.
     pub benefit: Option<Benefit>,
+    /// For an accrual: the class of its lot. The programme's class may change later; the lot's does not.
+    pub class: Option<FundClass>,
     /// The earlier journal entry that it undoes: the accrual of a reversal, the pay-out of a return.
     pub refers: Option<u64>,
     /// The head after this entry.

@@ -542,3 +542,178 @@ mod read {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        Amount, BankReference, BatchId, Bic, Bin, ClientId, FundClass, IsoPurpose, Kbe, Knp, LegalBasis,
+        Money, Names, Part, Period, ProgrammeCode, Reason, Text, WalletId,
+    };
+    use crate::ledger::record::{BatchDeclaration, BatchTotals, LotShare, ProgrammeSpec};
+    use crate::payroll::LineKind;
+
+    fn writer() -> LeafWriter {
+        let mut writer =
+            LeafWriter::new(BookId::parse("6f9619ff-8b86-4d01-b42d-00cf4fc964ff").unwrap(), &[9; 32]);
+        writer.stamp(Stamp::of(1_795_294_280_123).unwrap());
+        writer
+    }
+
+    fn bulk() -> Actor {
+        let client = ClientId::parse("pipeline").unwrap();
+        Actor { client, request: [0xab; 32], line: Some(17), instruction: None }
+    }
+
+    fn single() -> Actor {
+        Actor { line: None, instruction: Some([0x0c; 16]), ..bulk() }
+    }
+
+    fn wallet() -> WalletId {
+        WalletId::parse("6f968d5c-95f5-8f3b-9e2c-2f6d3a1b4c5d").unwrap()
+    }
+
+    fn batch() -> BatchId {
+        BatchId::parse("0e2b6c1a-7d0f-8a43-8f0e-1c2d3e4f5a6b").unwrap()
+    }
+
+    fn accrual(period: &str, amount: &str, batch: Option<BatchId>) -> Record {
+        Record::Accrued {
+            wallet: wallet(),
+            programme: ProgrammeCode::parse(b"ASP").unwrap(),
+            period: Period::parse(period.as_bytes()).unwrap(),
+            part: Part::new(999).unwrap(),
+            amount: Amount::parse(amount.as_bytes()).unwrap(),
+            class: FundClass::Protected,
+            batch,
+        }
+    }
+
+    /// One of every kind, with awkward text where text may be.
+    fn records() -> Vec<Record> {
+        let programme = ProgrammeCode::parse(b"ASP").unwrap();
+        let shares = vec![
+            LotShare { lot: 5, amount: Amount::parse(b"1.05").unwrap() },
+            LotShare { lot: 9, amount: Amount::parse(b"200").unwrap() },
+        ];
+        let totals = BatchTotals {
+            received_lines: 9,
+            received_total: 12_345,
+            accepted_lines: 7,
+            accepted_total: 12_000,
+        };
+        let bank = Bic::parse(b"CASPKZKA").unwrap();
+        let reason = Reason::parse("төленді «екі рет» \"\\/ é \u{2028}").unwrap();
+        vec![
+            Record::BookOpened,
+            Record::ProgrammeRegistered(Box::new(ProgrammeSpec {
+                code: programme,
+                names: Names {
+                    kk: Text::parse("Атаулы әлеуметтік көмек").unwrap(),
+                    ru: Text::parse("Адресная \"социальная\" помощь").unwrap(),
+                    en: Text::parse("Targeted social assistance").unwrap(),
+                },
+                payer: Bin::parse(b"940140000385").unwrap(),
+                legal_basis: LegalBasis::parse("Social Code, art. 1 \\ 2").unwrap(),
+                class: FundClass::General,
+                knp: Some(Knp::parse(b"038").unwrap()),
+                kbe: Some(Kbe::parse(b"19").unwrap()),
+                iso_purpose: Some(IsoPurpose::parse(b"SSBE").unwrap()),
+            })),
+            Record::ProgrammeFunded {
+                programme,
+                amount: Amount::MAX,
+                bank_reference: BankReference::parse("MF/2026-11 №7").unwrap(),
+            },
+            Record::WalletOpened { wallet: wallet(), person: [0xcd; 32] },
+            accrual("2026-11", "12345.67", Some(batch())),
+            accrual("once", "0.01", None),
+            Record::Reversed {
+                wallet: wallet(),
+                programme,
+                period: Period::Once,
+                part: Part::FIRST,
+                share: shares[0],
+                uncollected: Money::ZERO,
+                reason,
+                batch: Some(batch()),
+            },
+            Record::PaidOut { wallet: wallet(), bank, shares: shares.clone() },
+            Record::Returned { wallet: wallet(), bank, pay_out: 77, shares },
+            Record::BatchOpened(Box::new(BatchDeclaration {
+                batch: batch(),
+                kind: LineKind::WalletOpening,
+                payer: Bin::parse(b"940140000385").unwrap(),
+                programmes: vec![programme],
+                periods: vec![Period::Once, Period::parse(b"2026-11").unwrap()],
+                lines: 10,
+                total: Money::from_tiyn(1_000).unwrap(),
+                not_before: Some(1_795_294_280_000),
+                release_required: true,
+            })),
+            Record::BatchReleased { batch: batch() },
+            Record::ChunkReceived { batch: batch(), first_line: 1, lines: 9, verdicts: [0xef; 32], totals },
+            Record::BatchClosed { batch: batch(), completed: true, totals },
+            Record::BatchClosed { batch: batch(), completed: false, totals },
+            Record::BatchCancelled { batch: batch(), totals },
+        ]
+    }
+
+    #[test]
+    fn every_leaf_is_canonical_json_and_reads_back_as_its_record() {
+        for (seq, record) in (0u64..).zip(records()) {
+            for actor in [bulk(), single()] {
+                let mut bytes = Vec::new();
+                writer().write(&mut bytes, seq, &record, &actor);
+                let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+                let canonical = serde_jcs::to_vec(&value).unwrap();
+                assert_eq!(String::from_utf8_lossy(&bytes), String::from_utf8_lossy(&canonical));
+                let leaf = Leaf::read(&bytes).unwrap();
+                assert_eq!((leaf.seq, leaf.v, leaf.currency), (seq, 1, "KZT"));
+                assert_eq!(leaf.stamp().unwrap().at, 1_795_294_280_123);
+                assert_eq!(leaf.actor().unwrap(), actor);
+                assert_eq!(leaf.record().unwrap(), record);
+            }
+        }
+    }
+
+    #[test]
+    fn the_accrual_written_by_hand_is_what_the_general_writer_writes() {
+        for record in [accrual("2026-11", "12345.67", Some(batch())), accrual("once", "0.10", None)] {
+            for actor in [bulk(), single(), Actor { instruction: None, ..single() }] {
+                let mut bytes = Vec::new();
+                writer().write(&mut bytes, 1_234_567, &record, &actor);
+                let mut map: serde_json::Map<_, _> = serde_json::from_slice(&bytes).unwrap();
+                assert_eq!(map.remove("actor"), Some(actor_members(&actor)));
+                for common in ["at", "blind", "book", "currency", "date", "kind", "seq", "v"] {
+                    assert!(map.remove(common).is_some(), "{common} is in every leaf");
+                }
+                assert_eq!(map, record.members());
+            }
+        }
+    }
+
+    #[test]
+    fn blinds_differ_by_entry_and_by_key() {
+        let other = LeafWriter::new(BookId::parse("6f9619ff-8b86-4d01-b42d-00cf4fc964ff").unwrap(), &[8; 32]);
+        assert_ne!(writer().blind(1), writer().blind(2));
+        assert_ne!(writer().blind(1), other.blind(1));
+    }
+
+    #[test]
+    fn what_is_not_a_leaf_is_refused_without_repeating_it() {
+        let mut bytes = Vec::new();
+        writer().write(&mut bytes, 3, &accrual("once", "5", None), &single());
+        let text = String::from_utf8(bytes).unwrap();
+        let read = |text: &str| Leaf::read(text.as_bytes()).and_then(|leaf| leaf.record()).unwrap_err();
+        assert!(matches!(read("{}"), LeafError::Json(_)));
+        assert_eq!(read(&text.replace("\"v\":1", "\"v\":2")), LeafError::Version);
+        assert_eq!(read(&text.replace("\"kind\":\"accrual\"", "\"kind\":\"gift\"")), LeafError::Kind);
+        assert_eq!(read(&text.replace("funding:ASP", "funding:BIRTH")), LeafError::Member("postings"));
+        assert_eq!(
+            read(&text.replace("\"amount\":\"5.00\"", "\"amount\":\"0.00\"")),
+            LeafError::Member("postings.amount")
+        );
+        assert!(matches!(read(&text.replace("\"v\":1", "\"v\":1,\"x\":1")), LeafError::Json(_)));
+    }
+}

@@ -10,7 +10,9 @@ pub const DRIFT_MAX: Duration = Duration::from_secs(300);
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ClockError {
     /// It has jumped against the time that passed since the service started.
-    #[error("the machine's clock has jumped by more than five minutes: set it right, then restart the service")]
+    #[error(
+        "the machine's clock has jumped by more than five minutes: set it right, then restart the service"
+    )]
     Jumped,
     /// It stands before the last commit.
     #[error("the machine's clock stands more than five minutes before the last commit: set it right")]
@@ -25,7 +27,9 @@ pub struct Clock {
 }
 
 fn system_now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 impl Clock {
@@ -67,7 +71,11 @@ mod tests {
     fn time_never_goes_back_and_a_jump_stops_writes_at_the_bound() {
         let clock = Clock::with(|| NOW.load(Ordering::Relaxed));
         assert_eq!(clock.stamp(0), Ok(1_000_000_000));
-        assert_eq!(clock.stamp(1_000_000_500), Ok(1_000_000_500), "a little behind the last commit: its time again");
+        assert_eq!(
+            clock.stamp(1_000_000_500),
+            Ok(1_000_000_500),
+            "a little behind the last commit: its time again"
+        );
         assert_eq!(clock.stamp(1_000_300_000), Ok(1_000_300_000), "at the bound");
         assert_eq!(clock.stamp(1_000_300_001), Err(ClockError::Behind), "beyond the bound");
         NOW.store(1_000_290_000, Ordering::Relaxed);

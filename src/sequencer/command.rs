@@ -155,7 +155,8 @@ impl Command {
         let (kind, fields) = match self {
             Self::RegisterProgramme(spec) => {
                 let members = Record::ProgrammeRegistered(spec.clone()).members();
-                let names = ["programme", "names", "payer", "legal_basis", "class", "knp", "kbe", "iso_purpose"];
+                let names =
+                    ["programme", "names", "payer", "legal_basis", "class", "knp", "kbe", "iso_purpose"];
                 let field = |name: &'static str| {
                     let shown = if name == "programme" { "code" } else { name };
                     (shown, name, members.get(name).cloned().unwrap_or(Value::Null))
@@ -170,7 +171,9 @@ impl Command {
                     text("bank_reference", bank_reference.as_str().to_owned()),
                 ],
             ),
-            Self::OpenWallet { wallet, .. } => ("wallet_opened", vec![("iin", "wallet", json!(wallet.to_string()))]),
+            Self::OpenWallet { wallet, .. } => {
+                ("wallet_opened", vec![("iin", "wallet", json!(wallet.to_string()))])
+            }
             Self::Accrue { accrual, .. } => (
                 "accrual",
                 vec![
@@ -191,14 +194,12 @@ impl Command {
                     text("reason", reversal.reason.as_str().to_owned()),
                 ],
             ),
-            Self::PayOut { wallet, amount, .. } => (
-                "pay_out",
-                vec![text("wallet", wallet.to_string()), text("amount", amount.to_string())],
-            ),
-            Self::Return { pay_out, amount } => (
-                "return",
-                vec![("pay_out", "pay_out", json!(pay_out)), text("amount", amount.to_string())],
-            ),
+            Self::PayOut { wallet, amount, .. } => {
+                ("pay_out", vec![text("wallet", wallet.to_string()), text("amount", amount.to_string())])
+            }
+            Self::Return { pay_out, amount } => {
+                ("return", vec![("pay_out", "pay_out", json!(pay_out)), text("amount", amount.to_string())])
+            }
             Self::OpenBatch(_)
             | Self::ReleaseBatch(_)
             | Self::CloseBatch(_)

@@ -11,7 +11,9 @@
 //! negative balance) is refused by the schema itself, as a second wall behind the rules.
 
 pub mod postgres;
+mod rows;
 pub mod sqlite;
+mod tables;
 
 use async_trait::async_trait;
 use roaring::RoaringBitmap;
@@ -244,7 +246,8 @@ pub trait Store: Send + Sync + 'static {
     async fn wallet_entries(&self, after: (u32, u32), limit: u32) -> Result<Vec<WalletEntry>, StoreError>;
 
     /// Lot movements in (account, lot, movement) order after the given one.
-    async fn lot_movements(&self, after: (u32, u32, u32), limit: u32) -> Result<Vec<LotMovement>, StoreError>;
+    async fn lot_movements(&self, after: (u32, u32, u32), limit: u32)
+    -> Result<Vec<LotMovement>, StoreError>;
 
     /// System entries in (account, version) order after the given one.
     async fn system_entries(&self, after: (u32, u64), limit: u32) -> Result<Vec<SystemEntry>, StoreError>;

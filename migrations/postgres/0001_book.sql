@@ -1,0 +1,245 @@
+-- One book: a whole ledger in one schema. The connection's search_path names the schema; the setting
+-- social_wallet.service_role names the lesser role that serves.
+--
+-- Every table is append-only, and the database itself refuses UPDATE, DELETE and TRUNCATE, of the owner too, with two
+-- exceptions: log_head, whose one row is the lock and the fence of all writers, and person, whose rows can be erased.
+--
+-- There are no foreign keys: a commit's rows are decided by rules that have read what they rest on under the head's
+-- lock, nothing is ever deleted that a key could protect, and a key costs a look-up in another table's index and a row
+-- lock for every row. A replay of the journal proves more than they could.
+
+CREATE FUNCTION refuse_change() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION 'append-only: % of % is refused', lower(TG_OP), TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation';
+END
+$$;
+
+-- The head of the log: exactly one row. A commit updates it where it still is what the commit was decided on.
+CREATE TABLE log_head (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    book uuid NOT NULL,
+    size bigint NOT NULL CHECK (size >= 0),
+    at bigint NOT NULL CHECK (at >= 0),
+    wallet_count integer NOT NULL CHECK (wallet_count >= 0),
+    batch_count integer NOT NULL CHECK (batch_count >= 0),
+    nonce bytea NOT NULL CHECK (length(nonce) = 16)
+) WITH (fillfactor = 10); -- room for new versions of the row beside the old ones, so that no index is touched
+
+-- One row a commit.
+CREATE TABLE log_commit (
+    size_after bigint PRIMARY KEY,
+    size_before bigint NOT NULL CHECK (size_before >= 0),
+    at bigint NOT NULL CHECK (at >= 0),
+    date integer NOT NULL,
+    nonce bytea NOT NULL CHECK (length(nonce) = 16),
+    frontier bytea NOT NULL CHECK (length(frontier) >= 8),
+    CHECK (size_before < size_after)
+);
+
+-- The leaves of consecutive entries, at most 256, never across a multiple of 256: each a big-endian 16-bit length and
+-- the bytes.
+CREATE TABLE journal (
+    first bigint PRIMARY KEY CHECK (first >= 0),
+    count integer NOT NULL CHECK (count BETWEEN 1 AND 256 AND first % 256 + count <= 256),
+    leaves bytea NOT NULL
+);
+
+-- Full hash tiles (C2SP tlog-tiles, height 8): 256 hashes of 32 bytes.
+CREATE TABLE tile (
+    place bigint NOT NULL CHECK (place >= 0),
+    level smallint NOT NULL CHECK (level BETWEEN 0 AND 63),
+    hashes bytea NOT NULL CHECK (length(hashes) = 8192),
+    PRIMARY KEY (level, place)
+);
+
+CREATE TABLE programme (
+    seq bigint NOT NULL CHECK (seq >= 0),
+    number integer PRIMARY KEY CHECK (number >= 1),
+    class smallint NOT NULL CHECK (class IN (1, 2)),
+    code text NOT NULL CONSTRAINT programme_code_once UNIQUE,
+    name_kk text NOT NULL,
+    name_ru text NOT NULL,
+    name_en text NOT NULL,
+    payer text NOT NULL,
+    legal_basis text NOT NULL,
+    knp text,
+    kbe text,
+    iso_purpose text
+);
+
+-- Account 1 is backing, the one account whose balance (credits - debits) is never above zero; no other is ever below.
+CREATE TABLE system_account (
+    number integer PRIMARY KEY CHECK (number >= 1),
+    name text NOT NULL CONSTRAINT system_account_name_once UNIQUE,
+    CHECK ((number = 1) = (name = 'backing'))
+);
+
+-- One row for each account that a commit touched. The sums are since the book was opened, this commit included.
+CREATE TABLE system_entry (
+    version bigint NOT NULL CHECK (version >= 1),
+    seq bigint NOT NULL CHECK (seq >= 0),
+    at bigint NOT NULL CHECK (at >= 0),
+    debits bigint NOT NULL CHECK (debits >= 0),
+    credits bigint NOT NULL CHECK (credits >= 0),
+    account integer NOT NULL CHECK (account >= 1),
+    PRIMARY KEY (account, version),
+    CONSTRAINT system_balance_sign CHECK (CASE WHEN account = 1 THEN credits <= debits ELSE debits <= credits END)
+);
+CREATE INDEX system_entry_at ON system_entry (account, at);
+
+-- The id is made of a keyed hash of the person's number: unique, so a person has one wallet.
+CREATE TABLE wallet (
+    id uuid NOT NULL CONSTRAINT wallet_id_once UNIQUE,
+    opened_seq bigint NOT NULL CHECK (opened_seq >= 0),
+    account integer PRIMARY KEY CHECK (account >= 1)
+);
+
+-- The person's tags in the log: a person whose number is replaced has several, but a tag has one wallet for ever.
+CREATE TABLE person_tag (
+    tag bytea CONSTRAINT person_tag_once PRIMARY KEY CHECK (length(tag) = 32),
+    account integer NOT NULL CHECK (account >= 1)
+);
+
+-- The person's number, encrypted. Erasing a person deletes the row, and nothing else.
+CREATE TABLE person (
+    account integer PRIMARY KEY CHECK (account >= 1),
+    sealed_iin bytea NOT NULL
+);
+
+-- What moved on a wallet, and its head after it: the newest row of an account is its head, all are its statement, and
+-- a row of kind 1 is a lot. Eight-byte columns come first, so that no padding is stored. This is the hot table: one
+-- random index and no other.
+CREATE TABLE wallet_entry (
+    seq bigint NOT NULL CHECK (seq >= 0),
+    at bigint NOT NULL,
+    amount bigint NOT NULL,
+    refers bigint,
+    posted bigint NOT NULL,
+    held bigint NOT NULL,
+    general bigint NOT NULL,
+    general_held bigint NOT NULL,
+    account integer NOT NULL,
+    version integer NOT NULL,
+    first_open_lot integer NOT NULL,
+    programme integer,
+    period integer,
+    part smallint,
+    class smallint,
+    kind smallint NOT NULL,
+    state smallint NOT NULL,
+    choice boolean NOT NULL,
+    CONSTRAINT wallet_entry_once UNIQUE (account, version),
+    CONSTRAINT wallet_sums_sound CHECK (0 <= general_held AND general_held <= general AND general <= posted
+        AND general_held <= held AND held <= posted),
+    CONSTRAINT wallet_entry_shape CHECK (account >= 1 AND version >= 1 AND first_open_lot BETWEEN 0 AND version
+        AND amount <> 0 AND kind BETWEEN 1 AND 4 AND state BETWEEN 1 AND 5
+        AND (kind <> 1 OR amount > 0 AND programme IS NOT NULL AND period IS NOT NULL AND part IS NOT NULL
+            AND class IS NOT NULL))
+);
+
+-- A change of a lot (an accrual's version within its wallet), with the lot after it.
+CREATE TABLE lot_movement (
+    amount bigint NOT NULL,
+    remaining bigint NOT NULL,
+    held bigint NOT NULL,
+    reversed bigint NOT NULL,
+    account integer NOT NULL CHECK (account >= 1),
+    lot integer NOT NULL CHECK (lot >= 1),
+    movement integer NOT NULL CHECK (movement >= 1),
+    version integer NOT NULL CHECK (version > lot),
+    PRIMARY KEY (account, lot, movement),
+    CONSTRAINT lot_sums_sound CHECK (0 <= held AND held <= remaining AND 0 <= reversed)
+);
+
+-- The shares of pay-outs, in the order in which the lots were drawn. A return names the pay-out's journal entry, and
+-- gives back in the opposite order.
+CREATE TABLE pay_out (
+    seq bigint NOT NULL CHECK (seq >= 0),
+    amount bigint NOT NULL CHECK (amount > 0),
+    draw integer NOT NULL CHECK (draw >= 1),
+    account integer NOT NULL CHECK (account >= 1),
+    version integer NOT NULL CHECK (version >= 1),
+    lot integer NOT NULL CHECK (lot BETWEEN 1 AND version - 1),
+    bank text NOT NULL,
+    PRIMARY KEY (seq, draw)
+);
+
+-- Who was paid a benefit: one row a benefit and commit, with the wallets' account numbers as a serialised Roaring
+-- bitmap (portable format). Who was ever paid is the union of a benefit's rows.
+CREATE TABLE benefit_paid (
+    size_after bigint NOT NULL CHECK (size_after >= 1),
+    programme integer NOT NULL CHECK (programme >= 1),
+    period integer NOT NULL CHECK (period >= 0),
+    part smallint NOT NULL CHECK (part BETWEEN 1 AND 999),
+    accounts bytea NOT NULL,
+    PRIMARY KEY (programme, period, part, size_after)
+);
+
+-- Instruction ids (a hash of client and idempotency key), bound to their entries for ever.
+CREATE TABLE instruction (
+    seq bigint NOT NULL CHECK (seq >= 0),
+    id bytea CONSTRAINT instruction_once PRIMARY KEY CHECK (length(id) = 16)
+);
+
+CREATE TABLE batch (
+    id uuid NOT NULL CONSTRAINT batch_id_once UNIQUE,
+    seq bigint NOT NULL CHECK (seq >= 0),
+    number integer PRIMARY KEY CHECK (number >= 1),
+    client text NOT NULL,
+    declaration text NOT NULL
+);
+
+-- What happened to a batch, and its head after it.
+CREATE TABLE batch_entry (
+    seq bigint NOT NULL CHECK (seq >= 0),
+    at bigint NOT NULL CHECK (at >= 0),
+    first_line bigint NOT NULL CHECK (first_line >= 0),
+    received_lines bigint NOT NULL CHECK (received_lines >= 0),
+    received_total bigint NOT NULL CHECK (received_total >= 0),
+    accepted_lines bigint NOT NULL CHECK (accepted_lines BETWEEN 0 AND received_lines),
+    accepted_total bigint NOT NULL CHECK (accepted_total >= 0),
+    batch integer NOT NULL CHECK (batch >= 1),
+    version integer NOT NULL CHECK (version >= 1),
+    lines integer NOT NULL CHECK (lines >= 0),
+    kind smallint NOT NULL CHECK (kind BETWEEN 1 AND 4),
+    state smallint NOT NULL CHECK (state BETWEEN 1 AND 5),
+    digest bytea NOT NULL,
+    verdicts bytea NOT NULL,
+    PRIMARY KEY (batch, version),
+    CHECK ((kind = 2) = (lines > 0))
+);
+CREATE INDEX batch_entry_chunk ON batch_entry (batch, first_line, lines) WHERE kind = 2;
+
+-- Leaves and hashes do not shrink: no time is spent on trying.
+ALTER TABLE journal ALTER COLUMN leaves SET STORAGE EXTERNAL;
+ALTER TABLE tile ALTER COLUMN hashes SET STORAGE EXTERNAL;
+ALTER TABLE benefit_paid ALTER COLUMN accounts SET STORAGE EXTERNAL;
+ALTER TABLE batch_entry ALTER COLUMN verdicts SET STORAGE EXTERNAL;
+ALTER TABLE person ALTER COLUMN sealed_iin SET STORAGE EXTERNAL;
+
+-- The head moves forward only, and stays.
+CREATE TRIGGER log_head_forward BEFORE UPDATE ON log_head FOR EACH ROW
+    WHEN (NEW.book <> OLD.book OR NEW.size <= OLD.size OR NEW.at < OLD.at OR NEW.wallet_count < OLD.wallet_count
+        OR NEW.batch_count < OLD.batch_count OR NEW.nonce = OLD.nonce)
+    EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER log_head_kept BEFORE DELETE ON log_head FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER log_head_not_emptied BEFORE TRUNCATE ON log_head EXECUTE FUNCTION refuse_change();
+
+-- A person can be erased, one at a time, and never be given another number.
+CREATE TRIGGER person_not_changed BEFORE UPDATE ON person FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER person_not_emptied BEFORE TRUNCATE ON person EXECUTE FUNCTION refuse_change();
+
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['log_commit', 'journal', 'tile', 'programme', 'system_account', 'system_entry', 'wallet',
+        'person_tag', 'wallet_entry', 'lot_movement', 'pay_out', 'benefit_paid', 'instruction', 'batch', 'batch_entry']
+    LOOP
+        EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON %I
+            FOR EACH ROW EXECUTE FUNCTION refuse_change()', name);
+        EXECUTE format('CREATE TRIGGER append_only_table BEFORE TRUNCATE ON %I EXECUTE FUNCTION refuse_change()', name);
+    END LOOP;
+END
+$$;

@@ -1,0 +1,345 @@
+-- One book: a whole ledger in one file.
+--
+-- Every table is append-only, and the database itself refuses UPDATE, DELETE and REPLACE, with two exceptions: log_head,
+-- whose one row is the lock and the fence of all writers, and person, whose rows can be erased. INSERT OR REPLACE deletes
+-- without a delete trigger, so an insert trigger looks for the key first.
+--
+-- There are no foreign keys: a commit's rows are decided by rules that have read what they rest on under the head's
+-- lock, nothing is ever deleted that a key could protect, and a key costs a look-up in another table's index for every
+-- row. A replay of the journal proves more than they could.
+
+-- The head of the log: exactly one row. A commit updates it where it still is what the commit was decided on.
+CREATE TABLE log_head (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    book BLOB NOT NULL CHECK (length(book) = 16),
+    size INTEGER NOT NULL CHECK (size >= 0),
+    at INTEGER NOT NULL CHECK (at >= 0),
+    wallet_count INTEGER NOT NULL CHECK (wallet_count >= 0),
+    batch_count INTEGER NOT NULL CHECK (batch_count >= 0),
+    nonce BLOB NOT NULL CHECK (length(nonce) = 16)
+) STRICT;
+
+-- One row a commit.
+CREATE TABLE log_commit (
+    size_after INTEGER PRIMARY KEY,
+    size_before INTEGER NOT NULL CHECK (size_before >= 0),
+    at INTEGER NOT NULL CHECK (at >= 0),
+    date INTEGER NOT NULL,
+    nonce BLOB NOT NULL CHECK (length(nonce) = 16),
+    frontier BLOB NOT NULL CHECK (length(frontier) >= 8),
+    CHECK (size_before < size_after)
+) STRICT;
+
+-- The leaves of consecutive entries, at most 256, never across a multiple of 256: each a big-endian 16-bit length and
+-- the bytes.
+CREATE TABLE journal (
+    first INTEGER PRIMARY KEY CHECK (first >= 0),
+    count INTEGER NOT NULL CHECK (count BETWEEN 1 AND 256 AND first % 256 + count <= 256),
+    leaves BLOB NOT NULL
+) STRICT;
+
+-- Full hash tiles (C2SP tlog-tiles, height 8): 256 hashes of 32 bytes.
+CREATE TABLE tile (
+    place INTEGER NOT NULL CHECK (place >= 0),
+    level INTEGER NOT NULL CHECK (level BETWEEN 0 AND 63),
+    hashes BLOB NOT NULL CHECK (length(hashes) = 8192),
+    PRIMARY KEY (level, place)
+) STRICT;
+
+CREATE TABLE programme (
+    seq INTEGER NOT NULL CHECK (seq >= 0),
+    number INTEGER PRIMARY KEY CHECK (number >= 1),
+    class INTEGER NOT NULL CHECK (class IN (1, 2)),
+    code TEXT NOT NULL CONSTRAINT programme_code_once UNIQUE,
+    name_kk TEXT NOT NULL,
+    name_ru TEXT NOT NULL,
+    name_en TEXT NOT NULL,
+    payer TEXT NOT NULL,
+    legal_basis TEXT NOT NULL,
+    knp TEXT,
+    kbe TEXT,
+    iso_purpose TEXT
+) STRICT;
+
+-- Account 1 is backing, the one account whose balance (credits - debits) is never above zero; no other is ever below.
+CREATE TABLE system_account (
+    number INTEGER PRIMARY KEY CHECK (number >= 1),
+    name TEXT NOT NULL CONSTRAINT system_account_name_once UNIQUE,
+    CHECK ((number = 1) = (name = 'backing'))
+) STRICT;
+
+-- One row for each account that a commit touched. The sums are since the book was opened, this commit included.
+CREATE TABLE system_entry (
+    version INTEGER NOT NULL CHECK (version >= 1),
+    seq INTEGER NOT NULL CHECK (seq >= 0),
+    at INTEGER NOT NULL CHECK (at >= 0),
+    debits INTEGER NOT NULL CHECK (debits >= 0),
+    credits INTEGER NOT NULL CHECK (credits >= 0),
+    account INTEGER NOT NULL CHECK (account >= 1),
+    PRIMARY KEY (account, version),
+    CONSTRAINT system_balance_sign CHECK (CASE WHEN account = 1 THEN credits <= debits ELSE debits <= credits END)
+) STRICT;
+CREATE INDEX system_entry_at ON system_entry (account, at);
+
+-- The id is made of a keyed hash of the person's number: unique, so a person has one wallet.
+CREATE TABLE wallet (
+    id BLOB NOT NULL CONSTRAINT wallet_id_once UNIQUE CHECK (length(id) = 16),
+    opened_seq INTEGER NOT NULL CHECK (opened_seq >= 0),
+    account INTEGER PRIMARY KEY CHECK (account >= 1)
+) STRICT;
+
+-- The person's tags in the log: a person whose number is replaced has several, but a tag has one wallet for ever.
+CREATE TABLE person_tag (
+    tag BLOB NOT NULL CONSTRAINT person_tag_once PRIMARY KEY CHECK (length(tag) = 32),
+    account INTEGER NOT NULL CHECK (account >= 1)
+) STRICT;
+
+-- The person's number, encrypted. Erasing a person deletes the row, and nothing else.
+CREATE TABLE person (
+    account INTEGER PRIMARY KEY CHECK (account >= 1),
+    sealed_iin BLOB NOT NULL
+) STRICT;
+
+-- What moved on a wallet, and its head after it: the newest row of an account is its head, all are its statement, and
+-- a row of kind 1 is a lot. This is the hot table: rows are appended, and one random index is all that is written beside
+-- them.
+CREATE TABLE wallet_entry (
+    seq INTEGER NOT NULL CHECK (seq >= 0),
+    at INTEGER NOT NULL,
+    amount INTEGER NOT NULL,
+    refers INTEGER,
+    posted INTEGER NOT NULL,
+    held INTEGER NOT NULL,
+    general INTEGER NOT NULL,
+    general_held INTEGER NOT NULL,
+    account INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    first_open_lot INTEGER NOT NULL,
+    programme INTEGER,
+    period INTEGER,
+    part INTEGER,
+    class INTEGER,
+    kind INTEGER NOT NULL,
+    state INTEGER NOT NULL,
+    choice INTEGER NOT NULL CHECK (choice IN (0, 1)),
+    CONSTRAINT wallet_entry_once UNIQUE (account, version),
+    CONSTRAINT wallet_sums_sound CHECK (0 <= general_held AND general_held <= general AND general <= posted
+        AND general_held <= held AND held <= posted),
+    CONSTRAINT wallet_entry_shape CHECK (account >= 1 AND version >= 1 AND first_open_lot BETWEEN 0 AND version
+        AND amount <> 0 AND kind BETWEEN 1 AND 4 AND state BETWEEN 1 AND 5
+        AND (kind <> 1 OR amount > 0 AND programme IS NOT NULL AND period IS NOT NULL AND part IS NOT NULL
+            AND class IS NOT NULL))
+) STRICT;
+
+-- A change of a lot (an accrual's version within its wallet), with the lot after it.
+CREATE TABLE lot_movement (
+    amount INTEGER NOT NULL,
+    remaining INTEGER NOT NULL,
+    held INTEGER NOT NULL,
+    reversed INTEGER NOT NULL,
+    account INTEGER NOT NULL CHECK (account >= 1),
+    lot INTEGER NOT NULL CHECK (lot >= 1),
+    movement INTEGER NOT NULL CHECK (movement >= 1),
+    version INTEGER NOT NULL CHECK (version > lot),
+    PRIMARY KEY (account, lot, movement),
+    CONSTRAINT lot_sums_sound CHECK (0 <= held AND held <= remaining AND 0 <= reversed)
+) STRICT;
+
+-- The shares of pay-outs, in the order in which the lots were drawn. A return names the pay-out's journal entry, and
+-- gives back in the opposite order.
+CREATE TABLE pay_out (
+    seq INTEGER NOT NULL CHECK (seq >= 0),
+    amount INTEGER NOT NULL CHECK (amount > 0),
+    draw INTEGER NOT NULL CHECK (draw >= 1),
+    account INTEGER NOT NULL CHECK (account >= 1),
+    version INTEGER NOT NULL CHECK (version >= 1),
+    lot INTEGER NOT NULL CHECK (lot BETWEEN 1 AND version - 1),
+    bank TEXT NOT NULL,
+    PRIMARY KEY (seq, draw)
+) STRICT;
+
+-- Who was paid a benefit: one row a benefit and commit, with the wallets' account numbers as a serialised Roaring
+-- bitmap (portable format). Who was ever paid is the union of a benefit's rows.
+CREATE TABLE benefit_paid (
+    size_after INTEGER NOT NULL CHECK (size_after >= 1),
+    programme INTEGER NOT NULL CHECK (programme >= 1),
+    period INTEGER NOT NULL CHECK (period >= 0),
+    part INTEGER NOT NULL CHECK (part BETWEEN 1 AND 999),
+    accounts BLOB NOT NULL,
+    PRIMARY KEY (programme, period, part, size_after)
+) STRICT;
+
+-- Instruction ids (a hash of client and idempotency key), bound to their entries for ever.
+CREATE TABLE instruction (
+    seq INTEGER NOT NULL CHECK (seq >= 0),
+    id BLOB NOT NULL CONSTRAINT instruction_once PRIMARY KEY CHECK (length(id) = 16)
+) STRICT;
+
+CREATE TABLE batch (
+    id BLOB NOT NULL CONSTRAINT batch_id_once UNIQUE CHECK (length(id) = 16),
+    seq INTEGER NOT NULL CHECK (seq >= 0),
+    number INTEGER PRIMARY KEY CHECK (number >= 1),
+    client TEXT NOT NULL,
+    declaration TEXT NOT NULL
+) STRICT;
+
+-- What happened to a batch, and its head after it.
+CREATE TABLE batch_entry (
+    seq INTEGER NOT NULL CHECK (seq >= 0),
+    at INTEGER NOT NULL CHECK (at >= 0),
+    first_line INTEGER NOT NULL CHECK (first_line >= 0),
+    received_lines INTEGER NOT NULL CHECK (received_lines >= 0),
+    received_total INTEGER NOT NULL CHECK (received_total >= 0),
+    accepted_lines INTEGER NOT NULL CHECK (accepted_lines BETWEEN 0 AND received_lines),
+    accepted_total INTEGER NOT NULL CHECK (accepted_total >= 0),
+    batch INTEGER NOT NULL CHECK (batch >= 1),
+    version INTEGER NOT NULL CHECK (version >= 1),
+    lines INTEGER NOT NULL CHECK (lines >= 0),
+    kind INTEGER NOT NULL CHECK (kind BETWEEN 1 AND 4),
+    state INTEGER NOT NULL CHECK (state BETWEEN 1 AND 5),
+    digest BLOB NOT NULL,
+    verdicts BLOB NOT NULL,
+    PRIMARY KEY (batch, version),
+    CHECK ((kind = 2) = (lines > 0))
+) STRICT;
+CREATE INDEX batch_entry_chunk ON batch_entry (batch, first_line, lines) WHERE kind = 2;
+
+-- Append-only, table by table. Where the key is not the rowid, a row could be replaced by its rowid too: so none may be
+-- given (SQLite has -1 there before it has chosen one).
+
+CREATE TRIGGER log_head_no_replace BEFORE INSERT ON log_head
+WHEN EXISTS (SELECT 1 FROM log_head WHERE one = NEW.one)
+BEGIN SELECT RAISE(ABORT, 'append-only: replace of log_head is refused'); END;
+-- The head moves forward only.
+CREATE TRIGGER log_head_forward BEFORE UPDATE ON log_head
+WHEN NEW.one <> OLD.one OR NEW.book <> OLD.book OR NEW.size <= OLD.size OR NEW.at < OLD.at
+    OR NEW.wallet_count < OLD.wallet_count OR NEW.batch_count < OLD.batch_count OR NEW.nonce = OLD.nonce
+BEGIN SELECT RAISE(ABORT, 'append-only: update of log_head is refused'); END;
+CREATE TRIGGER log_head_no_delete BEFORE DELETE ON log_head
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of log_head is refused'); END;
+
+CREATE TRIGGER log_commit_no_replace BEFORE INSERT ON log_commit
+WHEN EXISTS (SELECT 1 FROM log_commit WHERE size_after = NEW.size_after)
+BEGIN SELECT RAISE(ABORT, 'append-only: replace of log_commit is refused'); END;
+CREATE TRIGGER log_commit_no_update BEFORE UPDATE ON log_commit
+BEGIN SELECT RAISE(ABORT, 'append-only: update of log_commit is refused'); END;
+CREATE TRIGGER log_commit_no_delete BEFORE DELETE ON log_commit
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of log_commit is refused'); END;
+
+CREATE TRIGGER journal_no_replace BEFORE INSERT ON journal
+WHEN EXISTS (SELECT 1 FROM journal WHERE first = NEW.first)
+BEGIN SELECT RAISE(ABORT, 'append-only: replace of journal is refused'); END;
+CREATE TRIGGER journal_no_update BEFORE UPDATE ON journal
+BEGIN SELECT RAISE(ABORT, 'append-only: update of journal is refused'); END;
+CREATE TRIGGER journal_no_delete BEFORE DELETE ON journal
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of journal is refused'); END;
+
+CREATE TRIGGER tile_no_replace BEFORE INSERT ON tile
+WHEN NEW.rowid <> -1 OR EXISTS (SELECT 1 FROM tile WHERE level = NEW.level AND place = NEW.place)
+BEGIN SELECT RAISE(ABORT, 'append-only: replace of tile is refused'); END;
+CREATE TRIGGER tile_no_update BEFORE UPDATE ON tile
+BEGIN SELECT RAISE(ABORT, 'append-only: update of tile is refused'); END;
+CREATE TRIGGER tile_no_delete BEFORE DELETE ON tile
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of tile is refused'); END;
+
+CREATE TRIGGER programme_no_replace BEFORE INSERT ON programme
+WHEN EXISTS (SELECT 1 FROM programme WHERE number = NEW.number) OR EXISTS (SELECT 1 FROM programme WHERE code = NEW.code)
+BEGIN SELECT RAISE(ABORT, 'append-only: replace of programme is refused'); END;
+CREATE TRIGGER programme_no_update BEFORE UPDATE ON programme
+BEGIN SELECT RAISE(ABORT, 'append-only: update of programme is refused'); END;
+CREATE TRIGGER programme_no_delete BEFORE DELETE ON programme
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of programme is refused'); END;
+
+CREATE TRIGGER system_account_no_replace BEFORE INSERT ON system_account
+WHEN EXISTS (SELECT 1 FROM system_account WHERE number = NEW.number) OR EXISTS (SELECT 1 FROM system_account WHERE name = NEW.name)
+BEGIN SELECT RAISE(ABORT, 'append-only: replace of system_account is refused'); END;
+CREATE TRIGGER system_account_no_update BEFORE UPDATE ON system_account
+BEGIN SELECT RAISE(ABORT, 'append-only: update of system_account is refused'); END;
+CREATE TRIGGER system_account_no_delete BEFORE DELETE ON system_account
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of system_account is refused'); END;
+
+CREATE TRIGGER system_entry_no_replace BEFORE INSERT ON system_entry
+WHEN NEW.rowid <> -1 OR EXISTS (SELECT 1 FROM system_entry WHERE account = NEW.account AND version = NEW.version)
+BEGIN SELECT RAISE(ABORT, 'append-only: replace of system_entry is refused'); END;
+CREATE TRIGGER system_entry_no_update BEFORE UPDATE ON system_entry
+BEGIN SELECT RAISE(ABORT, 'append-only: update of system_entry is refused'); END;
+CREATE TRIGGER system_entry_no_delete BEFORE DELETE ON system_entry
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of system_entry is refused'); END;
+
+CREATE TRIGGER wallet_no_replace BEFORE INSERT ON wallet
+WHEN EXISTS (SELECT 1 FROM wallet WHERE account = NEW.account) OR EXISTS (SELECT 1 FROM wallet WHERE id = NEW.id)
+BEGIN SELECT RAISE(ABORT, 'append-only: replace of wallet is refused'); END;
+CREATE TRIGGER wallet_no_update BEFORE UPDATE ON wallet
+BEGIN SELECT RAISE(ABORT, 'append-only: update of wallet is refused'); END;
+CREATE TRIGGER wallet_no_delete BEFORE DELETE ON wallet
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of wallet is refused'); END;
+
+CREATE TRIGGER person_tag_no_replace BEFORE INSERT ON person_tag
+WHEN NEW.rowid <> -1 OR EXISTS (SELECT 1 FROM person_tag WHERE tag = NEW.tag)
+BEGIN SELECT RAISE(ABORT, 'append-only: replace of person_tag is refused'); END;
+CREATE TRIGGER person_tag_no_update BEFORE UPDATE ON person_tag
+BEGIN SELECT RAISE(ABORT, 'append-only: update of person_tag is refused'); END;
+CREATE TRIGGER person_tag_no_delete BEFORE DELETE ON person_tag
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of person_tag is refused'); END;
+
+CREATE TRIGGER person_no_replace BEFORE INSERT ON person
+WHEN EXISTS (SELECT 1 FROM person WHERE account = NEW.account)
+BEGIN SELECT RAISE(ABORT, 'append-only: replace of person is refused'); END;
+CREATE TRIGGER person_no_update BEFORE UPDATE ON person
+BEGIN SELECT RAISE(ABORT, 'append-only: update of person is refused'); END;
+
+CREATE TRIGGER wallet_entry_no_replace BEFORE INSERT ON wallet_entry
+WHEN NEW.rowid <> -1 OR EXISTS (SELECT 1 FROM wallet_entry WHERE account = NEW.account AND version = NEW.version)
+BEGIN SELECT RAISE(ABORT, 'append-only: replace of wallet_entry is refused'); END;
+CREATE TRIGGER wallet_entry_no_update BEFORE UPDATE ON wallet_entry
+BEGIN SELECT RAISE(ABORT, 'append-only: update of wallet_entry is refused'); END;
+CREATE TRIGGER wallet_entry_no_delete BEFORE DELETE ON wallet_entry
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of wallet_entry is refused'); END;
+
+CREATE TRIGGER lot_movement_no_replace BEFORE INSERT ON lot_movement
+WHEN NEW.rowid <> -1 OR EXISTS (SELECT 1 FROM lot_movement WHERE account = NEW.account AND lot = NEW.lot AND movement = NEW.movement)
+BEGIN SELECT RAISE(ABORT, 'append-only: replace of lot_movement is refused'); END;
+CREATE TRIGGER lot_movement_no_update BEFORE UPDATE ON lot_movement
+BEGIN SELECT RAISE(ABORT, 'append-only: update of lot_movement is refused'); END;
+CREATE TRIGGER lot_movement_no_delete BEFORE DELETE ON lot_movement
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of lot_movement is refused'); END;
+
+CREATE TRIGGER pay_out_no_replace BEFORE INSERT ON pay_out
+WHEN NEW.rowid <> -1 OR EXISTS (SELECT 1 FROM pay_out WHERE seq = NEW.seq AND draw = NEW.draw)
+BEGIN SELECT RAISE(ABORT, 'append-only: replace of pay_out is refused'); END;
+CREATE TRIGGER pay_out_no_update BEFORE UPDATE ON pay_out
+BEGIN SELECT RAISE(ABORT, 'append-only: update of pay_out is refused'); END;
+CREATE TRIGGER pay_out_no_delete BEFORE DELETE ON pay_out
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of pay_out is refused'); END;
+
+CREATE TRIGGER benefit_paid_no_replace BEFORE INSERT ON benefit_paid
+WHEN NEW.rowid <> -1 OR EXISTS (SELECT 1 FROM benefit_paid WHERE programme = NEW.programme AND period = NEW.period AND part = NEW.part AND size_after = NEW.size_after)
+BEGIN SELECT RAISE(ABORT, 'append-only: replace of benefit_paid is refused'); END;
+CREATE TRIGGER benefit_paid_no_update BEFORE UPDATE ON benefit_paid
+BEGIN SELECT RAISE(ABORT, 'append-only: update of benefit_paid is refused'); END;
+CREATE TRIGGER benefit_paid_no_delete BEFORE DELETE ON benefit_paid
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of benefit_paid is refused'); END;
+
+CREATE TRIGGER instruction_no_replace BEFORE INSERT ON instruction
+WHEN NEW.rowid <> -1 OR EXISTS (SELECT 1 FROM instruction WHERE id = NEW.id)
+BEGIN SELECT RAISE(ABORT, 'append-only: replace of instruction is refused'); END;
+CREATE TRIGGER instruction_no_update BEFORE UPDATE ON instruction
+BEGIN SELECT RAISE(ABORT, 'append-only: update of instruction is refused'); END;
+CREATE TRIGGER instruction_no_delete BEFORE DELETE ON instruction
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of instruction is refused'); END;
+
+CREATE TRIGGER batch_no_replace BEFORE INSERT ON batch
+WHEN EXISTS (SELECT 1 FROM batch WHERE number = NEW.number) OR EXISTS (SELECT 1 FROM batch WHERE id = NEW.id)
+BEGIN SELECT RAISE(ABORT, 'append-only: replace of batch is refused'); END;
+CREATE TRIGGER batch_no_update BEFORE UPDATE ON batch
+BEGIN SELECT RAISE(ABORT, 'append-only: update of batch is refused'); END;
+CREATE TRIGGER batch_no_delete BEFORE DELETE ON batch
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of batch is refused'); END;
+
+CREATE TRIGGER batch_entry_no_replace BEFORE INSERT ON batch_entry
+WHEN NEW.rowid <> -1 OR EXISTS (SELECT 1 FROM batch_entry WHERE batch = NEW.batch AND version = NEW.version)
+BEGIN SELECT RAISE(ABORT, 'append-only: replace of batch_entry is refused'); END;
+CREATE TRIGGER batch_entry_no_update BEFORE UPDATE ON batch_entry
+BEGIN SELECT RAISE(ABORT, 'append-only: update of batch_entry is refused'); END;
+CREATE TRIGGER batch_entry_no_delete BEFORE DELETE ON batch_entry
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of batch_entry is refused'); END;

@@ -1,0 +1,118 @@
+//! Where a book is: a data directory with SQLite, or PostgreSQL; and its keys.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use crate::keys::BookKeys;
+use crate::store::postgres::PostgresStore;
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Store, StoreError};
+
+use super::CliError;
+
+/// The schema of a book in PostgreSQL, if nothing else is said.
+pub const SCHEMA: &str = "social_wallet";
+
+/// The lesser role that serves, if nothing else is said.
+pub const SERVICE_ROLE: &str = "social_wallet_service";
+
+/// Where the book is.
+#[derive(Debug, Args)]
+pub struct PlaceArgs {
+    /// What the service keeps on this machine: the keys, and the book itself unless it is in PostgreSQL
+    #[arg(long, value_name = "DIR", env = "SOCIAL_WALLET_DATA_DIR", default_value = "data")]
+    pub data_dir: PathBuf,
+    /// The key file [default: keys.json in the data directory]
+    #[arg(long, value_name = "FILE", env = "SOCIAL_WALLET_KEYS")]
+    pub keys: Option<PathBuf>,
+    /// Keep the book in this PostgreSQL instead of SQLite
+    #[arg(long, value_name = "URL", env = "SOCIAL_WALLET_DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// The book's schema in PostgreSQL
+    #[arg(long, value_name = "NAME", default_value = SCHEMA)]
+    pub schema: String,
+    /// The lesser role under which PostgreSQL serves
+    #[arg(long, value_name = "ROLE", default_value = SERVICE_ROLE)]
+    pub service_role: String,
+}
+
+impl PlaceArgs {
+    fn keys_path(&self) -> PathBuf {
+        self.keys.clone().unwrap_or_else(|| self.data_dir.join("keys.json"))
+    }
+
+    fn make_directory(&self) -> Result<(), CliError> {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::DirBuilderExt as _;
+            builder.mode(0o700);
+        }
+        builder.create(&self.data_dir).map_err(|error| {
+            CliError::Service(format!(
+                "cannot create the data directory {}: {error}",
+                self.data_dir.display()
+            ))
+        })
+    }
+
+    /// Opens the store, creating and migrating what is missing, as far as the database lets it.
+    pub async fn open_store(&self) -> Result<Arc<dyn Store>, CliError> {
+        self.make_directory()?;
+        let failed = |error: StoreError| CliError::Service(error.to_string());
+        let Some(url) = &self.database_url else {
+            let path = self.data_dir.join("book.sqlite");
+            return Ok(Arc::new(SqliteStore::open(&path).await.map_err(failed)?));
+        };
+        let open = || PostgresStore::open(url, &self.schema, &self.service_role);
+        let store = match open().await {
+            Ok(store) => store,
+            Err(StoreError::Schema(why)) => {
+                tracing::info!(why, "migrating");
+                PostgresStore::migrate(url, &self.schema, &self.service_role).await.map_err(|error| {
+                    CliError::Service(format!(
+                        "{why}. This login could not migrate either ({error}): run `social-wallet migrate` with the owner's URL"
+                    ))
+                })?;
+                open().await.map_err(failed)?
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        for warning in store.durability_warnings() {
+            tracing::warn!("{warning}");
+        }
+        Ok(Arc::new(store))
+    }
+
+    /// Opens the keys of the store's book. For a store without a book, makes keys and the book.
+    pub async fn open_keys(&self, store: &dyn Store) -> Result<Arc<BookKeys>, CliError> {
+        let failed = |error: StoreError| CliError::Service(error.to_string());
+        let path = self.keys_path();
+        let head = store.head().await.map_err(failed)?;
+        let keys = match (head, path.exists()) {
+            (_, true) => BookKeys::load(&path),
+            (None, false) => BookKeys::create(&path),
+            (Some(_), false) => {
+                let path = path.display();
+                return Err(CliError::Service(format!(
+                    "the key file {path} is missing, and the book cannot be read without it: restore it, or name it with --keys"
+                )));
+            }
+        };
+        let keys = keys.map_err(|error| CliError::Service(error.to_string()))?;
+        match head {
+            None => store.create_book(keys.book()).await.map_err(failed)?,
+            Some(head) if head.book != keys.book() => {
+                let path = path.display();
+                return Err(CliError::Service(format!(
+                    "the key file {path} belongs to another book than the store's"
+                )));
+            }
+            Some(_) => {}
+        }
+        Ok(Arc::new(keys))
+    }
+}

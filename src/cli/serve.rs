@@ -1,0 +1,81 @@
+//! `serve`: the service.
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::http::{self, App};
+use crate::sequencer::Sequencer;
+use crate::sequencer::clock::Clock;
+
+use super::place::PlaceArgs;
+use super::{CliError, Global, Outcome};
+
+/// How to serve.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// The address to listen on: a loopback address, since requests are not authenticated yet
+    #[arg(long, value_name = "ADDRESS", env = "SOCIAL_WALLET_LISTEN", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Wallets whose heads are kept in memory: about 200 bytes each
+    #[arg(long, value_name = "COUNT", default_value_t = 1_500_000, value_parser = clap::value_parser!(u32).range(100_000..=100_000_000))]
+    wallets_in_memory: u32,
+}
+
+/// Serves until it is told to stop, by SIGTERM or Ctrl-C; what it has acknowledged is finished first.
+pub async fn run(global: &Global, args: ServeArgs) -> Result<Outcome, CliError> {
+    let failed = |error: &dyn std::fmt::Display| CliError::Service(error.to_string());
+    let listener = http::listen(args.listen).await.map_err(|error| failed(&error))?;
+    let store = args.place.open_store().await?;
+    let keys = args.place.open_keys(&*store).await?;
+    let wallets_max = args.wallets_in_memory as usize;
+    let started = Sequencer::start(store.clone(), keys.clone(), Clock::system(), wallets_max).await;
+    let (sequencer, writer) = started.map_err(|error| failed(&error))?;
+    let address = listener.local_addr()?;
+    let mut out = io::stdout().lock();
+    if global.json {
+        writeln!(
+            out,
+            "{}",
+            json!({"listening": format!("http://{address}"), "store": store.name(), "book": keys.book()})
+        )?;
+    } else {
+        writeln!(out, "listening on http://{address}")?;
+    }
+    out.flush()?;
+    drop(out);
+    tracing::info!(store = store.name(), book = %keys.book(), "serving this machine only: requests are not authenticated yet");
+    let app = App::new(store, keys, sequencer);
+    http::serve(listener, app, stopped()).await?;
+    // All handles are gone with the app: the writer ends when everything handed in is answered.
+    writer.await.map_err(|error| failed(&error))?;
+    tracing::info!("stopped; everything acknowledged is durable");
+    Ok(Outcome::Done)
+}
+
+async fn stopped() {
+    let interrupt = async {
+        if let Err(error) = tokio::signal::ctrl_c().await {
+            tracing::warn!(%error, "Ctrl-C cannot be listened for");
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(error) => {
+                tracing::warn!(%error, "SIGTERM cannot be listened for");
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! { () = interrupt => {}, () = terminate => {} }
+    tracing::info!("stopping");
+}

@@ -1,0 +1,165 @@
+//! Reading a JSON body field by field, so that a refusal names the field, and says nothing of what stood in it.
+
+use axum::http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use crate::domain::{Amount, AmountError, Currency, Iin, NumberError};
+
+use super::problem::Problem;
+
+/// A body's members, taken one by one.
+pub struct Body {
+    members: Map<String, Value>,
+}
+
+impl Body {
+    /// Reads a JSON object. Repeated members are refused: two readers must not see two commands.
+    pub fn read(bytes: &[u8]) -> Result<Self, Problem> {
+        let malformed = |line, column| {
+            Problem::new(StatusCode::BAD_REQUEST, "body_malformed", "The body is not a JSON object.")
+                .with("line", json!(line))
+                .with("column", json!(column))
+        };
+        match serde_json::from_slice::<Members>(bytes) {
+            Ok(Members(members)) => Ok(Self { members }),
+            Err(error) => Err(malformed(error.line(), error.column())),
+        }
+    }
+
+    /// Takes a member that may be absent or null.
+    pub fn take(&mut self, name: &str) -> Option<Value> {
+        self.members.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// Takes a text member that may be absent, and parses it.
+    pub fn optional<T, E>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, Problem> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => parse(&text).map(Some).map_err(|_| malformed(name)),
+            Some(_) => Err(malformed(name)),
+        }
+    }
+
+    /// Takes a text member that must be there, and parses it.
+    pub fn required<T, E>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<T, Problem> {
+        self.optional(name, parse)?.ok_or_else(|| missing(name))
+    }
+
+    /// Takes the number of a person.
+    pub fn iin(&mut self) -> Result<Iin, Problem> {
+        let text = self.required("iin", |text| Ok::<_, ()>(text.to_owned()))?;
+        Iin::parse(text.as_bytes()).map_err(|error| match error {
+            NumberError::Malformed => Problem::malformed("iin_malformed", "iin", "An IIN has twelve digits."),
+            NumberError::CheckDigit => Problem::malformed(
+                "iin_check_digit",
+                "iin",
+                "The IIN's check digit is wrong: a digit is mistyped.",
+            ),
+        })
+    }
+
+    /// Takes an amount and its currency.
+    pub fn amount(&mut self) -> Result<Amount, Problem> {
+        let text = self.required("amount", |text| Ok::<_, ()>(text.to_owned()))?;
+        let amount = Amount::parse(text.as_bytes()).map_err(|error| {
+            let (code, detail) = match error {
+                AmountError::Malformed => {
+                    ("amount_malformed", "An amount is a plain decimal number like 12345.67.")
+                }
+                AmountError::Scale => ("amount_scale", "An amount has at most two decimals."),
+                AmountError::Zero => ("amount_zero", "An amount is above zero."),
+                AmountError::Negative => ("amount_negative", "An amount is above zero."),
+                AmountError::TooLarge => ("amount_too_large", "An amount is at most 999999999999.99."),
+            };
+            Problem::malformed(code, "amount", detail)
+        })?;
+        self.currency()?;
+        Ok(amount)
+    }
+
+    /// Takes the currency, which is always KZT.
+    pub fn currency(&mut self) -> Result<(), Problem> {
+        let text = self.required("currency", |text| Ok::<_, ()>(text.to_owned()))?;
+        Currency::parse(text.as_bytes())
+            .map(|_| ())
+            .map_err(|_| Problem::malformed("currency_unsupported", "currency", "The currency is KZT."))
+    }
+
+    /// Takes a list of texts, each parsed; sorted, without repetition. Absent is empty.
+    pub fn list<T: Ord, E>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Vec<T>, Problem> {
+        let Some(value) = self.take(name) else { return Ok(Vec::new()) };
+        let Value::Array(items) = value else { return Err(malformed(name)) };
+        let read =
+            |item: &Value| item.as_str().and_then(|text| parse(text).ok()).ok_or_else(|| malformed(name));
+        let set: std::collections::BTreeSet<T> = items.iter().map(read).collect::<Result<_, _>>()?;
+        Ok(set.into_iter().collect())
+    }
+
+    /// Takes a whole number.
+    pub fn integer(&mut self, name: &'static str) -> Result<Option<u64>, Problem> {
+        self.take(name).map(|value| value.as_u64().ok_or_else(|| malformed(name))).transpose()
+    }
+
+    /// Takes a truth value; absent is false.
+    pub fn flag(&mut self, name: &'static str) -> Result<bool, Problem> {
+        self.take(name).map_or(Ok(false), |value| value.as_bool().ok_or_else(|| malformed(name)))
+    }
+
+    /// Nothing may be left. The name that is left is not repeated: it is the client's text.
+    pub fn finish(self) -> Result<(), Problem> {
+        if self.members.values().all(Value::is_null) {
+            return Ok(());
+        }
+        let detail = "The body has a member that this request does not know.";
+        Err(Problem::new(StatusCode::BAD_REQUEST, "field_unknown", detail))
+    }
+}
+
+/// 400: a member is not what it must be.
+pub fn malformed(name: &str) -> Problem {
+    Problem::malformed("field_malformed", name, format!("The member {name} is not of the documented form."))
+}
+
+/// 400: a member must be there.
+pub fn missing(name: &str) -> Problem {
+    Problem::malformed("field_missing", name, format!("The member {name} is missing."))
+}
+
+/// A JSON object in which no name occurs twice.
+struct Members(Map<String, Value>);
+
+impl<'de> serde::Deserialize<'de> for Members {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut access: A) -> Result<Members, A::Error> {
+                let mut members = Map::new();
+                while let Some((name, value)) = access.next_entry::<String, Value>()? {
+                    if members.insert(name, value).is_some() {
+                        return Err(serde::de::Error::custom("a repeated member"));
+                    }
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Visitor)
+    }
+}

@@ -1,0 +1,258 @@
+//! The HTTP interface: `specs/http.md`, one file per resource.
+//!
+//! A handler reads a request into a typed command, hands it to the sequencer, and shows the outcome; or it reads the store.
+//! It decides nothing. Past this room there is no raw text.
+//!
+//! There is no authentication yet, so [`serve`] takes a loopback address only.
+
+pub mod batches;
+pub mod body;
+pub mod health;
+pub mod instructions;
+pub mod problem;
+pub mod programmes;
+pub mod reports;
+pub mod wallets;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+
+use crate::domain::{BatchId, ClientId, IdempotencyKey};
+use crate::keys::BookKeys;
+use crate::ledger::record::Actor;
+use crate::payroll::LineKind;
+use crate::sequencer::Sequencer;
+use crate::sequencer::command::{Command, CommandError, EntryView, Outcome, instruction_id};
+use crate::sequencer::rehearsal::Rehearsals;
+use crate::store::Store;
+
+use problem::Problem;
+
+/// Bytes that the body of a single command may have.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Chunks that may be in memory at once.
+pub const CHUNKS_IN_FLIGHT_MAX: usize = 16;
+
+/// How long a client may take to send a body.
+pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How long a request may take in all.
+pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(120);
+
+/// What every handler works with.
+pub struct App {
+    /// The book's store, for reads.
+    pub store: Arc<dyn Store>,
+    /// The book's keys.
+    pub keys: Arc<BookKeys>,
+    /// The one writer.
+    pub sequencer: Sequencer,
+    /// Batches that are only validated.
+    pub rehearsals: Rehearsals,
+    /// Permits of the chunks in memory.
+    pub(crate) chunks: Semaphore,
+    /// What the lines of a batch are, by batch: read once.
+    pub(crate) kinds: Mutex<HashMap<BatchId, LineKind>>,
+}
+
+impl App {
+    /// The state of a service.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, keys: Arc<BookKeys>, sequencer: Sequencer) -> Arc<Self> {
+        let rehearsals = Rehearsals::new(Arc::clone(&store), Arc::clone(&keys));
+        Arc::new(Self {
+            store,
+            keys,
+            sequencer,
+            rehearsals,
+            chunks: Semaphore::new(CHUNKS_IN_FLIGHT_MAX),
+            kinds: Mutex::new(HashMap::new()),
+        })
+    }
+
+    /// Hands a single instruction in.
+    async fn instruct(&self, command: Command, actor: Actor) -> Result<EntryView, Problem> {
+        match self.sequencer.submit(command, actor).await? {
+            Outcome::Entry(entry) => Ok(entry),
+            Outcome::Chunk(_) => Err(Problem::internal(&"a chunk's outcome for a single instruction")),
+        }
+    }
+}
+
+/// The routes.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/v1/book", get(health::book))
+        .route("/v1/programmes", get(programmes::list).post(programmes::register))
+        .route("/v1/programmes/{code}", get(programmes::show))
+        .route("/v1/programmes/{code}/fundings", post(programmes::fund))
+        .route("/v1/wallets", post(wallets::open))
+        .route("/v1/wallets/lookup", post(wallets::lookup))
+        .route("/v1/wallets/{id}", get(wallets::show))
+        .route("/v1/wallets/{id}/balance", get(wallets::balance))
+        .route("/v1/wallets/{id}/statement", get(wallets::statement))
+        .route("/v1/accruals", post(instructions::accrue))
+        .route("/v1/reversals", post(instructions::reverse))
+        .route("/v1/entries/{entry}", get(instructions::entry))
+        .route("/v1/batches/{id}", put(batches::open).get(batches::show))
+        .route("/v1/batches/{id}/release", post(batches::release))
+        .route("/v1/batches/{id}/close", post(batches::close))
+        .route("/v1/batches/{id}/cancel", post(batches::cancel))
+        .route("/v1/batches/{id}/chunks/{first_line}", put(batches::chunk))
+        .route("/v1/batches/{id}/verdicts", get(batches::verdicts))
+        .route("/v1/reports/trial-balance", get(reports::trial_balance))
+        .route("/v1/reports/programmes", get(reports::programmes))
+        .fallback(|| async { Problem::unknown("path_unknown", "There is nothing at this path.") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "The path knows other methods.",
+            )
+        })
+        .layer(DefaultBodyLimit::disable()) // every body is read by `read_body`, within its own limit
+        .layer(tower_http::timeout::TimeoutLayer::with_status_code(
+            StatusCode::GATEWAY_TIMEOUT,
+            REQUEST_TIME_MAX,
+        ))
+        .with_state(app)
+}
+
+/// Why the service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Anybody could reach it.
+    #[error(
+        "{0} is not a loopback address. Requests are not authenticated yet, so the service serves this machine only: listen on 127.0.0.1 or [::1]"
+    )]
+    NotLoopback(SocketAddr),
+    /// The address cannot be had.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+}
+
+/// Binds a loopback address.
+pub async fn listen(address: SocketAddr) -> Result<tokio::net::TcpListener, ServeError> {
+    if !address.ip().is_loopback() {
+        return Err(ServeError::NotLoopback(address));
+    }
+    tokio::net::TcpListener::bind(address).await.map_err(|error| ServeError::Listen(address, error))
+}
+
+/// Serves until `stop` resolves; what is under way then is finished.
+pub async fn serve(
+    listener: tokio::net::TcpListener,
+    app: Arc<App>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    use axum::serve::ListenerExt as _;
+    let listener = listener.tap_io(|stream| {
+        // Answers are small and waited for.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+    });
+    axum::serve(listener, router(app)).with_graceful_shutdown(stop).await
+}
+
+/// Reads a body of at most `limit` bytes, in at most [`BODY_TIME_MAX`].
+pub(crate) async fn read_body(request: Request, limit: usize) -> Result<Bytes, Problem> {
+    let too_large = || {
+        let detail = format!("The body has more than {limit} bytes. Nothing of it was read.");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail).with("limit", json!(limit))
+    };
+    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if declared.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > limit as u64) {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(BODY_TIME_MAX, axum::body::to_bytes(request.into_body(), limit)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) => {
+            let source = std::error::Error::source(&error);
+            if source.is_some_and(|source| source.to_string().contains("length limit exceeded")) {
+                Err(too_large())
+            } else {
+                let detail = "The body did not arrive whole. Nothing was done; send it again.";
+                Err(Problem::new(StatusCode::BAD_REQUEST, "body_incomplete", detail))
+            }
+        }
+        Err(_) => {
+            let detail = format!(
+                "The body did not arrive within {} seconds. Nothing was done.",
+                BODY_TIME_MAX.as_secs()
+            );
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail))
+        }
+    }
+}
+
+/// Who calls. Taken at its word until requests are signed.
+pub(crate) fn client(headers: &HeaderMap) -> Result<ClientId, Problem> {
+    let name = headers.get("social-wallet-client").map_or(Ok("anonymous"), HeaderValue::to_str);
+    name.ok().and_then(|name| ClientId::parse(name).ok()).ok_or_else(|| {
+        Problem::malformed(
+            "client_malformed",
+            "Social-Wallet-Client",
+            "A client is named by 1 to 32 of a-z 0-9 . _ -",
+        )
+    })
+}
+
+/// The actor of a request without an idempotency key: it names what it makes.
+pub(crate) fn actor(headers: &HeaderMap, body: &[u8]) -> Result<Actor, Problem> {
+    Ok(Actor {
+        client: client(headers)?,
+        request: Sha256::digest(body).into(),
+        line: None,
+        instruction: None,
+    })
+}
+
+/// The actor of a single instruction, with the id that binds it.
+pub(crate) fn instructing(headers: &HeaderMap, body: &[u8]) -> Result<Actor, Problem> {
+    let actor = actor(headers, body)?;
+    let mut keys = headers.get_all("idempotency-key").iter();
+    let (Some(key), None) = (keys.next(), keys.next()) else {
+        let detail =
+            "Every write carries one Idempotency-Key: the same key, sent again, moves nothing twice.";
+        return Err(Problem::malformed("idempotency_key_missing", "Idempotency-Key", detail));
+    };
+    let key = key.to_str().ok().and_then(|key| IdempotencyKey::parse(key).ok()).ok_or_else(|| {
+        let detail = "An Idempotency-Key has 1 to 64 visible ASCII characters other than \" and \\.";
+        Problem::malformed("idempotency_key_malformed", "Idempotency-Key", detail)
+    })?;
+    Ok(Actor { instruction: Some(instruction_id(actor.client, &key)), ..actor })
+}
+
+/// The answer to a write: its entry.
+pub(crate) fn entry_answer(entry: EntryView) -> Response {
+    let replayed = entry.replayed;
+    let mut response = (StatusCode::CREATED, axum::Json(entry.members)).into_response();
+    if replayed {
+        response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
+    }
+    response
+}
+
+/// A command's refusal, if that is what it is.
+pub(crate) fn refusal(error: &CommandError) -> Option<crate::ledger::refusal::RefusalCode> {
+    match error {
+        CommandError::Refused(refusal) => Some(refusal.code),
+        _ => None,
+    }
+}

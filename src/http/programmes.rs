@@ -1,0 +1,126 @@
+//! Programmes: register, fund, show.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::body::Body;
+use super::problem::Problem;
+use super::{App, BODY_BYTES_MAX, entry_answer, instructing, read_body};
+use crate::domain::{
+    BankReference, Bin, FundClass, IsoPurpose, Kbe, Knp, LegalBasis, Money, Names, ProgrammeCode, Text,
+};
+use crate::ledger::account::SystemAccount;
+use crate::ledger::record::ProgrammeSpec;
+use crate::sequencer::command::Command;
+use crate::store::ProgrammeRow;
+
+/// `POST /v1/programmes`.
+pub async fn register(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+    let headers = request.headers().clone();
+    let bytes = read_body(request, BODY_BYTES_MAX).await?;
+    let actor = instructing(&headers, &bytes)?;
+    let mut body = Body::read(&bytes)?;
+    let spec = ProgrammeSpec {
+        code: body.required("code", |text| ProgrammeCode::parse(text.as_bytes()))?,
+        names: names(&mut body)?,
+        payer: body.required("payer", |text| Bin::parse(text.as_bytes()))?,
+        legal_basis: body.required("legal_basis", LegalBasis::parse)?,
+        class: body.required("class", |text| FundClass::parse(text.as_bytes()))?,
+        knp: body.optional("knp", |text| Knp::parse(text.as_bytes()))?,
+        kbe: body.optional("kbe", |text| Kbe::parse(text.as_bytes()))?,
+        iso_purpose: body.optional("iso_purpose", |text| IsoPurpose::parse(text.as_bytes()))?,
+    };
+    body.finish()?;
+    app.instruct(Command::RegisterProgramme(Box::new(spec)), actor).await.map(entry_answer)
+}
+
+fn names(body: &mut Body) -> Result<Names, Problem> {
+    let malformed = || {
+        let detail = "The names are an object with kk, ru and en, each of 1 to 200 characters.";
+        Problem::malformed("field_malformed", "names", detail)
+    };
+    let Some(Value::Object(names)) = body.take("names") else { return Err(malformed()) };
+    let name = |language: &str| {
+        let text = names.get(language).and_then(Value::as_str).ok_or_else(malformed)?;
+        Text::parse(text).map_err(|_| malformed())
+    };
+    if names.len() != 3 {
+        return Err(malformed());
+    }
+    Ok(Names { kk: name("kk")?, ru: name("ru")?, en: name("en")? })
+}
+
+/// `POST /v1/programmes/{code}/fundings`.
+pub async fn fund(
+    State(app): State<Arc<App>>,
+    Path(code): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let programme = parse_code(&code)?;
+    let headers = request.headers().clone();
+    let bytes = read_body(request, BODY_BYTES_MAX).await?;
+    let actor = instructing(&headers, &bytes)?;
+    let mut body = Body::read(&bytes)?;
+    let amount = body.amount()?;
+    let bank_reference = body.required("bank_reference", BankReference::parse)?;
+    body.finish()?;
+    app.instruct(Command::Fund { programme, amount, bank_reference }, actor).await.map(entry_answer)
+}
+
+/// `GET /v1/programmes`.
+pub async fn list(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+    let (rows, balances) = read(&app).await?;
+    let programmes: Vec<Value> = rows.iter().map(|row| view(row, &balances)).collect();
+    Ok(Json(json!({"programmes": programmes})))
+}
+
+/// `GET /v1/programmes/{code}`.
+pub async fn show(State(app): State<Arc<App>>, Path(code): Path<String>) -> Result<Json<Value>, Problem> {
+    let code = parse_code(&code)?;
+    let (rows, balances) = read(&app).await?;
+    let row = rows.iter().find(|row| row.spec.code == code).ok_or_else(unknown)?;
+    Ok(Json(view(row, &balances)))
+}
+
+fn parse_code(text: &str) -> Result<ProgrammeCode, Problem> {
+    ProgrammeCode::parse(text.as_bytes()).map_err(|_| unknown())
+}
+
+fn unknown() -> Problem {
+    Problem::unknown("programme_unknown", "No programme is registered under this code.")
+}
+
+type Balances = HashMap<SystemAccount, i64>;
+
+async fn read(app: &App) -> Result<(Vec<ProgrammeRow>, Balances), Problem> {
+    let rows = app.store.programmes().await?;
+    let heads = app.store.system_accounts().await?;
+    Ok((rows, heads.into_iter().map(|head| (head.account, head.balance())).collect()))
+}
+
+fn view(row: &ProgrammeRow, balances: &Balances) -> Value {
+    let spec = &row.spec;
+    let balance = |account| {
+        let tiyn = balances.get(&account).copied().unwrap_or(0);
+        Money::from_tiyn(tiyn).map_or(Value::Null, |money| json!(money))
+    };
+    json!({
+        "code": spec.code,
+        "names": {"kk": spec.names.kk, "ru": spec.names.ru, "en": spec.names.en},
+        "payer": spec.payer,
+        "legal_basis": spec.legal_basis,
+        "class": spec.class,
+        "knp": spec.knp,
+        "kbe": spec.kbe,
+        "iso_purpose": spec.iso_purpose,
+        "entry": row.seq,
+        "currency": "KZT",
+        "funding": balance(SystemAccount::Funding(spec.code)),
+        "in_wallets": balance(SystemAccount::Wallets(spec.code)),
+    })
+}

@@ -1,0 +1,786 @@
+//! The desk: reads what a batch of commands touches, decides the commands in memory, seals the entries into leaves.
+//!
+//! It holds the books as they will be when everything decided so far is committed. The sequencer commits what the desk
+//! prepares; a rehearsal never does. Between reading and committing nothing waits for the store.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use crate::domain::time::Stamp;
+use crate::domain::{BatchId, ClientId, WalletId};
+use crate::keys::BookKeys;
+use crate::ledger::batch::{BatchState, LineVerdict, VERDICT_BYTES, Verdict};
+use crate::ledger::batch_rules::Chunk;
+use crate::ledger::books::{Books, Bound, Fault, Prior, bank_reference_id};
+use crate::ledger::effects::Effects;
+use crate::ledger::record::{Actor, Record};
+use crate::ledger::refusal::{Refusal, RefusalCode};
+use crate::ledger::rules::{Entry, Person};
+use crate::ledger::wallet::Benefit;
+use crate::log::leaf::{Leaf, LeafWriter};
+use crate::log::merkle::{Frontier, Hash, leaf_hash};
+use crate::log::tile::{
+    BundleEntries, RightEdge, TILE_WIDTH, TileId, partial_width, rebuild_tiles, write_bundle_entry,
+};
+use crate::payroll::{Line, LineKind};
+use crate::store::{Bundle, Commit, Head, Store, StoreError, Tile};
+
+use super::command::{Command, CommandError, EntryView, Outcome};
+
+/// How many entries of another writer are followed one by one; beyond it everything is forgotten and read again.
+pub const TAIL_MAX: u64 = 50_000;
+
+/// Memory of benefits' bitmaps: how many are kept before the ones not in use are forgotten.
+const BENEFITS_MAX: usize = 512;
+
+/// Why a batch of commands cannot be decided.
+#[derive(Debug, thiserror::Error)]
+pub enum DeskError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The books did not hold what a rule needs: a mistake of this program. Nothing was decided.
+    #[error("the books did not hold {0}")]
+    Unread(&'static str),
+    /// The journal holds bytes that are not a leaf.
+    #[error("entry {0} of the journal cannot be read")]
+    Journal(u64),
+    /// The log's tree and its stored right edge do not fit.
+    #[error("the log's right edge does not fit its tiles: {0}")]
+    Edge(String),
+}
+
+impl From<Fault> for DeskError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Unread(what) => Self::Unread(what),
+            Fault::Refused(_) => Self::Unread("a refusal that was not answered"),
+        }
+    }
+}
+
+/// A command and who asked for it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Request {
+    /// What.
+    pub command: Command,
+    /// Who.
+    pub actor: Actor,
+}
+
+/// What became of a batch of commands: the commit that carries it and the answers that are true once it is in.
+pub struct Prepared {
+    /// The commit; `None` if there is nothing to write.
+    pub commit: Option<Commit>,
+    /// An answer for each command, in order.
+    pub answers: Vec<Result<Outcome, CommandError>>,
+}
+
+/// The desk.
+pub struct Desk {
+    store: Arc<dyn Store>,
+    keys: Arc<BookKeys>,
+    books: Books,
+    head: Head,
+    edge: RightEdge,
+    leaves: LeafWriter,
+}
+
+impl Desk {
+    /// Reads the head of the book and what every batch needs. `wallets_max` bounds the memory of wallets' heads.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        keys: Arc<BookKeys>,
+        wallets_max: usize,
+    ) -> Result<Self, DeskError> {
+        let head =
+            store.head().await?.ok_or_else(|| StoreError::Schema("no book has been created".into()))?;
+        let leaves = LeafWriter::new(keys.book(), keys.blind());
+        let books = Books::empty(wallets_max, false);
+        let mut desk = Self { store, keys, books, head, edge: RightEdge::empty(), leaves };
+        desk.read_small().await?;
+        desk.edge = desk.read_edge().await?;
+        desk.take_head(head);
+        Ok(desk)
+    }
+
+    /// The head that the next commit builds on.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// The right edge of the log's tree at that head.
+    #[must_use]
+    pub fn edge(&self) -> &RightEdge {
+        &self.edge
+    }
+
+    /// The books.
+    #[must_use]
+    pub fn books(&self) -> &Books {
+        &self.books
+    }
+
+    fn take_head(&mut self, head: Head) {
+        self.head = head;
+        self.books.size = head.size;
+        self.books.wallet_count = head.wallet_count;
+        self.books.batch_count = head.batch_count;
+    }
+
+    async fn read_small(&mut self) -> Result<(), DeskError> {
+        let accounts = self.store.system_accounts().await?;
+        let programmes = self.store.programmes().await?;
+        self.books.forget_small();
+        for head in accounts {
+            self.books.load_system(head);
+        }
+        for row in programmes {
+            self.books.load_programme(row.number, row.seq, row.spec)?;
+        }
+        Ok(())
+    }
+
+    async fn read_edge(&self) -> Result<RightEdge, DeskError> {
+        let wrong = |error: &dyn std::fmt::Display| DeskError::Edge(error.to_string());
+        let bytes = self.store.frontier().await?;
+        let frontier = if bytes.is_empty() {
+            Frontier::empty()
+        } else {
+            Frontier::from_bytes(&bytes).map_err(|error| wrong(&error))?
+        };
+        let mut tiles = HashMap::new();
+        for range in rebuild_tiles(frontier.size()) {
+            for index in range.indexes {
+                if let Some(tile) = self.store.tile(range.level, index).await? {
+                    tiles.insert(TileId { level: range.level, index }, tile.hashes);
+                }
+            }
+        }
+        let width = partial_width(frontier.size(), 0);
+        let mut hashes: Vec<Hash> = Vec::with_capacity(width);
+        if width > 0 {
+            let first = frontier.size() - width as u64;
+            for bundle in self.store.bundles(first, u32::MAX).await? {
+                for leaf in BundleEntries::new(&bundle.bytes) {
+                    hashes.push(leaf_hash(leaf.map_err(|error| wrong(&error))?));
+                }
+            }
+            // A commit may have come in between; only the leaves that the frontier covers count.
+            hashes.truncate(width);
+        }
+        RightEdge::rebuild(frontier, &hashes, |id| tiles.get(&id)).map_err(|error| wrong(&error))
+    }
+
+    /// Forgets what a record has touched, so that it is read again.
+    fn forget(&mut self, record: &Record) {
+        let benefit = |books: &Books, programme, period, part| {
+            books.programme(programme).map(|programme| Benefit { programme: programme.number, period, part })
+        };
+        match record {
+            Record::Accrued { wallet, programme, period, part, .. } => {
+                self.books.wallets.forget(*wallet);
+                if let Some(benefit) = benefit(&self.books, *programme, *period, *part) {
+                    self.books.benefits.remove(&benefit);
+                }
+            }
+            Record::WalletOpened { wallet, .. }
+            | Record::Reversed { wallet, .. }
+            | Record::PaidOut { wallet, .. }
+            | Record::Returned { wallet, .. } => self.books.wallets.forget(*wallet),
+            _ => {} // programmes, system accounts and batches are all read again
+        }
+    }
+
+    /// Forgets what decided commands have touched that will not be committed as they were.
+    pub fn discard(&mut self, effects: &Effects) {
+        for (record, _) in &effects.records {
+            self.forget(record);
+        }
+    }
+
+    /// Comes up to the store's head after another writer's commits, or after commits of ours were discarded.
+    /// `confirmed` is the last head, with its edge, that is known to be in the store.
+    pub async fn catch_up(&mut self, confirmed: Head, edge: RightEdge) -> Result<(), DeskError> {
+        let head = self.store.head().await?.ok_or_else(|| StoreError::Schema("the book is gone".into()))?;
+        self.edge = edge;
+        self.books.forget_lookups();
+        let news = head.size.checked_sub(confirmed.size).ok_or_else(|| {
+            StoreError::Schema(
+                "the store is shorter than what was committed to it: it was restored or has failed over"
+                    .into(),
+            )
+        })?;
+        if news > TAIL_MAX {
+            self.books.wallets.clear();
+            self.books.benefits.clear();
+            self.edge = self.read_edge().await?;
+        } else {
+            let mut next = confirmed.size;
+            while next < head.size {
+                let bundles = self.store.bundles(next, 64).await?;
+                let before = next;
+                for bundle in bundles {
+                    let mut entry = bundle.first;
+                    for leaf in BundleEntries::new(&bundle.bytes) {
+                        let leaf = leaf.map_err(|_| DeskError::Journal(entry))?;
+                        if (next..head.size).contains(&entry) {
+                            let record = Leaf::read(leaf).and_then(|leaf| leaf.record());
+                            self.forget(&record.map_err(|_| DeskError::Journal(entry))?);
+                            // Full tiles of another writer's commit are in the store already.
+                            drop(self.edge.append([leaf_hash(leaf)]));
+                            next = entry + 1;
+                        }
+                        entry += 1;
+                    }
+                }
+                if next == before {
+                    return Err(DeskError::Journal(next));
+                }
+            }
+        }
+        self.read_small().await?;
+        self.take_head(head);
+        Ok(())
+    }
+
+    /// Whether a command reads nothing but wallets' heads and benefits' bitmaps, which the desk keeps true while a commit
+    /// is under way. Others are read when nothing is.
+    #[must_use]
+    pub fn can_overtake(&self, command: &Command) -> bool {
+        match command {
+            Command::Chunk(chunk) => self.books.batches.get(&chunk.batch).is_some_and(|batch| {
+                batch.declaration.kind != LineKind::Reversal
+                    && !batch.received.overlaps(chunk.first_line, chunk.lines.len() as u64)
+            }),
+            _ => false,
+        }
+    }
+
+    /// Reads what the commands touch. `settled`: no commit is under way. Answers false if something must be read that a
+    /// commit under way may be changing: then come again when it is settled.
+    pub async fn read(&mut self, requests: &[Request], settled: bool) -> Result<bool, DeskError> {
+        if settled {
+            self.books.forget_lookups();
+            self.read_batches(requests).await?;
+            self.read_instructions(requests).await?;
+        }
+        let wanted = Wanted::of(requests, &self.books);
+        self.read_wallets(wanted.wallets).await?;
+        self.read_benefits(wanted.benefits, settled).await?;
+        let paid: HashSet<(u32, Benefit)> = wanted
+            .accruals
+            .into_iter()
+            .filter_map(|(wallet, benefit)| {
+                let account = self.books.wallets.get(wallet)??.account;
+                self.books.benefits.get(&benefit)?.contains(account).then_some((account, benefit))
+            })
+            .collect();
+        if !paid.is_empty() {
+            if !settled {
+                return Ok(false);
+            }
+            let paid: Vec<_> = paid.into_iter().collect();
+            for (key, entry) in self.store.paid(&paid).await? {
+                self.books.paid.insert(key, entry);
+            }
+        }
+        if settled {
+            self.read_lots(requests).await?;
+            for request in requests {
+                if let Command::Chunk(chunk) = &request.command {
+                    self.read_prior(chunk).await?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    async fn read_batches(&mut self, requests: &[Request]) -> Result<(), DeskError> {
+        let unknown = |id: &BatchId| !self.books.batches.contains_key(id);
+        let ids: BTreeSet<BatchId> =
+            requests.iter().filter_map(|request| batch_of(&request.command)).filter(unknown).collect();
+        if !ids.is_empty() {
+            let ids: Vec<_> = ids.into_iter().collect();
+            for batch in self.store.batches(&ids).await? {
+                self.books.batches.insert(batch.declaration.batch, batch);
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_instructions(&mut self, requests: &[Request]) -> Result<(), DeskError> {
+        let mut ids: BTreeSet<[u8; 16]> =
+            requests.iter().filter_map(|request| request.actor.instruction).collect();
+        for request in requests {
+            if let Command::Fund { bank_reference, .. } = &request.command {
+                ids.insert(bank_reference_id(bank_reference));
+            }
+        }
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<_> = ids.into_iter().collect();
+        let bound = self.store.instructions(&ids).await?;
+        for id in ids {
+            self.books.instructions.insert(id, None);
+        }
+        let entries: Vec<u64> = bound.iter().map(|(_, seq)| *seq).collect();
+        let leaves = self.read_leaves(&entries).await?;
+        for (id, seq) in bound {
+            let content = leaves.get(&seq).cloned().ok_or(DeskError::Journal(seq))?;
+            let kind = content.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
+            self.books.instructions.insert(id, Some(Bound { seq, kind, content }));
+        }
+        Ok(())
+    }
+
+    async fn read_leaves(&self, entries: &[u64]) -> Result<HashMap<u64, Map<String, Value>>, DeskError> {
+        if entries.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let mut leaves = HashMap::with_capacity(entries.len());
+        for (seq, bytes) in self.store.leaves(entries).await? {
+            leaves.insert(seq, serde_json::from_slice(&bytes).map_err(|_| DeskError::Journal(seq))?);
+        }
+        Ok(leaves)
+    }
+
+    async fn read_wallets(&mut self, wanted: Vec<WalletId>) -> Result<(), DeskError> {
+        let mut unknown: Vec<WalletId> =
+            wanted.into_iter().filter(|id| self.books.wallets.get(*id).is_none()).collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let found = self.store.wallets(&unknown).await?;
+        for id in unknown {
+            self.books.wallets.put(id, None);
+        }
+        for (id, wallet) in found {
+            self.books.wallets.put(id, Some(wallet));
+        }
+        Ok(())
+    }
+
+    async fn read_benefits(&mut self, wanted: BTreeSet<Benefit>, settled: bool) -> Result<(), DeskError> {
+        if settled && self.books.benefits.len() > BENEFITS_MAX {
+            self.books.benefits.retain(|benefit, _| wanted.contains(benefit));
+        }
+        let unknown: Vec<Benefit> =
+            wanted.into_iter().filter(|benefit| !self.books.benefits.contains_key(benefit)).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let found = self.store.benefits(&unknown).await?;
+        for benefit in unknown {
+            self.books.benefits.insert(benefit, roaring::RoaringBitmap::new());
+        }
+        self.books.benefits.extend(found);
+        Ok(())
+    }
+
+    async fn read_lots(&mut self, requests: &[Request]) -> Result<(), DeskError> {
+        let mut wallets: BTreeSet<WalletId> = BTreeSet::new();
+        let mut benefits: Vec<(WalletId, Benefit)> = Vec::new();
+        let mut pay_outs: BTreeSet<u64> = BTreeSet::new();
+        let benefit_of = |books: &Books, programme, period, part| {
+            books.programme(programme).map(|programme| Benefit { programme: programme.number, period, part })
+        };
+        for request in requests {
+            match &request.command {
+                Command::Reverse { reversal, .. } => {
+                    wallets.insert(reversal.wallet);
+                    let benefit = benefit_of(&self.books, reversal.programme, reversal.period, reversal.part);
+                    benefits.extend(benefit.map(|benefit| (reversal.wallet, benefit)));
+                }
+                Command::Chunk(chunk) => {
+                    for line in &chunk.lines {
+                        if let (Some(wallet), Ok(Line::Reversal(read))) = (line.wallet, &line.parsed.line) {
+                            wallets.insert(wallet);
+                            let benefit = benefit_of(&self.books, read.programme, read.period, read.part);
+                            benefits.extend(benefit.map(|benefit| (wallet, benefit)));
+                        }
+                    }
+                }
+                Command::PayOut { wallet, .. } => {
+                    wallets.insert(*wallet);
+                }
+                Command::Return { pay_out, .. } => {
+                    pay_outs.insert(*pay_out);
+                }
+                _ => {}
+            }
+        }
+        let mut from: HashMap<WalletId, u32> = HashMap::new();
+        if !pay_outs.is_empty() {
+            let entries: Vec<u64> = pay_outs.into_iter().collect();
+            let found = self.store.pay_outs(&entries).await?;
+            self.read_wallets(found.iter().map(|(_, pay_out)| pay_out.wallet).collect()).await?;
+            for (entry, pay_out) in found {
+                let first = pay_out.shares.iter().map(|share| share.lot).min().unwrap_or(u32::MAX);
+                let lowest = from.entry(pay_out.wallet).or_insert(u32::MAX);
+                *lowest = first.min(*lowest);
+                wallets.insert(pay_out.wallet);
+                self.books.pay_outs.insert(entry, pay_out);
+            }
+        }
+        let mut open = Vec::new();
+        for id in wallets {
+            let Some(Some(wallet)) = self.books.wallets.get(id) else { continue };
+            self.books.lots.entry(wallet.account).or_default();
+            let first = if wallet.first_open_lot == 0 { wallet.version + 1 } else { wallet.first_open_lot };
+            let first = first.min(from.get(&id).copied().unwrap_or(u32::MAX));
+            if first <= wallet.version {
+                open.push((wallet.account, first, wallet.version));
+            }
+        }
+        if !open.is_empty() {
+            for (account, lot) in self.store.lots(&open).await? {
+                self.books.lots.entry(account).or_default().insert(lot.version, lot);
+            }
+        }
+        let named: Vec<(u32, Benefit)> = benefits
+            .into_iter()
+            .filter_map(|(wallet, benefit)| Some((self.books.wallets.get(wallet)??.account, benefit)))
+            .collect();
+        if !named.is_empty() {
+            for (account, lot) in self.store.lots_of_benefits(&named).await? {
+                self.books.lots.entry(account).or_default().insert(lot.version, lot);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the earlier verdicts of lines that come again, and what was accepted then.
+    async fn read_prior(&mut self, chunk: &Chunk) -> Result<(), DeskError> {
+        let lines = chunk.lines.len() as u64;
+        let Some(batch) = self.books.batches.get(&chunk.batch) else { return Ok(()) };
+        if !batch.received.overlaps(chunk.first_line, lines) {
+            return Ok(());
+        }
+        let last = chunk.first_line + lines - 1;
+        let rows = self.store.chunks(batch.number, chunk.first_line, last).await?;
+        let mut priors: HashMap<u64, Prior> = HashMap::new();
+        for row in rows {
+            for (line, bytes) in (row.first_line..).zip(row.verdicts.chunks(VERDICT_BYTES)) {
+                if (chunk.first_line..=last).contains(&line) {
+                    let verdict = LineVerdict::load(bytes).ok_or(StoreError::Inconsistent {
+                        table: "batch_entry",
+                        column: "verdicts",
+                        found: format!("line {line}"),
+                    })?;
+                    let from = (row.digest, row.first_line);
+                    let origin = match (priors.get(&line), verdict.verdict) {
+                        // A later row may carry the line's verdict over from the chunk that made it.
+                        (Some(before), Verdict::Accepted { .. })
+                            if before.line.verdict == verdict.verdict =>
+                        {
+                            before.chunk
+                        }
+                        _ => from,
+                    };
+                    priors.insert(line, Prior { line: verdict, chunk: origin, content: None });
+                }
+            }
+        }
+        let same = (chunk.digest, chunk.first_line);
+        let other = |prior: &Prior| match prior.line.verdict {
+            Verdict::Accepted { entry } if prior.chunk != same => Some(entry),
+            _ => None,
+        };
+        let entries: Vec<u64> = priors.values().filter_map(other).collect();
+        let leaves = self.read_leaves(&entries).await?;
+        for (line, mut prior) in priors {
+            prior.content = other(&prior).and_then(|entry| leaves.get(&entry).cloned());
+            self.books.prior.insert((chunk.batch, line), prior);
+        }
+        Ok(())
+    }
+
+    /// Decides the commands one by one and seals what they made. On an error the books are not to be trusted: discard and
+    /// catch up.
+    pub fn decide(
+        &mut self,
+        requests: &[Request],
+        stamp: Stamp,
+    ) -> Result<Prepared, (DeskError, Box<Effects>)> {
+        let mut fx = Effects::default();
+        let mut answers = Vec::with_capacity(requests.len());
+        for request in requests {
+            match self.decide_one(&mut fx, request, stamp) {
+                Ok(answer) => answers.push(answer),
+                Err(fault) => return Err((fault.into(), Box::new(fx))),
+            }
+        }
+        if fx.is_empty() {
+            return Ok(Prepared { commit: None, answers });
+        }
+        self.books.finish(&mut fx, stamp);
+        let commit = self.seal(fx, stamp);
+        self.head = commit.after;
+        Ok(Prepared { commit: Some(commit), answers })
+    }
+
+    fn decide_one(
+        &mut self,
+        fx: &mut Effects,
+        request: &Request,
+        stamp: Stamp,
+    ) -> Result<Result<Outcome, CommandError>, Fault> {
+        let actor = request.actor;
+        if let Some(id) = actor.instruction {
+            let known =
+                self.books.instructions.get(&id).ok_or(Fault::Unread("whether an instruction is bound"))?;
+            if let Some(bound) = known {
+                return Ok(repeat(&request.command, bound, stamp));
+            }
+        }
+        match self.run(Entry { fx, stamp, actor }, &request.command) {
+            Ok(Some(outcome)) => Ok(Ok(outcome)),
+            Ok(None) => {
+                let (record, _) = fx.records.last().ok_or(Fault::Unread("the entry that a command made"))?;
+                Ok(Ok(Outcome::Entry(view(self.books.size - 1, record, stamp))))
+            }
+            Err(Fault::Refused(refusal)) => Ok(Err(CommandError::Refused(refusal))),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Runs a command. `None`: its outcome is the last record.
+    fn run(&mut self, entry: Entry<'_>, command: &Command) -> Result<Option<Outcome>, Fault> {
+        let keys = Arc::clone(&self.keys);
+        let books = &mut self.books;
+        match command {
+            Command::RegisterProgramme(spec) => {
+                books.register_programme(entry, (**spec).clone())?;
+            }
+            Command::Fund { programme, amount, bank_reference } => {
+                books.fund(entry, *programme, *amount, bank_reference.clone())?;
+            }
+            Command::OpenWallet { iin, wallet } => {
+                let person = Person { tag: keys.tag(iin), sealed_iin: keys.seal(iin, *wallet) };
+                books.open_wallet(entry, *wallet, person)?;
+            }
+            Command::Accrue { accrual, iin, payer } => {
+                let person = || Person { tag: keys.tag(iin), sealed_iin: keys.seal(iin, accrual.wallet) };
+                books.accrue(entry, accrual, Some(*payer), None, Some(&person))?;
+            }
+            Command::Reverse { reversal, payer } => {
+                books.reverse(entry, reversal, Some(*payer), None)?;
+            }
+            Command::PayOut { wallet, bank, amount } => {
+                books.pay_out(entry, *wallet, *bank, *amount)?;
+            }
+            Command::Return { pay_out, amount } => {
+                books.return_credit(entry, *pay_out, *amount)?;
+            }
+            Command::OpenBatch(declaration) => {
+                if let Some(batch) = books.batches.get(&declaration.batch) {
+                    let differs = declaration_differs(&batch.declaration, declaration);
+                    let differs = differs.or((batch.client != entry.actor.client).then_some("client"));
+                    if let Some(field) = differs {
+                        return Err(Refusal::of(RefusalCode::InstructionConflict, field).into());
+                    }
+                    let members = Map::from_iter([("batch".into(), json!(declaration.batch.to_string()))]);
+                    return Ok(Some(Outcome::Entry(EntryView { seq: 0, replayed: true, members })));
+                }
+                books.open_batch(entry, (**declaration).clone())?;
+            }
+            Command::ReleaseBatch(id) => {
+                books.release_batch(entry, *id)?;
+            }
+            Command::CloseBatch(id) => {
+                books.close_batch(entry, *id)?;
+            }
+            Command::CancelBatch(id) => {
+                books.cancel_batch(entry, *id)?;
+            }
+            Command::Chunk(chunk) => {
+                return Ok(Some(Outcome::Chunk(books.receive_chunk(entry, chunk, &*keys)?)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Decides the first entry of a new book.
+    pub fn open_book(&mut self, stamp: Stamp) -> Commit {
+        let client = ClientId::parse("system").expect("a client id of the documented form");
+        let actor = Actor { client, request: [0; 32], line: None, instruction: None };
+        let mut fx = Effects::default();
+        self.books.open_book(Entry { fx: &mut fx, stamp, actor });
+        self.books.finish(&mut fx, stamp);
+        let commit = self.seal(fx, stamp);
+        self.head = commit.after;
+        commit
+    }
+
+    /// Writes the leaves, grows the tree, and makes the commit.
+    fn seal(&mut self, effects: Effects, stamp: Stamp) -> Commit {
+        self.leaves.stamp(stamp);
+        let before = self.head;
+        let mut bundles: Vec<Bundle> = Vec::with_capacity(effects.records.len() / TILE_WIDTH + 2);
+        let mut hashes = Vec::with_capacity(effects.records.len());
+        let mut leaf = Vec::with_capacity(1024);
+        for (seq, (record, actor)) in (before.size..).zip(&effects.records) {
+            leaf.clear();
+            self.leaves.write(&mut leaf, seq, record, actor);
+            hashes.push(leaf_hash(&leaf));
+            if seq.is_multiple_of(TILE_WIDTH as u64) || bundles.is_empty() {
+                bundles.push(Bundle { first: seq, count: 0, bytes: Vec::with_capacity(TILE_WIDTH * 512) });
+            }
+            let bundle = bundles.last_mut().expect("one was pushed for the first leaf");
+            bundle.count += 1;
+            write_bundle_entry(&mut bundle.bytes, &leaf)
+                .expect("a leaf is far below 65,535 bytes: every text in it has a limit");
+        }
+        let full = self.edge.append(hashes);
+        let tile = |tile: crate::log::tile::FullTile| Tile {
+            level: tile.id.level,
+            index: tile.id.index,
+            hashes: tile.hashes.to_vec(),
+        };
+        let after = Head {
+            book: before.book,
+            size: self.books.size,
+            wallet_count: self.books.wallet_count,
+            batch_count: self.books.batch_count,
+            at: stamp.at,
+            nonce: rand::random(),
+        };
+        let frontier = self.edge.frontier().to_bytes();
+        Commit {
+            before,
+            after,
+            stamp,
+            bundles,
+            tiles: full.into_iter().map(tile).collect(),
+            frontier,
+            effects,
+        }
+    }
+}
+
+/// The same instruction again: the first answer, or a conflict.
+fn repeat(command: &Command, bound: &Bound, stamp: Stamp) -> Result<Outcome, CommandError> {
+    if let Some(field) = command.differs(bound) {
+        return Err(CommandError::Refused(
+            Refusal::of(RefusalCode::InstructionConflict, field).by(bound.seq),
+        ));
+    }
+    let mut members = bound.content.clone();
+    if !members.contains_key("at") {
+        // Bound by a command of this same batch: its leaf is not written yet.
+        add_common(&mut members, &bound.kind, stamp);
+    }
+    Ok(Outcome::Entry(EntryView::of_leaf(bound.seq, members, true)))
+}
+
+fn view(seq: u64, record: &Record, stamp: Stamp) -> EntryView {
+    let mut members = record.members();
+    add_common(&mut members, record.kind(), stamp);
+    EntryView::of_leaf(seq, members, false)
+}
+
+fn add_common(members: &mut Map<String, Value>, kind: &str, stamp: Stamp) {
+    members.insert("kind".into(), json!(kind));
+    members.insert("at".into(), json!(stamp.at_text()));
+    members.insert("date".into(), json!(stamp.date_text()));
+    members.insert("currency".into(), json!("KZT"));
+}
+
+fn batch_of(command: &Command) -> Option<BatchId> {
+    match command {
+        Command::OpenBatch(declaration) => Some(declaration.batch),
+        Command::ReleaseBatch(id) | Command::CloseBatch(id) | Command::CancelBatch(id) => Some(*id),
+        Command::Chunk(chunk) => Some(chunk.batch),
+        _ => None,
+    }
+}
+
+fn declaration_differs(
+    opened: &crate::ledger::record::BatchDeclaration,
+    asked: &crate::ledger::record::BatchDeclaration,
+) -> Option<&'static str> {
+    [
+        (opened.kind != asked.kind, "kind"),
+        (opened.payer != asked.payer, "payer"),
+        (opened.programmes != asked.programmes, "programmes"),
+        (opened.periods != asked.periods, "periods"),
+        (opened.lines != asked.lines, "lines"),
+        (opened.total != asked.total, "total"),
+        (opened.not_before != asked.not_before, "not_before"),
+        (opened.release_required != asked.release_required, "release_required"),
+    ]
+    .into_iter()
+    .find_map(|(differs, field)| differs.then_some(field))
+}
+
+/// Whether a batch in this state needs nothing more to be what a repeated request asks for.
+#[must_use]
+pub fn is_already(state: BatchState, command: &Command) -> bool {
+    match command {
+        Command::ReleaseBatch(_) => !matches!(state, BatchState::AwaitingRelease | BatchState::Cancelled),
+        Command::CloseBatch(_) => state == BatchState::Completed,
+        Command::CancelBatch(_) => state == BatchState::Cancelled,
+        _ => false,
+    }
+}
+
+/// What a batch of commands names.
+struct Wanted {
+    wallets: Vec<WalletId>,
+    benefits: BTreeSet<Benefit>,
+    accruals: Vec<(WalletId, Benefit)>,
+}
+
+impl Wanted {
+    fn of(requests: &[Request], books: &Books) -> Self {
+        let mut wanted = Self { wallets: Vec::new(), benefits: BTreeSet::new(), accruals: Vec::new() };
+        for request in requests {
+            match &request.command {
+                Command::Chunk(chunk) => {
+                    for line in &chunk.lines {
+                        let Some(wallet) = line.wallet else { continue };
+                        wanted.wallets.push(wallet);
+                        if let Ok(Line::Accrual(read)) = &line.parsed.line {
+                            wanted.accrual(books, wallet, read.programme, read.period, read.part);
+                        }
+                    }
+                }
+                Command::Accrue { accrual, .. } => {
+                    wanted.wallets.push(accrual.wallet);
+                    wanted.accrual(books, accrual.wallet, accrual.programme, accrual.period, accrual.part);
+                }
+                Command::Reverse { reversal, .. } => wanted.wallets.push(reversal.wallet),
+                Command::OpenWallet { wallet, .. } | Command::PayOut { wallet, .. } => {
+                    wanted.wallets.push(*wallet)
+                }
+                _ => {}
+            }
+        }
+        wanted
+    }
+
+    fn accrual(
+        &mut self,
+        books: &Books,
+        wallet: WalletId,
+        programme: crate::domain::ProgrammeCode,
+        period: crate::domain::Period,
+        part: crate::domain::Part,
+    ) {
+        if let Some(programme) = books.programme(programme) {
+            let benefit = Benefit { programme: programme.number, period, part };
+            // Most lines of a payroll name the benefit of the line before.
+            if self.accruals.last().is_none_or(|(_, last)| *last != benefit) {
+                self.benefits.insert(benefit);
+            }
+            self.accruals.push((wallet, benefit));
+        }
+    }
+}

@@ -1,0 +1,563 @@
+//! The one writer.
+//!
+//! ```text
+//! submit ─► queue (bounded) ─► gather ─► read ─► decide ─► seal ─► commit ─► answer
+//!                                 ▲                                  │
+//!                                 └── the next batch, meanwhile ─────┘
+//! ```
+//!
+//! | phase | where | what bounds it |
+//! |---|---|---|
+//! | queue | memory | [`QUEUE_MAX`] commands; beyond it `Busy` |
+//! | gather | memory | [`BATCH_WEIGHT_MAX`] lines; while one commit runs, the next batch gathers |
+//! | read | store, a fixed number of array reads | what the batch names and the desk does not know |
+//! | decide, seal | memory | the batch |
+//! | commit | store, a fixed number of set-based statements | the batch |
+//!
+//! *Order.* Commands are decided in the order in which they were taken from the queue, and a batch gives exactly the journal
+//! that its commands would give one by one. A refused command never spoils its neighbours.
+//!
+//! *Durable before answered.* No answer leaves before the commit that carries it is in, and none before the commit before
+//! it: batch N+1 is decided on the books as they are after N while N is being committed, and waits for N. If N fails, both
+//! are discarded and decided again.
+//!
+//! *Several writers on one store.* The head of the log is the fence: a commit decided on another head than the store's is
+//! stale and writes nothing. Then the sequencer takes the head's lock first, comes up to date, and decides under the lock, so
+//! that it always gets on.
+//!
+//! *Unknown outcomes.* If the connection is lost during a commit, the head's lock is taken on a new connection and the
+//! commit looked up by its nonce, before anybody is answered.
+
+pub mod clock;
+pub mod command;
+pub mod desk;
+pub mod rehearsal;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::domain::time::Stamp;
+use crate::keys::BookKeys;
+use crate::ledger::record::Actor;
+use crate::log::tile::RightEdge;
+use crate::store::{Commit, CommitError, Head, Store, StoreError};
+
+use clock::Clock;
+use command::{Command, CommandError, Outcome, Submission};
+use desk::{Desk, DeskError, Request};
+
+/// Commands that may wait.
+pub const QUEUE_MAX: usize = 4_096;
+
+/// Lines that one commit may carry, as long as it carries more than one command.
+pub const BATCH_WEIGHT_MAX: usize = 16_384;
+
+/// Lines that a batch must have to be decided while another is being committed; a smaller one gathers on.
+pub const OVERTAKE_WEIGHT_MIN: usize = 2_048;
+
+/// How often a command is tried when commits fail, before it is answered that the ledger cannot write.
+const ATTEMPTS_MAX: u8 = 3;
+
+/// How long a store that does not answer is waited for before everybody waiting is told.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where commands are handed in.
+#[derive(Clone)]
+pub struct Sequencer {
+    queue: mpsc::Sender<Submission>,
+    writable: Arc<AtomicBool>,
+}
+
+impl Sequencer {
+    /// Starts the writer. The task ends when every handle has been dropped and all that was handed in is answered.
+    /// `wallets_max` bounds the memory of wallets' heads.
+    pub async fn start(
+        store: Arc<dyn Store>,
+        keys: Arc<BookKeys>,
+        clock: Clock,
+        wallets_max: usize,
+    ) -> Result<(Self, JoinHandle<()>), DeskError> {
+        let desk = Desk::open(Arc::clone(&store), Arc::clone(&keys), wallets_max).await?;
+        let (queue, commands) = mpsc::channel(QUEUE_MAX);
+        let writable = Arc::new(AtomicBool::new(true));
+        let confirmed = (desk.head(), desk.edge().clone());
+        let mut writer = Writer {
+            store,
+            desk,
+            clock,
+            commands,
+            pending: VecDeque::new(),
+            flight: None,
+            confirmed,
+            careful: 0,
+            contended: false,
+            writable: Arc::clone(&writable),
+        };
+        writer.open_book().await?;
+        let task = tokio::spawn(writer.run());
+        Ok((Self { queue, writable }, task))
+    }
+
+    /// Hands a command in and waits for its outcome.
+    pub async fn submit(&self, command: Command, actor: Actor) -> Result<Outcome, CommandError> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.try_send(Submission { command, actor, reply }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => CommandError::Busy,
+            mpsc::error::TrySendError::Closed(_) => {
+                CommandError::Unavailable("the writer has stopped".into())
+            }
+        })?;
+        answer.await.unwrap_or_else(|_| Err(CommandError::Unavailable("the writer has stopped".into())))
+    }
+
+    /// Whether the last attempt to write reached the store.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.writable.load(Ordering::Relaxed) && !self.queue.is_closed()
+    }
+
+    /// Commands that wait.
+    #[must_use]
+    pub fn queue_depth(&self) -> usize {
+        QUEUE_MAX - self.queue.capacity()
+    }
+}
+
+type Reply = oneshot::Sender<Result<Outcome, CommandError>>;
+
+/// A command that waits to be decided.
+struct Waiting {
+    request: Request,
+    reply: Reply,
+    attempts: u8,
+}
+
+/// Decided commands with their answers, which are true once the commit is in.
+struct Work {
+    waiting: Vec<Waiting>,
+    answers: Vec<Result<Outcome, CommandError>>,
+}
+
+impl Work {
+    fn answer(self) {
+        for (waiting, answer) in self.waiting.into_iter().zip(self.answers) {
+            // Whoever asked may have gone; the entry stands all the same.
+            let _gone = waiting.reply.send(answer);
+        }
+    }
+}
+
+/// A commit under way.
+struct Flight {
+    work: Work,
+    commit: Arc<Commit>,
+    edge: RightEdge,
+    task: JoinHandle<Result<(), CommitError>>,
+}
+
+struct Writer {
+    store: Arc<dyn Store>,
+    desk: Desk,
+    clock: Clock,
+    commands: mpsc::Receiver<Submission>,
+    pending: VecDeque<Waiting>,
+    flight: Option<Flight>,
+    /// The last head known to be in the store, with the tree's edge at it.
+    confirmed: (Head, RightEdge),
+    /// How many of the pending commands are to be tried alone, because they failed together.
+    careful: usize,
+    /// Whether another writer got in between: the next batch takes the lock first.
+    contended: bool,
+    writable: Arc<AtomicBool>,
+}
+
+/// A batch that has been decided and not yet sent off.
+struct Next {
+    work: Work,
+    /// `None` if there is nothing to write.
+    commit: Option<Arc<Commit>>,
+}
+
+/// What became of preparing a batch.
+enum Preparation {
+    Ready(Next),
+    /// Something must be read that the commit under way may be changing.
+    Unsettled(Vec<Waiting>),
+    /// It could not be decided; the desk must catch up.
+    Failed(Vec<Waiting>, DeskError),
+}
+
+impl Writer {
+    /// Writes the first entry of a new book.
+    async fn open_book(&mut self) -> Result<(), DeskError> {
+        if self.desk.head().size > 0 {
+            return Ok(());
+        }
+        let stamp = self.stamp().map_err(|error| StoreError::Schema(error.to_string()))?;
+        let commit = self.desk.open_book(stamp);
+        match self.store.commit(&commit).await {
+            Ok(()) => self.confirmed = (commit.after, self.desk.edge().clone()),
+            Err(CommitError::Stale) => {
+                // Another replica has opened the book just now.
+                self.desk.catch_up(self.confirmed.0, self.confirmed.1.clone()).await?;
+                self.confirmed = (self.desk.head(), self.desk.edge().clone());
+            }
+            Err(CommitError::Failed(error) | CommitError::Unknown(error)) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    async fn run(mut self) {
+        loop {
+            if self.pending.is_empty() && !self.wait().await {
+                return;
+            }
+            self.drain();
+            if self.contended && self.flight.is_none() {
+                self.contend().await;
+                continue;
+            }
+            let settled = self.flight.is_none();
+            let (batch, weight) = self.take(settled);
+            if batch.is_empty() || (!settled && weight < OVERTAKE_WEIGHT_MIN) {
+                self.put_back(batch);
+                self.wait().await;
+                continue;
+            }
+            match self.prepare(batch, settled).await {
+                Preparation::Ready(next) => self.advance(next).await,
+                Preparation::Unsettled(batch) => {
+                    self.put_back(batch);
+                    self.land(None).await;
+                }
+                Preparation::Failed(batch, error) => {
+                    // What is under way was decided before and is not at fault.
+                    if self.flight.is_some() {
+                        self.put_back(batch);
+                        self.land(None).await;
+                        self.catch_up().await;
+                    } else {
+                        self.fail(batch, &error.to_string()).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for a command, or for the commit under way. Answers false when there will be nothing more to do.
+    async fn wait(&mut self) -> bool {
+        if let Some(flight) = &mut self.flight {
+            let landed = tokio::select! {
+                biased;
+                result = &mut flight.task => Some(result),
+                command = self.commands.recv(), if !self.commands.is_closed() || !self.commands.is_empty() => {
+                    if let Some(command) = command {
+                        self.pending.push_back(waiting(command));
+                    }
+                    None
+                }
+            };
+            if let Some(result) = landed {
+                self.landed(joined(result), None).await;
+            }
+            return true;
+        }
+        match self.commands.recv().await {
+            Some(command) => {
+                self.pending.push_back(waiting(command));
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn drain(&mut self) {
+        while self.pending.len() < QUEUE_MAX {
+            let Ok(command) = self.commands.try_recv() else { break };
+            self.pending.push_back(waiting(command));
+        }
+    }
+
+    /// Takes the next batch off the front. While a commit is under way only commands that need not wait for it.
+    fn take(&mut self, settled: bool) -> (Vec<Waiting>, usize) {
+        let mut batch = Vec::new();
+        let mut weight = 0;
+        while let Some(next) = self.pending.front() {
+            let heavier = weight + next.request.command.weight();
+            let full = !batch.is_empty() && (heavier > BATCH_WEIGHT_MAX || self.careful > 0);
+            let may_overtake = self.careful == 0 && self.desk.can_overtake(&next.request.command);
+            if full || !(settled || may_overtake) {
+                break;
+            }
+            weight = heavier;
+            batch.extend(self.pending.pop_front());
+        }
+        if settled && self.careful > 0 {
+            self.careful -= batch.len().min(self.careful);
+        }
+        (batch, weight)
+    }
+
+    fn put_back(&mut self, batch: Vec<Waiting>) {
+        for waiting in batch.into_iter().rev() {
+            self.pending.push_front(waiting);
+        }
+    }
+
+    fn stamp(&self) -> Result<Stamp, clock::ClockError> {
+        let at = self.clock.stamp(self.desk.head().at)?;
+        Stamp::of(at).ok_or(clock::ClockError::Jumped)
+    }
+
+    async fn prepare(&mut self, batch: Vec<Waiting>, settled: bool) -> Preparation {
+        let (requests, rest): (Vec<Request>, Vec<(Reply, u8)>) =
+            batch.into_iter().map(|waiting| (waiting.request, (waiting.reply, waiting.attempts))).unzip();
+        let join = |requests: Vec<Request>| {
+            let rest = requests.into_iter().zip(rest);
+            rest.map(|(request, (reply, attempts))| Waiting { request, reply, attempts }).collect::<Vec<_>>()
+        };
+        match self.desk.read(&requests, settled).await {
+            Ok(true) => {}
+            Ok(false) => return Preparation::Unsettled(join(requests)),
+            Err(error) => return Preparation::Failed(join(requests), error),
+        }
+        let stamp = match self.stamp() {
+            Ok(stamp) => stamp,
+            Err(error) => {
+                let answers =
+                    requests.iter().map(|_| Err(CommandError::Unavailable(error.to_string()))).collect();
+                tracing::error!(%error, "no writes");
+                return Preparation::Ready(Next {
+                    work: Work { waiting: join(requests), answers },
+                    commit: None,
+                });
+            }
+        };
+        // Deciding a batch takes tens of milliseconds of this thread.
+        match tokio::task::block_in_place(|| self.desk.decide(&requests, stamp)) {
+            Ok(prepared) => {
+                let work = Work { waiting: join(requests), answers: prepared.answers };
+                Preparation::Ready(Next { work, commit: prepared.commit.map(Arc::new) })
+            }
+            Err((error, effects)) => {
+                self.desk.discard(&effects);
+                Preparation::Failed(join(requests), error)
+            }
+        }
+    }
+
+    /// Waits for the commit under way, then sends the next one off.
+    async fn advance(&mut self, next: Next) {
+        let Some(Next { work, commit }) = self.land(Some(next)).await else { return };
+        let Some(commit) = commit else { return work.answer() };
+        let edge = self.desk.edge().clone();
+        let (store, carried) = (Arc::clone(&self.store), Arc::clone(&commit));
+        let task = tokio::spawn(async move { store.commit(&carried).await });
+        self.flight = Some(Flight { work, commit, edge, task });
+    }
+
+    /// Waits for the commit under way, if any. `next` was decided on top of it: it comes back if the commit is in, and is
+    /// discarded and put back in the queue if it is not.
+    async fn land(&mut self, next: Option<Next>) -> Option<Next> {
+        let Some(flight) = &mut self.flight else { return next };
+        let result = joined((&mut flight.task).await);
+        self.landed(result, next).await
+    }
+
+    async fn landed(&mut self, result: Result<(), CommitError>, next: Option<Next>) -> Option<Next> {
+        let flight = self.flight.take()?;
+        match result {
+            Ok(()) => {
+                self.confirm(&flight.commit, flight.edge);
+                flight.work.answer();
+                next
+            }
+            Err(error) => {
+                if let Some(Next { work, commit }) = next {
+                    if let Some(commit) = commit {
+                        self.desk.discard(&commit.effects);
+                    }
+                    self.put_back(work.waiting);
+                }
+                self.recover(flight.work, &flight.commit, error).await;
+                None
+            }
+        }
+    }
+
+    fn confirm(&mut self, commit: &Commit, edge: RightEdge) {
+        self.confirmed = (commit.after, edge);
+        self.writable.store(true, Ordering::Relaxed);
+    }
+
+    /// A commit failed, or its outcome is unknown: find out, answer or put back, and come up to the store's head.
+    async fn recover(&mut self, work: Work, commit: &Commit, error: CommitError) {
+        tracing::warn!(%error, entries = commit.effects.records.len(), "a commit did not go through");
+        let committed = match error {
+            CommitError::Unknown(_) => self.find_out(commit).await,
+            CommitError::Stale | CommitError::Failed(_) => Some(false),
+        };
+        if committed == Some(true) {
+            work.answer();
+            return self.catch_up().await;
+        }
+        self.desk.discard(&commit.effects);
+        match (committed, error) {
+            (Some(_), CommitError::Stale) => {
+                self.put_back(work.waiting);
+                self.contended = true;
+                self.catch_up().await;
+            }
+            (Some(_), error) => self.fail(work.waiting, &error.to_string()).await,
+            (None, _) => {
+                for waiting in work.waiting {
+                    let told =
+                        CommandError::Unavailable("the outcome is not known yet; send the same again".into());
+                    let _gone = waiting.reply.send(Err(told));
+                }
+                self.catch_up().await;
+            }
+        }
+    }
+
+    /// Whether a commit of unknown outcome is in; `None`: the store does not say within the patience.
+    async fn find_out(&self, commit: &Commit) -> Option<bool> {
+        let mut pause = Pause::default();
+        loop {
+            match self.store.is_committed(commit).await {
+                Ok(committed) => return Some(committed),
+                Err(error) => tracing::warn!(%error, "the outcome of a commit is unknown"),
+            }
+            if pause.is_over() {
+                return None;
+            }
+            pause.wait().await;
+        }
+    }
+
+    /// Commands could not be decided or committed together: each is tried alone, so that one bad command spoils no other.
+    async fn fail(&mut self, batch: Vec<Waiting>, error: &str) {
+        tracing::error!(error, commands = batch.len(), "a batch failed");
+        let alone = batch.len() == 1;
+        let mut again = Vec::with_capacity(batch.len());
+        for mut waiting in batch {
+            waiting.attempts += 1;
+            if alone && waiting.attempts >= ATTEMPTS_MAX {
+                let told = CommandError::Unavailable("an internal error; the operator's log has it".into());
+                let _gone = waiting.reply.send(Err(told));
+            } else {
+                again.push(waiting);
+            }
+        }
+        self.careful += if alone { 0 } else { again.len() };
+        self.put_back(again);
+        self.catch_up().await;
+    }
+
+    /// Comes up to the store's head. Waits for a store that does not answer; whoever waits longer than the patience is told.
+    async fn catch_up(&mut self) {
+        let mut pause = Pause::default();
+        loop {
+            let (head, edge) = self.confirmed.clone();
+            match self.desk.catch_up(head, edge).await {
+                Ok(()) => {
+                    self.confirmed = (self.desk.head(), self.desk.edge().clone());
+                    self.writable.store(true, Ordering::Relaxed);
+                    return;
+                }
+                Err(error) => tracing::error!(%error, "the store does not let the ledger go on"),
+            }
+            self.writable.store(false, Ordering::Relaxed);
+            if pause.is_over() {
+                self.drain();
+                for waiting in self.pending.drain(..) {
+                    let told = CommandError::Unavailable("the database does not answer".into());
+                    let _gone = waiting.reply.send(Err(told));
+                }
+                self.careful = 0;
+                if self.commands.is_closed() {
+                    return;
+                }
+            }
+            pause.wait().await;
+        }
+    }
+
+    /// One batch under the head's lock, because another writer got in between: this one cannot be overtaken.
+    async fn contend(&mut self) {
+        self.contended = false;
+        let locked = match self.store.lock().await {
+            Ok(locked) => locked,
+            Err(error) => {
+                tracing::warn!(%error, "the head cannot be locked");
+                return self.catch_up().await;
+            }
+        };
+        let (head, edge) = self.confirmed.clone();
+        if let Err(error) = self.desk.catch_up(head, edge).await {
+            tracing::warn!(%error, "the desk cannot catch up under the lock");
+            drop(locked);
+            return self.catch_up().await;
+        }
+        self.confirmed = (self.desk.head(), self.desk.edge().clone());
+        self.drain();
+        let (batch, _) = self.take(true);
+        if batch.is_empty() {
+            return;
+        }
+        match self.prepare(batch, true).await {
+            Preparation::Ready(Next { work, commit: None }) => work.answer(),
+            Preparation::Ready(Next { work, commit: Some(commit) }) => match locked.commit(&commit).await {
+                Ok(()) => {
+                    self.confirm(&commit, self.desk.edge().clone());
+                    work.answer();
+                }
+                Err(error) => self.recover(work, &commit, error).await,
+            },
+            Preparation::Unsettled(batch) => self.put_back(batch),
+            Preparation::Failed(batch, error) => {
+                drop(locked);
+                self.fail(batch, &error.to_string()).await;
+            }
+        }
+    }
+}
+
+/// Growing pauses between attempts to reach a store, up to the patience.
+struct Pause {
+    since: std::time::Instant,
+    next: Duration,
+}
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self { since: std::time::Instant::now(), next: Duration::from_millis(20) }
+    }
+}
+
+impl Pause {
+    fn is_over(&self) -> bool {
+        self.since.elapsed() >= PATIENCE
+    }
+
+    async fn wait(&mut self) {
+        tokio::time::sleep(self.next).await;
+        self.next = (self.next * 2).min(Duration::from_secs(1));
+    }
+}
+
+fn waiting(submission: Submission) -> Waiting {
+    let Submission { command, actor, reply } = submission;
+    Waiting { request: Request { command, actor }, reply, attempts: 0 }
+}
+
+fn joined(result: Result<Result<(), CommitError>, tokio::task::JoinError>) -> Result<(), CommitError> {
+    result.unwrap_or_else(|error| {
+        Err(CommitError::Unknown(StoreError::Schema(format!("the commit task ended: {error}"))))
+    })
+}

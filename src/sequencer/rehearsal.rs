@@ -1,0 +1,123 @@
+//! Rehearsals: a batch decided like any other, and never committed.
+//!
+//! Each has a desk of its own over the same store, so the verdicts are those that the real batch would get now. It lives in
+//! this process's memory: it is gone after a restart, or an hour after it was last used.
+//!
+//! A person who has no wallet yet is remembered among the latest [`WALLETS_MAX`] people of the file only: if the same new
+//! person is paid the same benefit twice further apart than that, the rehearsal does not see it. (The real batch does.)
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
+
+use crate::domain::BatchId;
+use crate::domain::time::Stamp;
+use crate::keys::BookKeys;
+use crate::ledger::batch::Batch;
+use crate::ledger::record::Actor;
+use crate::store::Store;
+
+use super::clock::Clock;
+use super::command::{Command, CommandError, Outcome};
+use super::desk::{Desk, Request};
+
+/// Rehearsals that may be under way in one process.
+pub const REHEARSALS_MAX: usize = 2;
+
+/// Heads of wallets that a rehearsal remembers.
+pub const WALLETS_MAX: usize = 1_000_000;
+
+/// How long an unused rehearsal is kept.
+pub const LIFETIME: Duration = Duration::from_secs(3_600);
+
+struct Rehearsal {
+    desk: Desk,
+    used: Instant,
+}
+
+/// The rehearsals of a process.
+pub struct Rehearsals {
+    store: Arc<dyn Store>,
+    keys: Arc<BookKeys>,
+    clock: Clock,
+    open: Mutex<HashMap<BatchId, Arc<Mutex<Rehearsal>>>>,
+}
+
+impl Rehearsals {
+    /// None yet.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, keys: Arc<BookKeys>) -> Self {
+        Self { store, keys, clock: Clock::system(), open: Mutex::new(HashMap::new()) }
+    }
+
+    /// Begins a rehearsal with the command that opens its batch. [`CommandError::Busy`]: as many are under way as may be.
+    pub async fn begin(&self, id: BatchId, command: Command, actor: Actor) -> Result<Outcome, CommandError> {
+        let mut open = self.open.lock().await;
+        let mut stale = Vec::new();
+        for (id, rehearsal) in open.iter() {
+            // One that is in use is not stale.
+            if rehearsal.try_lock().is_ok_and(|rehearsal| rehearsal.used.elapsed() > LIFETIME) {
+                stale.push(*id);
+            }
+        }
+        for id in stale {
+            open.remove(&id);
+        }
+        if !open.contains_key(&id) {
+            if open.len() >= REHEARSALS_MAX {
+                return Err(CommandError::Busy);
+            }
+            let desk = Desk::open(Arc::clone(&self.store), Arc::clone(&self.keys), WALLETS_MAX).await;
+            let desk = desk.map_err(|error| CommandError::Unavailable(error.to_string()))?;
+            open.insert(id, Arc::new(Mutex::new(Rehearsal { desk, used: Instant::now() })));
+        }
+        drop(open);
+        let outcome = self.run(id, command, actor).await;
+        if !matches!(outcome, Some(Ok(_))) && self.batch(id).await.is_none() {
+            self.end(id).await;
+        }
+        outcome.unwrap_or_else(|| Err(CommandError::Unavailable("the rehearsal has ended".into())))
+    }
+
+    /// Runs a command in a rehearsal; `None` if there is no such rehearsal.
+    pub async fn run(
+        &self,
+        id: BatchId,
+        command: Command,
+        actor: Actor,
+    ) -> Option<Result<Outcome, CommandError>> {
+        let rehearsal = self.open.lock().await.get(&id).cloned()?;
+        let mut rehearsal = rehearsal.lock().await;
+        rehearsal.used = Instant::now();
+        let failed = |error: &dyn std::fmt::Display| Some(Err(CommandError::Unavailable(error.to_string())));
+        let requests = [Request { command, actor }];
+        if let Err(error) = rehearsal.desk.read(&requests, true).await {
+            return failed(&error);
+        }
+        let at = match self.clock.stamp(rehearsal.desk.head().at) {
+            Ok(at) => at,
+            Err(error) => return failed(&error),
+        };
+        let Some(stamp) = Stamp::of(at) else {
+            return failed(&"the clock is outside the years 1970 to 9999");
+        };
+        match tokio::task::block_in_place(|| rehearsal.desk.decide(&requests, stamp)) {
+            Ok(mut prepared) => prepared.answers.pop(),
+            Err((error, _)) => failed(&error),
+        }
+    }
+
+    /// The batch as the rehearsal sees it.
+    pub async fn batch(&self, id: BatchId) -> Option<Batch> {
+        let rehearsal = self.open.lock().await.get(&id).cloned()?;
+        let rehearsal = rehearsal.lock().await;
+        rehearsal.desk.books().batches.get(&id).cloned()
+    }
+
+    /// Ends a rehearsal.
+    pub async fn end(&self, id: BatchId) {
+        self.open.lock().await.remove(&id);
+    }
+}

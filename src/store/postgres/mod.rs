@@ -1,0 +1,280 @@
+//! A book in a PostgreSQL schema.
+//!
+//! Two roles: the owner migrates; a lesser role, which may only read, insert, move the head and erase a person, serves.
+//! Several books live side by side as schemas of one database, and nothing of a book is outside its schema.
+//!
+//! There is one connection for writing, opened again when it was lost, and a few for reading. A commit of a few entries is
+//! one statement and one round trip. A commit of many streams its wallet entries with `COPY`, in a transaction whose
+//! first statement is the same one. See [`write`](self) for the fence.
+
+mod connect;
+mod read;
+mod write;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use roaring::RoaringBitmap;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Connection, PgConnection};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use crate::domain::{BatchId, BookId, WalletId};
+use crate::ledger::account::SystemAccount;
+use crate::ledger::batch::Batch;
+use crate::ledger::books::{Paid, PayOut, SystemHead};
+use crate::ledger::effects::SystemEntry;
+use crate::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
+
+use super::{
+    BatchTimes, Bundle, ChunkRow, Commit, CommitError, Head, Locked, ProgrammeRow, StatementRange, Store,
+    StoreError, Tile, rows,
+};
+
+pub use connect::{Identifier, SERVICE_ROLE};
+
+/// Connections for reading.
+const READERS: u32 = 4;
+
+/// A book in a PostgreSQL schema.
+pub struct PostgresStore {
+    options: PgConnectOptions,
+    session: String,
+    readers: PgPool,
+    writer: Writer,
+    warnings: Vec<String>,
+}
+
+/// The connection for writing; `None` until the next use if there is none, or its state is not known.
+type Writer = Arc<Mutex<Option<PgConnection>>>;
+
+impl PostgresStore {
+    /// Creates the schema, or brings it up to date, and gives the service role what it may do. `owner_url` names a role
+    /// that owns the schema, or may create it. The service role is created if there is none.
+    pub async fn migrate(owner_url: &str, schema: &str, service_role: &str) -> Result<(), StoreError> {
+        let (schema, role) = (Identifier::parse(schema)?, Identifier::parse(service_role)?);
+        connect::migrate(owner_url, &schema, &role).await
+    }
+
+    /// Opens a book whose schema is there and up to date. Every connection serves with the service role, whatever role
+    /// the URL names: that one must be a member of it.
+    pub async fn open(url: &str, schema: &str, service_role: &str) -> Result<Self, StoreError> {
+        let (schema, role) = (Identifier::parse(schema)?, Identifier::parse(service_role)?);
+        let options = connect::options(url)?;
+        let session = connect::session(&schema, &role);
+        let mut connection = connect::connect(&options, &session).await?;
+        connect::check(&mut connection, &schema, &role).await?;
+        let warnings = connect::durability_warnings(&mut connection).await?;
+        let each = session.clone();
+        let readers = PgPoolOptions::new()
+            .max_connections(READERS)
+            .after_connect(move |connection, _| {
+                let session = each.clone();
+                Box::pin(async move { connect::begin_session(connection, &session).await })
+            })
+            .connect_lazy_with(options.clone());
+        Ok(Self { options, session, readers, writer: Arc::new(Mutex::new(Some(connection))), warnings })
+    }
+
+    /// What of the server's settings would let it forget a commit that it has confirmed. Empty on a durable server.
+    #[must_use]
+    pub fn durability_warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    async fn connect(&self) -> Result<PgConnection, StoreError> {
+        connect::connect(&self.options, &self.session).await
+    }
+
+    /// The writing connection, and its place, to put it back when its state is known. Dropped in between, it is closed,
+    /// and the server rolls back what it was doing.
+    async fn writer(&self) -> Result<(OwnedMutexGuard<Option<PgConnection>>, PgConnection), StoreError> {
+        let mut place = Arc::clone(&self.writer).lock_owned().await;
+        let connection = match place.take() {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        Ok((place, connection))
+    }
+}
+
+/// The head, locked in an open transaction.
+struct PostgresLocked {
+    head: Head,
+    place: OwnedMutexGuard<Option<PgConnection>>,
+    connection: Option<PgConnection>,
+}
+
+#[async_trait]
+impl Locked for PostgresLocked {
+    fn head(&self) -> Head {
+        self.head
+    }
+
+    async fn commit(mut self: Box<Self>, commit: &Commit) -> Result<(), CommitError> {
+        let mut connection = self.connection.take().expect("taken here only, and `self` is used up");
+        write::in_transaction(&mut connection, commit).await?;
+        *self.place = Some(connection);
+        Ok(())
+    }
+}
+
+impl Drop for PostgresLocked {
+    fn drop(&mut self) {
+        // A connection that is dropped is closed, and the server rolls back and lets go of the head. Saying good-bye takes
+        // a runtime; without one the closed socket says it.
+        if let (Some(connection), Ok(runtime)) =
+            (self.connection.take(), tokio::runtime::Handle::try_current())
+        {
+            runtime.spawn(connection.close());
+        }
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    async fn head(&self) -> Result<Option<Head>, StoreError> {
+        read::head(&mut *self.readers.acquire().await?, "").await
+    }
+
+    async fn create_book(&self, book: BookId) -> Result<(), StoreError> {
+        let (mut place, mut connection) = self.writer().await?;
+        write::create_book(&mut connection, book).await?;
+        *place = Some(connection);
+        Ok(())
+    }
+
+    async fn programmes(&self) -> Result<Vec<ProgrammeRow>, StoreError> {
+        read::programmes(&mut *self.readers.acquire().await?).await
+    }
+
+    async fn system_accounts(&self) -> Result<Vec<SystemHead>, StoreError> {
+        read::system_accounts(&mut *self.readers.acquire().await?).await
+    }
+
+    async fn wallets(&self, ids: &[WalletId]) -> Result<Vec<(WalletId, Wallet)>, StoreError> {
+        read::wallets(&mut *self.readers.acquire().await?, ids).await
+    }
+
+    async fn benefits(&self, benefits: &[Benefit]) -> Result<Vec<(Benefit, RoaringBitmap)>, StoreError> {
+        read::benefits(&mut *self.readers.acquire().await?, benefits).await
+    }
+
+    async fn paid(&self, keys: &[(u32, Benefit)]) -> Result<Vec<((u32, Benefit), Paid)>, StoreError> {
+        let lots = read::lots_of_benefits(&mut *self.readers.acquire().await?, keys).await?;
+        Ok(lots.into_iter().map(rows::paid).collect())
+    }
+
+    async fn lots(&self, keys: &[(u32, u32, u32)]) -> Result<Vec<(u32, Lot)>, StoreError> {
+        read::lots(&mut *self.readers.acquire().await?, keys).await
+    }
+
+    async fn lots_of_benefits(&self, keys: &[(u32, Benefit)]) -> Result<Vec<(u32, Lot)>, StoreError> {
+        read::lots_of_benefits(&mut *self.readers.acquire().await?, keys).await
+    }
+
+    async fn pay_outs(&self, entries: &[u64]) -> Result<Vec<(u64, PayOut)>, StoreError> {
+        read::pay_outs(&mut *self.readers.acquire().await?, entries).await
+    }
+
+    async fn instructions(&self, ids: &[[u8; 16]]) -> Result<Vec<([u8; 16], u64)>, StoreError> {
+        read::instructions(&mut *self.readers.acquire().await?, ids).await
+    }
+
+    async fn batches(&self, ids: &[BatchId]) -> Result<Vec<Batch>, StoreError> {
+        read::batches(&mut *self.readers.acquire().await?, ids).await
+    }
+
+    async fn chunks(&self, batch: u32, first: u64, last: u64) -> Result<Vec<ChunkRow>, StoreError> {
+        read::chunks(&mut *self.readers.acquire().await?, batch, first, last).await
+    }
+
+    async fn batch_times(&self, batch: u32) -> Result<BatchTimes, StoreError> {
+        read::batch_times(&mut *self.readers.acquire().await?, batch).await
+    }
+
+    async fn leaves(&self, entries: &[u64]) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        read::leaves(&mut *self.readers.acquire().await?, entries).await
+    }
+
+    async fn bundles(&self, entry: u64, limit: u32) -> Result<Vec<Bundle>, StoreError> {
+        read::bundles(&mut *self.readers.acquire().await?, entry, limit).await
+    }
+
+    async fn tile(&self, level: u8, index: u64) -> Result<Option<Tile>, StoreError> {
+        read::tile(&mut *self.readers.acquire().await?, level, index).await
+    }
+
+    async fn frontier(&self) -> Result<Vec<u8>, StoreError> {
+        read::frontier(&mut *self.readers.acquire().await?).await
+    }
+
+    async fn wallet_at(&self, account: u32, at: i64) -> Result<Option<Wallet>, StoreError> {
+        read::wallet_at(&mut *self.readers.acquire().await?, account, at).await
+    }
+
+    async fn statement(&self, account: u32, range: StatementRange) -> Result<Vec<WalletEntry>, StoreError> {
+        read::statement(&mut *self.readers.acquire().await?, account, range).await
+    }
+
+    async fn system_at(&self, at: i64) -> Result<Vec<(SystemAccount, SystemEntry)>, StoreError> {
+        read::system_at(&mut *self.readers.acquire().await?, at).await
+    }
+
+    async fn sealed_iin(&self, account: u32) -> Result<Option<Vec<u8>>, StoreError> {
+        read::sealed_iin(&mut *self.readers.acquire().await?, account).await
+    }
+
+    async fn wallet_entries(&self, after: (u32, u32), limit: u32) -> Result<Vec<WalletEntry>, StoreError> {
+        read::wallet_entries(&mut *self.readers.acquire().await?, after, limit).await
+    }
+
+    async fn lot_movements(
+        &self,
+        after: (u32, u32, u32),
+        limit: u32,
+    ) -> Result<Vec<LotMovement>, StoreError> {
+        read::lot_movements(&mut *self.readers.acquire().await?, after, limit).await
+    }
+
+    async fn system_entries(&self, after: (u32, u64), limit: u32) -> Result<Vec<SystemEntry>, StoreError> {
+        read::system_entries(&mut *self.readers.acquire().await?, after, limit).await
+    }
+
+    async fn wallet_ids(&self, after: u32, limit: u32) -> Result<Vec<(u32, WalletId, u64)>, StoreError> {
+        read::wallet_ids(&mut *self.readers.acquire().await?, after, limit).await
+    }
+
+    async fn commit(&self, commit: &Commit) -> Result<(), CommitError> {
+        let (mut place, mut connection) = self.writer().await.map_err(CommitError::Failed)?;
+        let outcome = write::commit(&mut connection, commit).await;
+        // After an error the connection is not trusted with another commit, unless it was the fence's answer.
+        if matches!(outcome, Ok(()) | Err(CommitError::Stale)) {
+            *place = Some(connection);
+        }
+        outcome
+    }
+
+    async fn is_committed(&self, commit: &Commit) -> Result<bool, StoreError> {
+        let mut connection = self.connect().await?;
+        let mut transaction = connection.begin().await?;
+        // Waits for a commit that is still under way: it holds the head's lock until it has ended.
+        read::head(&mut transaction, "FOR UPDATE").await?;
+        let found = read::has_commit(&mut transaction, commit).await?;
+        transaction.rollback().await?;
+        connection.close().await?;
+        Ok(found)
+    }
+
+    async fn lock(&self) -> Result<Box<dyn Locked>, StoreError> {
+        let (place, mut connection) = self.writer().await?;
+        write::begin(&mut connection).await?;
+        let head = read::head(&mut connection, "FOR UPDATE").await?;
+        let head = head.ok_or_else(|| StoreError::Schema("no book has been created here".into()))?;
+        Ok(Box::new(PostgresLocked { head, place, connection: Some(connection) }))
+    }
+}

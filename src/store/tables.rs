@@ -1,0 +1,426 @@
+//! What a commit writes, table by table: the columns and their values, told once for both rooms.
+//!
+//! A room takes the cells of a row one by one, in the order of [`Stored::COLUMNS`], and puts them where its protocol wants
+//! them: bound parameters, arrays, or a copy stream.
+
+use uuid::Uuid;
+
+use crate::ledger::batch::BatchEntry;
+use crate::ledger::effects::{NewBatch, NewProgramme, NewSystemAccount, SystemEntry};
+use crate::ledger::wallet::{Benefit, LotMovement, NewWallet, WalletEntry};
+
+use super::rows::{PayOutRow, declaration_json};
+use super::{Bundle, Commit, StoreError, Tile};
+
+/// The type of a column, as PostgreSQL has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Type {
+    Int8,
+    Int4,
+    Int2,
+    Flag,
+    Bytes,
+    Text,
+    Uuid,
+}
+
+/// One value of a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Cell<'a> {
+    Null,
+    Int8(i64),
+    Int4(i32),
+    Int2(i16),
+    Flag(bool),
+    Bytes(&'a [u8]),
+    Text(&'a str),
+    Uuid(Uuid),
+}
+
+/// A row as its table holds it.
+pub(super) trait Stored {
+    const TABLE: &'static str;
+    const COLUMNS: &'static [(&'static str, Type)];
+
+    /// Gives the row's cells, in the order of the columns.
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError>;
+}
+
+fn too_large(value: impl std::fmt::Display) -> StoreError {
+    StoreError::Schema(format!("{value} does not fit its column"))
+}
+
+fn int8(value: u64) -> Result<Cell<'static>, StoreError> {
+    i64::try_from(value).map(Cell::Int8).map_err(|_| too_large(value))
+}
+
+fn int4(value: u32) -> Result<Cell<'static>, StoreError> {
+    i32::try_from(value).map(Cell::Int4).map_err(|_| too_large(value))
+}
+
+fn part(benefit: &Benefit) -> Cell<'static> {
+    Cell::Int2(i16::try_from(benefit.part.get()).expect("a part is at most 999"))
+}
+
+fn text_or_null(text: Option<&str>) -> Cell<'_> {
+    text.map_or(Cell::Null, Cell::Text)
+}
+
+/// The commit itself.
+impl Stored for Commit {
+    const TABLE: &'static str = "log_commit";
+    const COLUMNS: &'static [(&'static str, Type)] = &[
+        ("size_after", Type::Int8),
+        ("size_before", Type::Int8),
+        ("at", Type::Int8),
+        ("date", Type::Int4),
+        ("nonce", Type::Bytes),
+        ("frontier", Type::Bytes),
+    ];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(int8(self.after.size)?);
+        put(int8(self.before.size)?);
+        put(Cell::Int8(self.stamp.at));
+        put(Cell::Int4(self.stamp.date));
+        put(Cell::Bytes(&self.after.nonce));
+        put(Cell::Bytes(&self.frontier));
+        Ok(())
+    }
+}
+
+impl Stored for Bundle {
+    const TABLE: &'static str = "journal";
+    const COLUMNS: &'static [(&'static str, Type)] =
+        &[("first", Type::Int8), ("count", Type::Int4), ("leaves", Type::Bytes)];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(int8(self.first)?);
+        put(int4(self.count)?);
+        put(Cell::Bytes(&self.bytes));
+        Ok(())
+    }
+}
+
+impl Stored for Tile {
+    const TABLE: &'static str = "tile";
+    const COLUMNS: &'static [(&'static str, Type)] =
+        &[("level", Type::Int2), ("place", Type::Int8), ("hashes", Type::Bytes)];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(Cell::Int2(self.level.into()));
+        put(int8(self.index)?);
+        put(Cell::Bytes(&self.hashes));
+        Ok(())
+    }
+}
+
+impl Stored for NewProgramme {
+    const TABLE: &'static str = "programme";
+    const COLUMNS: &'static [(&'static str, Type)] = &[
+        ("number", Type::Int4),
+        ("seq", Type::Int8),
+        ("code", Type::Text),
+        ("name_kk", Type::Text),
+        ("name_ru", Type::Text),
+        ("name_en", Type::Text),
+        ("payer", Type::Text),
+        ("legal_basis", Type::Text),
+        ("class", Type::Int2),
+        ("knp", Type::Text),
+        ("kbe", Type::Text),
+        ("iso_purpose", Type::Text),
+    ];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        let spec = &self.spec;
+        put(int4(self.number)?);
+        put(int8(self.seq)?);
+        put(Cell::Text(spec.code.as_str()));
+        put(Cell::Text(spec.names.kk.as_str()));
+        put(Cell::Text(spec.names.ru.as_str()));
+        put(Cell::Text(spec.names.en.as_str()));
+        put(Cell::Text(&spec.payer.to_string()));
+        put(Cell::Text(spec.legal_basis.as_str()));
+        put(Cell::Int2(spec.class.code()));
+        put(text_or_null(spec.knp.as_ref().map(|code| code.as_str())));
+        put(text_or_null(spec.kbe.as_ref().map(|code| code.as_str())));
+        put(text_or_null(spec.iso_purpose.as_ref().map(|code| code.as_str())));
+        Ok(())
+    }
+}
+
+impl Stored for NewSystemAccount {
+    const TABLE: &'static str = "system_account";
+    const COLUMNS: &'static [(&'static str, Type)] = &[("number", Type::Int4), ("name", Type::Text)];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(int4(self.number)?);
+        put(Cell::Text(&self.account.to_string()));
+        Ok(())
+    }
+}
+
+impl Stored for SystemEntry {
+    const TABLE: &'static str = "system_entry";
+    const COLUMNS: &'static [(&'static str, Type)] = &[
+        ("account", Type::Int4),
+        ("version", Type::Int8),
+        ("seq", Type::Int8),
+        ("at", Type::Int8),
+        ("debits", Type::Int8),
+        ("credits", Type::Int8),
+    ];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(int4(self.account)?);
+        put(int8(self.version)?);
+        put(int8(self.seq)?);
+        put(Cell::Int8(self.at));
+        put(Cell::Int8(self.debits));
+        put(Cell::Int8(self.credits));
+        Ok(())
+    }
+}
+
+impl Stored for NewWallet {
+    const TABLE: &'static str = "wallet";
+    const COLUMNS: &'static [(&'static str, Type)] =
+        &[("account", Type::Int4), ("id", Type::Uuid), ("opened_seq", Type::Int8)];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(int4(self.account)?);
+        put(Cell::Uuid(self.id.uuid()));
+        put(int8(self.seq)?);
+        Ok(())
+    }
+}
+
+/// The tag of a new wallet's person.
+pub(super) struct Tag<'a>(pub(super) &'a NewWallet);
+
+impl Stored for Tag<'_> {
+    const TABLE: &'static str = "person_tag";
+    const COLUMNS: &'static [(&'static str, Type)] = &[("tag", Type::Bytes), ("account", Type::Int4)];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(Cell::Bytes(&self.0.tag));
+        put(int4(self.0.account)?);
+        Ok(())
+    }
+}
+
+/// The encrypted number of a new wallet's person.
+pub(super) struct Sealed<'a>(pub(super) &'a NewWallet);
+
+impl Stored for Sealed<'_> {
+    const TABLE: &'static str = "person";
+    const COLUMNS: &'static [(&'static str, Type)] = &[("account", Type::Int4), ("sealed_iin", Type::Bytes)];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(int4(self.0.account)?);
+        put(Cell::Bytes(&self.0.sealed_iin));
+        Ok(())
+    }
+}
+
+impl Stored for WalletEntry {
+    const TABLE: &'static str = "wallet_entry";
+    const COLUMNS: &'static [(&'static str, Type)] = &[
+        ("account", Type::Int4),
+        ("version", Type::Int4),
+        ("seq", Type::Int8),
+        ("at", Type::Int8),
+        ("kind", Type::Int2),
+        ("amount", Type::Int8),
+        ("programme", Type::Int4),
+        ("period", Type::Int4),
+        ("part", Type::Int2),
+        ("class", Type::Int2),
+        ("refers", Type::Int8),
+        ("posted", Type::Int8),
+        ("held", Type::Int8),
+        ("general", Type::Int8),
+        ("general_held", Type::Int8),
+        ("first_open_lot", Type::Int4),
+        ("state", Type::Int2),
+        ("choice", Type::Flag),
+    ];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        let after = &self.after;
+        put(int4(after.account)?);
+        put(int4(after.version)?);
+        put(int8(self.seq)?);
+        put(Cell::Int8(self.at));
+        put(Cell::Int2(self.kind.code()));
+        put(Cell::Int8(self.amount));
+        if let Some(benefit) = &self.benefit {
+            put(int4(benefit.programme)?);
+            put(Cell::Int4(benefit.period.code()));
+            put(part(benefit));
+        } else {
+            put(Cell::Null);
+            put(Cell::Null);
+            put(Cell::Null);
+        }
+        put(self.class.map_or(Cell::Null, |class| Cell::Int2(class.code())));
+        put(self.refers.map_or(Ok(Cell::Null), int8)?);
+        put(Cell::Int8(after.posted));
+        put(Cell::Int8(after.held));
+        put(Cell::Int8(after.general));
+        put(Cell::Int8(after.general_held));
+        put(int4(after.first_open_lot)?);
+        put(Cell::Int2(after.state.code()));
+        put(Cell::Flag(after.choice));
+        Ok(())
+    }
+}
+
+impl Stored for LotMovement {
+    const TABLE: &'static str = "lot_movement";
+    const COLUMNS: &'static [(&'static str, Type)] = &[
+        ("account", Type::Int4),
+        ("lot", Type::Int4),
+        ("movement", Type::Int4),
+        ("version", Type::Int4),
+        ("amount", Type::Int8),
+        ("remaining", Type::Int8),
+        ("held", Type::Int8),
+        ("reversed", Type::Int8),
+    ];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(int4(self.account)?);
+        put(int4(self.lot)?);
+        put(int4(self.movement)?);
+        put(int4(self.version)?);
+        put(Cell::Int8(self.amount));
+        put(Cell::Int8(self.remaining));
+        put(Cell::Int8(self.held));
+        put(Cell::Int8(self.reversed));
+        Ok(())
+    }
+}
+
+impl Stored for PayOutRow {
+    const TABLE: &'static str = "pay_out";
+    const COLUMNS: &'static [(&'static str, Type)] = &[
+        ("seq", Type::Int8),
+        ("draw", Type::Int4),
+        ("account", Type::Int4),
+        ("version", Type::Int4),
+        ("lot", Type::Int4),
+        ("amount", Type::Int8),
+        ("bank", Type::Text),
+    ];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(int8(self.seq)?);
+        put(int4(self.draw)?);
+        put(int4(self.account)?);
+        put(int4(self.version)?);
+        put(int4(self.lot)?);
+        put(Cell::Int8(self.amount));
+        put(Cell::Text(self.bank.as_str()));
+        Ok(())
+    }
+}
+
+/// Whom a commit paid a benefit.
+pub(super) struct BenefitPaid {
+    pub(super) size_after: u64,
+    pub(super) benefit: Benefit,
+    /// A serialised bitmap.
+    pub(super) accounts: Vec<u8>,
+}
+
+impl Stored for BenefitPaid {
+    const TABLE: &'static str = "benefit_paid";
+    const COLUMNS: &'static [(&'static str, Type)] = &[
+        ("programme", Type::Int4),
+        ("period", Type::Int4),
+        ("part", Type::Int2),
+        ("size_after", Type::Int8),
+        ("accounts", Type::Bytes),
+    ];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(int4(self.benefit.programme)?);
+        put(Cell::Int4(self.benefit.period.code()));
+        put(part(&self.benefit));
+        put(int8(self.size_after)?);
+        put(Cell::Bytes(&self.accounts));
+        Ok(())
+    }
+}
+
+/// An instruction id and the entry that it is bound to.
+impl Stored for ([u8; 16], u64) {
+    const TABLE: &'static str = "instruction";
+    const COLUMNS: &'static [(&'static str, Type)] = &[("id", Type::Bytes), ("seq", Type::Int8)];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(Cell::Bytes(&self.0));
+        put(int8(self.1)?);
+        Ok(())
+    }
+}
+
+impl Stored for NewBatch {
+    const TABLE: &'static str = "batch";
+    const COLUMNS: &'static [(&'static str, Type)] = &[
+        ("number", Type::Int4),
+        ("id", Type::Uuid),
+        ("seq", Type::Int8),
+        ("client", Type::Text),
+        ("declaration", Type::Text),
+    ];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(int4(self.number)?);
+        put(Cell::Uuid(self.declaration.batch.uuid()));
+        put(int8(self.seq)?);
+        put(Cell::Text(self.client.as_str()));
+        put(Cell::Text(&declaration_json(&self.declaration)));
+        Ok(())
+    }
+}
+
+impl Stored for BatchEntry {
+    const TABLE: &'static str = "batch_entry";
+    const COLUMNS: &'static [(&'static str, Type)] = &[
+        ("batch", Type::Int4),
+        ("version", Type::Int4),
+        ("seq", Type::Int8),
+        ("at", Type::Int8),
+        ("kind", Type::Int2),
+        ("first_line", Type::Int8),
+        ("lines", Type::Int4),
+        ("digest", Type::Bytes),
+        ("verdicts", Type::Bytes),
+        ("state", Type::Int2),
+        ("received_lines", Type::Int8),
+        ("received_total", Type::Int8),
+        ("accepted_lines", Type::Int8),
+        ("accepted_total", Type::Int8),
+    ];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(int4(self.batch)?);
+        put(int4(self.version)?);
+        put(int8(self.seq)?);
+        put(Cell::Int8(self.at));
+        put(Cell::Int2(self.kind.code()));
+        put(int8(self.first_line)?);
+        put(int4(self.lines)?);
+        put(Cell::Bytes(&self.digest));
+        put(Cell::Bytes(&self.verdicts));
+        put(Cell::Int2(self.state.code()));
+        put(int8(self.totals.received_lines)?);
+        put(Cell::Int8(self.totals.received_total));
+        put(int8(self.totals.accepted_lines)?);
+        put(Cell::Int8(self.totals.accepted_total));
+        Ok(())
+    }
+}
