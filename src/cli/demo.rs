@@ -312,8 +312,10 @@ fn pages(story: &Story) -> Vec<(&'static str, Vec<String>)> {
     let sum = figures::tiyn(summary.accepted.sum + summary.already_accepted.sum);
     let rate = figures::rate(figures::per_second(paid.lines_sent, paid.took));
     let took = figures::duration(paid.took);
-    let refused =
-        summary.refused.iter().map(|(code, tally)| format!("{:>7}  {code}", figures::count(tally.lines)));
+    let refused = summary
+        .refused
+        .iter()
+        .map(|(code, refused)| format!("{:>7}  {code}", figures::count(refused.tally.lines)));
 
     let state = again.batch["state"].as_str().unwrap_or_default();
     let again = figures::lines(again.lines_sent);

@@ -32,7 +32,7 @@ use crate::payroll::Encoding;
 
 pub use error::{ClientError, ProblemDetails};
 pub use upload::{Judged, Upload, UploadError};
-pub use verdicts::{RefusedLine, Summary, Tally, VerdictKind, VerdictLine, VerdictList};
+pub use verdicts::{Refused, RefusedLine, Summary, Tally, VerdictKind, VerdictLine, VerdictList};
 
 const CONNECT_SECONDS_MAX: u64 = 5;
 /// A chunk of 8,192 lines is committed in a fraction of a second; a minute means that nothing will come.
