@@ -157,9 +157,7 @@ async fn play(stage: &Stage, lines: u64) -> Result<Story, CliError> {
 
     stage.now("replaying the journal");
     server.stop().await?;
-    let replay = child::run_on(&stage.place, &["replay", "--json"]).await?;
-    let replay: Value = serde_json::from_str(&replay)
-        .map_err(|_| CliError::Child("`replay --json` did not answer with JSON.".to_owned()))?;
+    let replay = child::replay(&stage.place).await?;
     expect(replay["matches"] == true, "the replay gives other balances")?;
     Ok(Story { payroll, short, killed, paid, again, renamed, iin, statement, trial_balance, replay })
 }
