@@ -218,13 +218,16 @@ impl Books {
             ..before
         };
         let kind = EntryKind::Accrual;
-<<<<<<< HEAD
-        let (benefit_of, refers) = (Some(benefit), None);
-        let row = WalletEntry { seq, at: stamp.at, kind, amount, benefit: benefit_of, class: Some(class), refers, after };
-=======
-        let row =
-            WalletEntry { seq, at: stamp.at, kind, amount, benefit: Some(benefit), refers: None, after };
->>>>>>> main
+        let row = WalletEntry {
+            seq,
+            at: stamp.at,
+            kind,
+            amount,
+            benefit: Some(benefit),
+            class: Some(class),
+            refers: None,
+            after,
+        };
         self.post_entry(fx, id, row);
         let lot = Lot {
             version,
@@ -318,16 +321,20 @@ impl Books {
         let after = self.move_lots(fx, before, &[(moved, -taken)]);
         let kind = EntryKind::Reversal;
         let refers = Some(lot.seq);
-<<<<<<< HEAD
-        let row = WalletEntry { seq, at: stamp.at, kind, amount: -taken, benefit: Some(benefit), class: None, refers, after };
-        self.post_entry(fx, id, row);
-=======
         self.post_entry(
             fx,
             id,
-            WalletEntry { seq, at: stamp.at, kind, amount: -taken, benefit: Some(benefit), refers, after },
+            WalletEntry {
+                seq,
+                at: stamp.at,
+                kind,
+                amount: -taken,
+                benefit: Some(benefit),
+                class: None,
+                refers,
+                after,
+            },
         );
->>>>>>> main
         Ok(seq)
     }
 
@@ -365,19 +372,16 @@ impl Books {
         self.move_controls(fx, seq, &moves);
         let after = self.move_lots(fx, before, &moves);
         let kind = EntryKind::PayOut;
-<<<<<<< HEAD
-        let row = WalletEntry { seq, at: stamp.at, kind, amount: -amount.tiyn(), benefit: None, class: None, refers: None, after };
-=======
         let row = WalletEntry {
             seq,
             at: stamp.at,
             kind,
             amount: -amount.tiyn(),
             benefit: None,
+            class: None,
             refers: None,
             after,
         };
->>>>>>> main
         self.post_entry(fx, id, row);
         let shares =
             moves.iter().map(|(lot, taken)| PayOutShare { lot: lot.version, amount: -taken, returned: 0 });
@@ -417,12 +421,8 @@ impl Books {
         self.move_controls(fx, seq, &moves);
         let after = self.move_lots(fx, before, &moves);
         let (kind, refers) = (EntryKind::Return, Some(pay_out));
-<<<<<<< HEAD
-        let row = WalletEntry { seq, at: stamp.at, kind, amount: amount.tiyn(), benefit: None, class: None, refers, after };
-=======
         let row =
-            WalletEntry { seq, at: stamp.at, kind, amount: amount.tiyn(), benefit: None, refers, after };
->>>>>>> main
+            WalletEntry { seq, at: stamp.at, kind, amount: amount.tiyn(), benefit: None, class: None, refers, after };
         self.post_entry(fx, id, row);
         self.pay_outs.insert(pay_out, PayOut { shares: returned, ..made });
         Ok(seq)

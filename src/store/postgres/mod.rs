@@ -62,8 +62,7 @@ impl PostgresStore {
         let (schema, role) = (Identifier::parse(schema)?, Identifier::parse(service_role)?);
         let options = connect::options(url)?;
         let session = connect::session(&schema, &role);
-        let mut connection = connect::connect(&options, &session).await?;
-        connect::check(&mut connection, &schema, &role).await?;
+        let mut connection = connect::checked(&options, &session, &schema, &role).await?;
         let warnings = connect::durability_warnings(&mut connection).await?;
         let each = session.clone();
         let readers = PgPoolOptions::new()
