@@ -15,8 +15,8 @@ use sqlx::{Row, TypeInfo, ValueRef};
 use uuid::Uuid;
 
 use crate::domain::{
-    BatchId, Bic, Bin, BookId, ClientId, FundClass, IsoPurpose, Kbe, Knp, LegalBasis, Money, Names, Part, Period,
-    ProgrammeCode, Text, WalletId,
+    BatchId, Bic, Bin, BookId, ClientId, FundClass, IsoPurpose, Kbe, Knp, LegalBasis, Money, Names, Part,
+    Period, ProgrammeCode, Text, WalletId,
 };
 use crate::ledger::account::SystemAccount;
 use crate::ledger::batch::{Batch, BatchState, LineSet};
@@ -121,7 +121,10 @@ impl<'r, R: Columns> Reader<'r, R> {
         inconsistent(self.table, column, found)
     }
 
-    pub(super) fn integer_or_null<T: TryFrom<i64>>(&mut self, column: &'static str) -> Result<Option<T>, StoreError> {
+    pub(super) fn integer_or_null<T: TryFrom<i64>>(
+        &mut self,
+        column: &'static str,
+    ) -> Result<Option<T>, StoreError> {
         let index = self.index();
         let Some(value) = self.row.integer(index)? else { return Ok(None) };
         T::try_from(value).map(Some).map_err(|_| self.bad(column, format!("{value} is out of range")))
@@ -132,7 +135,11 @@ impl<'r, R: Columns> Reader<'r, R> {
     }
 
     /// An integer that is the code of something.
-    pub(super) fn code<T>(&mut self, column: &'static str, read: impl Fn(i16) -> Option<T>) -> Result<T, StoreError> {
+    pub(super) fn code<T>(
+        &mut self,
+        column: &'static str,
+        read: impl Fn(i16) -> Option<T>,
+    ) -> Result<T, StoreError> {
         let code = self.integer(column)?;
         read(code).ok_or_else(|| self.bad(column, format!("{code} is no code")))
     }
@@ -382,7 +389,11 @@ pub(super) fn benefit_lot<R: Columns>(row: &R) -> Result<(Benefit, (u32, Lot)), 
         lot.reversed = row.integer("reversed")?;
         lot.movements = row.integer("movement")?;
     }
-    if lot.held < 0 || lot.held > lot.remaining || lot.reversed < 0 || lot.remaining > lot.amount - lot.reversed {
+    if lot.held < 0
+        || lot.held > lot.remaining
+        || lot.reversed < 0
+        || lot.remaining > lot.amount - lot.reversed
+    {
         let found = format!("an unsound lot {} of account {account}", lot.version);
         return Err(row.bad("remaining", found));
     }
@@ -415,9 +426,7 @@ pub(super) fn benefit_paid<R: Columns>(row: &R) -> Result<(Benefit, RoaringBitma
 }
 
 /// `seq, wallet id, bank, lot, amount, returned`
-pub(super) fn pay_out_share<R: Columns>(
-    row: &R,
-) -> Result<(u64, WalletId, Bic, PayOutShare), StoreError> {
+pub(super) fn pay_out_share<R: Columns>(row: &R) -> Result<(u64, WalletId, Bic, PayOutShare), StoreError> {
     let mut row = Reader::new("pay_out", row);
     let seq = row.integer("seq")?;
     let wallet = WalletId::from_uuid(row.uuid()?);
@@ -434,9 +443,7 @@ pub(super) fn pay_out_share<R: Columns>(
 }
 
 /// Gathers pay-outs from the rows of their shares, which come in order.
-pub(super) fn pay_outs(
-    shares: Vec<(u64, WalletId, Bic, PayOutShare)>,
-) -> Vec<(u64, PayOut)> {
+pub(super) fn pay_outs(shares: Vec<(u64, WalletId, Bic, PayOutShare)>) -> Vec<(u64, PayOut)> {
     let mut pay_outs: Vec<(u64, PayOut)> = Vec::new();
     for (seq, wallet, bank, share) in shares {
         match pay_outs.last_mut() {
@@ -500,7 +507,8 @@ pub(super) fn bundle<R: Columns>(row: &R) -> Result<Bundle, StoreError> {
 
 /// The leaves of a bundle.
 pub(super) fn leaves_of(bundle: &Bundle) -> Result<Vec<&[u8]>, StoreError> {
-    let bad = |what| inconsistent("journal", "leaves", format!("the bundle from entry {}: {what}", bundle.first));
+    let bad =
+        |what| inconsistent("journal", "leaves", format!("the bundle from entry {}: {what}", bundle.first));
     let mut leaves = Vec::new();
     let mut rest = bundle.bytes.as_slice();
     while let Some((length, tail)) = rest.split_first_chunk() {
@@ -538,7 +546,17 @@ struct StoredDeclaration {
 impl StoredDeclaration {
     fn of(self, batch: BatchId) -> BatchDeclaration {
         let Self { kind, payer, programmes, periods, lines, total, not_before, release_required } = self;
-        BatchDeclaration { batch, kind, payer, programmes, periods, lines, total, not_before, release_required }
+        BatchDeclaration {
+            batch,
+            kind,
+            payer,
+            programmes,
+            periods,
+            lines,
+            total,
+            not_before,
+            release_required,
+        }
     }
 }
 
@@ -578,19 +596,36 @@ pub(super) fn pay_out_rows(commit: &Commit) -> Result<Vec<PayOutRow>, StoreError
     let mut rows = Vec::new();
     for entry in entries.iter().filter(|entry| entry.kind != EntryKind::Accrual) {
         let (account, version, seq) = (entry.after.account, entry.after.version, entry.seq);
-        let record = entry.seq.checked_sub(commit.before.size).and_then(|index| records.get(usize::try_from(index).ok()?));
+        let record = entry
+            .seq
+            .checked_sub(commit.before.size)
+            .and_then(|index| records.get(usize::try_from(index).ok()?));
         let bank = match record {
             Some((Record::PaidOut { bank, .. }, _)) if entry.kind == EntryKind::PayOut => Some(*bank),
             _ if entry.kind == EntryKind::PayOut => {
-                return Err(inconsistent("pay_out", "bank", format!("entry {seq} is written without its record")));
+                return Err(inconsistent(
+                    "pay_out",
+                    "bank",
+                    format!("entry {seq} is written without its record"),
+                ));
             }
             _ => None,
         };
         let mut draw = 0;
-        while let Some(moved) = movements.next_if(|moved| (moved.account, moved.version) == (account, version)) {
+        while let Some(moved) =
+            movements.next_if(|moved| (moved.account, moved.version) == (account, version))
+        {
             draw += 1;
             if let Some(bank) = bank {
-                rows.push(PayOutRow { seq, draw, account, version, lot: moved.lot, amount: -moved.amount, bank });
+                rows.push(PayOutRow {
+                    seq,
+                    draw,
+                    account,
+                    version,
+                    lot: moved.lot,
+                    amount: -moved.amount,
+                    bank,
+                });
             }
         }
     }

@@ -68,6 +68,7 @@ pub(super) fn session(schema: &Identifier, role: &Identifier) -> String {
          SET enable_seqscan = off;
          SET enable_hashjoin = off;
          SET enable_mergejoin = off;
+         SET enable_bitmapscan = off;
          SET jit = off"
     )
 }
@@ -92,7 +93,10 @@ pub(super) async fn migrate(url: &str, schema: &Identifier, role: &Identifier) -
     let (version, name, sql) = BOOK;
     let migration = Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false);
     let migrator = Migrator::with_migrations(vec![migration]);
-    migrator.run_direct(None, &mut connection, false).await.map_err(|error| StoreError::Schema(error.to_string()))?;
+    migrator
+        .run_direct(None, &mut connection, false)
+        .await
+        .map_err(|error| StoreError::Schema(error.to_string()))?;
     let grants = format!(
         "REVOKE ALL ON SCHEMA {schema} FROM PUBLIC;
          GRANT USAGE ON SCHEMA {schema} TO {role};
@@ -144,7 +148,9 @@ pub(super) async fn checked(
     );
     let row = row.bind(format!("{schema}._sqlx_migrations")).bind(role).fetch_one(&mut connection).await?;
     if !row.try_get::<bool, _>(0)? {
-        return Err(StoreError::Schema(format!("there is no book in schema {schema}: run the migration first")));
+        return Err(StoreError::Schema(format!(
+            "there is no book in schema {schema}: run the migration first"
+        )));
     }
     match row.try_get(1)? {
         Some(true) => {}

@@ -27,8 +27,8 @@ use crate::ledger::effects::SystemEntry;
 use crate::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
 
 use super::{
-    BatchTimes, Bundle, ChunkRow, Commit, CommitError, Head, Locked, ProgrammeRow, StatementRange, Store, StoreError,
-    Tile, rows,
+    BatchTimes, Bundle, ChunkRow, Commit, CommitError, Head, Locked, ProgrammeRow, StatementRange, Store,
+    StoreError, Tile, rows,
 };
 
 pub use connect::{Identifier, SERVICE_ROLE};
@@ -81,6 +81,12 @@ impl PostgresStore {
         &self.warnings
     }
 
+    /// The plan of every read that takes an array or a page, as the server makes it now: for holding in a test that none
+    /// goes through a whole table.
+    pub async fn plans(&self) -> Result<Vec<(&'static str, String)>, StoreError> {
+        read::plans(&mut *self.readers.acquire().await?).await
+    }
+
     async fn connect(&self) -> Result<PgConnection, StoreError> {
         connect::connect(&self.options, &self.session).await
     }
@@ -122,7 +128,9 @@ impl Drop for PostgresLocked {
     fn drop(&mut self) {
         // A connection that is dropped is closed, and the server rolls back and lets go of the head. Saying good-bye takes
         // a runtime; without one the closed socket says it.
-        if let (Some(connection), Ok(runtime)) = (self.connection.take(), tokio::runtime::Handle::try_current()) {
+        if let (Some(connection), Ok(runtime)) =
+            (self.connection.take(), tokio::runtime::Handle::try_current())
+        {
             runtime.spawn(connection.close());
         }
     }
@@ -230,7 +238,11 @@ impl Store for PostgresStore {
         read::wallet_entries(&mut *self.readers.acquire().await?, after, limit).await
     }
 
-    async fn lot_movements(&self, after: (u32, u32, u32), limit: u32) -> Result<Vec<LotMovement>, StoreError> {
+    async fn lot_movements(
+        &self,
+        after: (u32, u32, u32),
+        limit: u32,
+    ) -> Result<Vec<LotMovement>, StoreError> {
         read::lot_movements(&mut *self.readers.acquire().await?, after, limit).await
     }
 

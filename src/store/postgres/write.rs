@@ -55,7 +55,10 @@ pub(super) async fn commit(connection: &mut PgConnection, commit: &Commit) -> Re
 }
 
 /// Commits in the open transaction. After an error the transaction is still open.
-pub(super) async fn in_transaction(connection: &mut PgConnection, commit: &Commit) -> Result<(), CommitError> {
+pub(super) async fn in_transaction(
+    connection: &mut PgConnection,
+    commit: &Commit,
+) -> Result<(), CommitError> {
     let failed = |error: sqlx::Error| CommitError::Failed(error.into());
     let copies = commit.effects.entries.len() >= COPY_MIN;
     let statement = Statement::of(commit, !copies).map_err(CommitError::Failed)?;
@@ -122,7 +125,10 @@ impl Statement {
         Ok(statement)
     }
 
-    fn bind<'q>(&mut self, value: impl Encode<'q, Postgres> + sqlx::Type<Postgres>) -> Result<(), StoreError> {
+    fn bind<'q>(
+        &mut self,
+        value: impl Encode<'q, Postgres> + sqlx::Type<Postgres>,
+    ) -> Result<(), StoreError> {
         self.arguments.add(value).map_err(|error| StoreError::Database(sqlx::Error::Encode(error)))
     }
 
@@ -148,7 +154,8 @@ impl Statement {
         if rows.is_empty() {
             return Ok(());
         }
-        let mut columns: Vec<Column> = T::COLUMNS.iter().map(|(_, kind)| Column::of(*kind, rows.len())).collect();
+        let mut columns: Vec<Column> =
+            T::COLUMNS.iter().map(|(_, kind)| Column::of(*kind, rows.len())).collect();
         for row in rows {
             let mut next = columns.iter_mut();
             row.cells(&mut |cell| next.next().expect("a row has as many cells as columns").push(cell))?;
@@ -178,7 +185,8 @@ impl Statement {
 
     /// Runs it: whether the head was the one that was wanted.
     async fn run(self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-        let moved: i64 = sqlx::query_scalar_with(AssertSqlSafe(self.sql), self.arguments).fetch_one(connection).await?;
+        let moved: i64 =
+            sqlx::query_scalar_with(AssertSqlSafe(self.sql), self.arguments).fetch_one(connection).await?;
         Ok(moved == 1)
     }
 }
@@ -220,7 +228,9 @@ impl Column {
             (Self::Flag(column), Cell::Flag(value)) => column.push(value),
             (Self::Bytes(column), Cell::Bytes(value)) => column.push(value.to_vec()),
             (Self::Uuid(column), Cell::Uuid(value)) => column.push(value),
-            (_, cell) => unreachable!("a cell of its column's type, not {cell:?}: both are told in one place"),
+            (_, cell) => {
+                unreachable!("a cell of its column's type, not {cell:?}: both are told in one place")
+            }
         }
     }
 }

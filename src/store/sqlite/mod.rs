@@ -13,7 +13,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use roaring::RoaringBitmap;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
 use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqliteConnection};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -25,8 +28,8 @@ use crate::ledger::effects::SystemEntry;
 use crate::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
 
 use super::{
-    BatchTimes, Bundle, ChunkRow, Commit, CommitError, Head, Locked, ProgrammeRow, StatementRange, Store, StoreError,
-    Tile, rows,
+    BatchTimes, Bundle, ChunkRow, Commit, CommitError, Head, Locked, ProgrammeRow, StatementRange, Store,
+    StoreError, Tile, rows,
 };
 
 /// Connections for reading.
@@ -74,9 +77,13 @@ impl SqliteStore {
             .disable_statement_logging();
         let mut writer = options.connect().await?;
         let (version, name, sql) = BOOK;
-        let migration = Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false);
+        let migration =
+            Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false);
         let migrator = Migrator::with_migrations(vec![migration]);
-        migrator.run_direct(None, &mut writer, false).await.map_err(|error| StoreError::Schema(error.to_string()))?;
+        migrator
+            .run_direct(None, &mut writer, false)
+            .await
+            .map_err(|error| StoreError::Schema(error.to_string()))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .test_before_acquire(false)
@@ -86,7 +93,9 @@ impl SqliteStore {
 
     /// The writing connection, and its place, to put it back when its state is known. Dropped in between, it is closed,
     /// and SQLite rolls back what it was doing.
-    async fn writer(&self) -> Result<(OwnedMutexGuard<Option<SqliteConnection>>, SqliteConnection), StoreError> {
+    async fn writer(
+        &self,
+    ) -> Result<(OwnedMutexGuard<Option<SqliteConnection>>, SqliteConnection), StoreError> {
         let mut place = Arc::clone(&self.writer).lock_owned().await;
         let connection = match place.take() {
             Some(connection) => connection,
@@ -235,7 +244,11 @@ impl Store for SqliteStore {
         read::wallet_entries(&mut *self.readers.acquire().await?, after, limit).await
     }
 
-    async fn lot_movements(&self, after: (u32, u32, u32), limit: u32) -> Result<Vec<LotMovement>, StoreError> {
+    async fn lot_movements(
+        &self,
+        after: (u32, u32, u32),
+        limit: u32,
+    ) -> Result<Vec<LotMovement>, StoreError> {
         read::lot_movements(&mut *self.readers.acquire().await?, after, limit).await
     }
 

@@ -34,14 +34,19 @@ pub(super) async fn roll_back(connection: &mut SqliteConnection) -> Result<(), S
 }
 
 /// Commits in the open transaction. After an error the transaction is still open.
-pub(super) async fn in_transaction(connection: &mut SqliteConnection, commit: &Commit) -> Result<(), CommitError> {
+pub(super) async fn in_transaction(
+    connection: &mut SqliteConnection,
+    commit: &Commit,
+) -> Result<(), CommitError> {
     if !move_head(connection, commit).await.map_err(CommitError::Failed)? {
         return Err(CommitError::Stale);
     }
     write(connection, commit).await.map_err(CommitError::Failed)?;
     // What SQLite says of COMMIT is the truth, but for a thread or a disk that failed.
     connection.execute("COMMIT").await.map(drop).map_err(|error| match error {
-        sqlx::Error::Database(ref said) if said.code().as_deref() == Some("5") => CommitError::Failed(error.into()),
+        sqlx::Error::Database(ref said) if said.code().as_deref() == Some("5") => {
+            CommitError::Failed(error.into())
+        }
         error => CommitError::Unknown(error.into()),
     })
 }
@@ -128,7 +133,12 @@ async fn insert<T: Stored>(connection: &mut SqliteConnection, rows: &[&T]) -> Re
 fn insert_sql<T: Stored>(rows: usize) -> String {
     let names: Vec<&str> = T::COLUMNS.iter().map(|(name, _)| *name).collect();
     let places = format!("({})", vec!["?"; names.len()].join(", "));
-    format!("INSERT INTO {} ({}) VALUES {}", T::TABLE, names.join(", "), vec![places.as_str(); rows].join(", "))
+    format!(
+        "INSERT INTO {} ({}) VALUES {}",
+        T::TABLE,
+        names.join(", "),
+        vec![places.as_str(); rows].join(", ")
+    )
 }
 
 fn bind(arguments: &mut SqliteArguments, cell: Cell<'_>) -> Result<(), sqlx::error::BoxDynError> {
