@@ -70,8 +70,9 @@ impl PlaceArgs {
         let open = || PostgresStore::open(url, &self.schema, &self.service_role);
         let store = match open().await {
             Ok(store) => store,
-            Err(StoreError::Schema(why)) => {
-                tracing::info!(why, "migrating");
+            // A new database has neither the schema nor the role that serves it.
+            Err(why @ (StoreError::Schema(_) | StoreError::Database(sqlx::Error::Database(_)))) => {
+                tracing::info!(%why, "migrating");
                 PostgresStore::migrate(url, &self.schema, &self.service_role).await.map_err(|error| {
                     CliError::Service(format!(
                         "{why}. This login could not migrate either ({error}): run `social-wallet migrate` with the owner's URL"

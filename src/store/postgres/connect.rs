@@ -68,6 +68,7 @@ pub(super) fn session(schema: &Identifier, role: &Identifier) -> String {
          SET enable_seqscan = off;
          SET enable_hashjoin = off;
          SET enable_mergejoin = off;
+         SET enable_bitmapscan = off;
          SET jit = off"
     )
 }
@@ -132,23 +133,33 @@ async fn create_role(connection: &mut PgConnection, role: &str) -> Result<(), St
     Ok(())
 }
 
-/// Holds the schema and the role against what this program needs.
-pub(super) async fn check(
-    connection: &mut PgConnection,
+/// Connects, and holds the schema and the role against what this program needs.
+pub(super) async fn checked(
+    options: &PgConnectOptions,
+    session: &str,
     schema: &Identifier,
     role: &Identifier,
-) -> Result<(), StoreError> {
+) -> Result<PgConnection, StoreError> {
     let (schema, role) = (schema.as_str(), role.as_str());
-    let there: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
-        .fetch_one(&mut *connection)
-        .await?;
-    if !there {
+    let mut connection = options.connect().await?;
+    let row = sqlx::query(
+        "SELECT pg_catalog.to_regclass($1) IS NOT NULL,
+                (SELECT pg_catalog.pg_has_role(oid, 'MEMBER') FROM pg_catalog.pg_roles WHERE rolname = $2)",
+    );
+    let row = row.bind(format!("{schema}._sqlx_migrations")).bind(role).fetch_one(&mut connection).await?;
+    if !row.try_get::<bool, _>(0)? {
         return Err(StoreError::Schema(format!(
             "there is no book in schema {schema}: run the migration first"
         )));
     }
+    match row.try_get(1)? {
+        Some(true) => {}
+        Some(false) => return Err(StoreError::Schema(format!("this login is no member of role {role}"))),
+        None => return Err(StoreError::Schema(format!("there is no role {role}: run the migration first"))),
+    }
+    begin_session(&mut connection, session).await?;
     let newest: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
-        .fetch_one(&mut *connection)
+        .fetch_one(&mut connection)
         .await?;
     if newest != Some(BOOK.0) {
         let newest = newest.unwrap_or_default();
@@ -166,7 +177,7 @@ pub(super) async fn check(
     if row.try_get(0)? || row.try_get(1)? {
         return Err(StoreError::Schema(format!("role {role} may do more than serve")));
     }
-    Ok(())
+    Ok(connection)
 }
 
 /// Settings that would let the server forget what it has confirmed.

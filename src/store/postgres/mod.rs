@@ -62,8 +62,7 @@ impl PostgresStore {
         let (schema, role) = (Identifier::parse(schema)?, Identifier::parse(service_role)?);
         let options = connect::options(url)?;
         let session = connect::session(&schema, &role);
-        let mut connection = connect::connect(&options, &session).await?;
-        connect::check(&mut connection, &schema, &role).await?;
+        let mut connection = connect::checked(&options, &session, &schema, &role).await?;
         let warnings = connect::durability_warnings(&mut connection).await?;
         let each = session.clone();
         let readers = PgPoolOptions::new()
@@ -80,6 +79,12 @@ impl PostgresStore {
     #[must_use]
     pub fn durability_warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// The plan of every read that takes an array or a page, as the server makes it now: for holding in a test that none
+    /// goes through a whole table.
+    pub async fn plans(&self) -> Result<Vec<(&'static str, String)>, StoreError> {
+        read::plans(&mut *self.readers.acquire().await?).await
     }
 
     async fn connect(&self) -> Result<PgConnection, StoreError> {

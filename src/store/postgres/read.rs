@@ -7,7 +7,7 @@ use futures::TryStreamExt;
 use roaring::RoaringBitmap;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row};
+use sqlx::{AssertSqlSafe, Executor, PgConnection, Postgres, Row};
 use uuid::Uuid;
 
 use crate::domain::{BatchId, WalletId};
@@ -75,7 +75,7 @@ pub(super) async fn system_accounts(connection: &mut PgConnection) -> Read<Vec<S
 }
 
 /// Wallets by id, with their newest entries.
-pub(super) const WALLETS: &str = concat!(
+const WALLETS: &str = concat!(
     "SELECT w.id, w.account, ",
     head_columns!(),
     " FROM unnest($1::uuid[]) k (id)
@@ -102,7 +102,7 @@ fn benefit_arrays<'a>(benefits: impl Iterator<Item = &'a Benefit>) -> (Vec<i32>,
     arrays
 }
 
-pub(super) const BENEFITS: &str = "SELECT b.programme, b.period, b.part, b.accounts
+const BENEFITS: &str = "SELECT b.programme, b.period, b.part, b.accounts
     FROM unnest($1::int[], $2::int[], $3::smallint[]) k (programme, period, part)
     CROSS JOIN LATERAL (SELECT * FROM benefit_paid
         WHERE programme = k.programme AND period = k.period AND part = k.part ORDER BY size_after) b";
@@ -123,7 +123,7 @@ pub(super) async fn benefits(
 }
 
 /// The lots that benefits made, as they are now.
-pub(super) const LOTS_OF_BENEFITS: &str = concat!(
+const LOTS_OF_BENEFITS: &str = concat!(
     "SELECT ",
     lot_columns!(),
     " FROM unnest($1::int[], $2::int[], $3::int[], $4::smallint[]) k (account, programme, period, part)
@@ -145,7 +145,7 @@ pub(super) async fn lots_of_benefits(
 }
 
 /// The lots of wallets from a version on, as of a version.
-pub(super) const LOTS: &str = concat!(
+const LOTS: &str = concat!(
     "SELECT ",
     lot_columns!(),
     " FROM unnest($1::int[], $2::int[], $3::int[]) k (account, first, as_of)
@@ -163,7 +163,7 @@ pub(super) async fn lots(connection: &mut PgConnection, keys: &[(u32, u32, u32)]
 }
 
 /// The shares of pay-outs, with what has come back of each.
-pub(super) const PAY_OUTS: &str = "SELECT p.seq, w.id, p.bank, p.lot, p.amount, r.returned
+const PAY_OUTS: &str = "SELECT p.seq, w.id, p.bank, p.lot, p.amount, r.returned
     FROM unnest($1::bigint[]) k (seq)
     CROSS JOIN LATERAL (SELECT * FROM pay_out WHERE seq = k.seq ORDER BY draw) p
     CROSS JOIN LATERAL (SELECT id FROM wallet WHERE account = p.account LIMIT 1) w
@@ -180,7 +180,7 @@ pub(super) async fn pay_outs(connection: &mut PgConnection, entries: &[u64]) -> 
     Ok(rows::pay_outs(shares))
 }
 
-pub(super) const INSTRUCTIONS: &str = "SELECT id, seq FROM instruction WHERE id = ANY($1::bytea[])";
+const INSTRUCTIONS: &str = "SELECT id, seq FROM instruction WHERE id = ANY($1::bytea[])";
 
 pub(super) async fn instructions(
     connection: &mut PgConnection,
@@ -191,13 +191,13 @@ pub(super) async fn instructions(
     found.iter().map(rows::instruction).collect()
 }
 
-pub(super) const BATCHES: &str = "SELECT b.number, b.id, b.client, b.declaration, e.version, e.state, e.received_lines,
+const BATCHES: &str = "SELECT b.number, b.id, b.client, b.declaration, e.version, e.state, e.received_lines,
         e.received_total, e.accepted_lines, e.accepted_total
     FROM unnest($1::uuid[]) k (id)
     CROSS JOIN LATERAL (SELECT * FROM batch WHERE id = k.id LIMIT 1) b
     LEFT JOIN LATERAL (SELECT * FROM batch_entry WHERE batch = b.number ORDER BY version DESC LIMIT 1) e ON true";
 
-pub(super) const RECEIVED: &str =
+const RECEIVED: &str =
     "SELECT e.batch, e.first_line, e.lines FROM unnest($1::int[], $2::int[]) k (batch, version)
     CROSS JOIN LATERAL (SELECT * FROM batch_entry
         WHERE batch = k.batch AND version <= k.version AND kind = 2 ORDER BY version) e";
@@ -213,7 +213,7 @@ pub(super) async fn batches(connection: &mut PgConnection, ids: &[BatchId]) -> R
     Ok(batches)
 }
 
-pub(super) const CHUNKS: &str = "SELECT version, first_line, lines, digest, verdicts FROM batch_entry
+const CHUNKS: &str = "SELECT version, first_line, lines, digest, verdicts FROM batch_entry
     WHERE batch = $1 AND kind = 2 AND first_line <= $3 AND first_line + lines > $2 ORDER BY version";
 
 pub(super) async fn chunks(
@@ -233,11 +233,11 @@ pub(super) async fn batch_times(connection: &mut PgConnection, batch: u32) -> Re
 }
 
 /// The rows of the journal that hold entries.
-pub(super) const PLACES: &str = "SELECT DISTINCT j.first FROM unnest($1::bigint[]) k (entry)
+const PLACES: &str = "SELECT DISTINCT j.first FROM unnest($1::bigint[]) k (entry)
     CROSS JOIN LATERAL (SELECT first, count FROM journal WHERE first <= k.entry ORDER BY first DESC LIMIT 1) j
     WHERE k.entry < j.first + j.count ORDER BY j.first";
 
-pub(super) const PLACED: &str = "SELECT first, count, leaves FROM journal WHERE first = ANY($1::bigint[])";
+const PLACED: &str = "SELECT first, count, leaves FROM journal WHERE first = ANY($1::bigint[])";
 
 pub(super) async fn leaves(connection: &mut PgConnection, entries: &[u64]) -> Read<Vec<(u64, Vec<u8>)>> {
     let wanted: Vec<i64> = entries.iter().map(|entry| int8(*entry)).collect();
@@ -293,7 +293,7 @@ pub(super) async fn statement(
     all(connection, query.bind(range.to).bind(i64::from(range.limit)), rows::wallet_entry).await
 }
 
-pub(super) const SYSTEM_AT: &str = "SELECT e.account, e.version, e.seq, e.at, e.debits, e.credits, a.name
+const SYSTEM_AT: &str = "SELECT e.account, e.version, e.seq, e.at, e.debits, e.credits, a.name
     FROM system_account a CROSS JOIN LATERAL
         (SELECT * FROM system_entry WHERE account = a.number AND at <= $1 ORDER BY at DESC, version DESC LIMIT 1) e
     ORDER BY e.account";
@@ -310,7 +310,7 @@ pub(super) async fn sealed_iin(connection: &mut PgConnection, account: u32) -> R
     Ok(query.bind(int4(account)).fetch_optional(connection).await?)
 }
 
-pub(super) const WALLET_ENTRIES: &str = concat!(
+const WALLET_ENTRIES: &str = concat!(
     "SELECT ",
     entry_columns!(),
     " FROM wallet_entry e WHERE (e.account, e.version) > ($1, $2) ORDER BY e.account, e.version LIMIT $3"
@@ -354,4 +354,34 @@ pub(super) async fn wallet_ids(
 ) -> Read<Vec<(u32, WalletId, u64)>> {
     let sql = "SELECT account, id, opened_seq FROM wallet WHERE account > $1 ORDER BY account LIMIT $2";
     all(connection, sqlx::query(sql).bind(int4(after)).bind(i64::from(limit)), rows::wallet_id).await
+}
+
+/// The reads whose plans matter, with the number of their arguments.
+const PLANNED: [(&str, usize); 13] = [
+    (WALLETS, 1),
+    (BENEFITS, 3),
+    (LOTS_OF_BENEFITS, 4),
+    (LOTS, 3),
+    (PAY_OUTS, 1),
+    (INSTRUCTIONS, 1),
+    (BATCHES, 1),
+    (RECEIVED, 2),
+    (CHUNKS, 3),
+    (PLACES, 1),
+    (PLACED, 1),
+    (SYSTEM_AT, 1),
+    (WALLET_ENTRIES, 3),
+];
+
+pub(super) async fn plans(connection: &mut PgConnection) -> Read<Vec<(&'static str, String)>> {
+    let mut plans = Vec::new();
+    for (sql, arguments) in PLANNED {
+        connection.execute(AssertSqlSafe(format!("PREPARE planned AS {sql}"))).await?;
+        let nulls = vec!["NULL"; arguments].join(", ");
+        let rows = connection.fetch_all(AssertSqlSafe(format!("EXPLAIN EXECUTE planned({nulls})"))).await?;
+        connection.execute("DEALLOCATE planned").await?;
+        let lines: Vec<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        plans.push((sql, lines.join("\n")));
+    }
+    Ok(plans)
 }

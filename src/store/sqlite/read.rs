@@ -89,7 +89,7 @@ pub(super) async fn system_accounts(connection: &mut SqliteConnection) -> Read<V
 }
 
 /// Wallets by id, with their newest entries.
-pub(super) const WALLETS: &str = concat!(
+const WALLETS: &str = concat!(
     "SELECT w.id, w.account, ",
     head_columns!(),
     " FROM json_each(?) k CROSS JOIN wallet w ON w.id = unhex(k.value)
@@ -109,7 +109,7 @@ fn benefit_json(benefit: &Benefit) -> String {
     format!("{},{},{}", benefit.programme, benefit.period.code(), benefit.part)
 }
 
-pub(super) const BENEFITS: &str = "SELECT b.programme, b.period, b.part, b.accounts
+const BENEFITS: &str = "SELECT b.programme, b.period, b.part, b.accounts
     FROM json_each(?) k CROSS JOIN benefit_paid b
         ON b.programme = k.value ->> 0 AND b.period = k.value ->> 1 AND b.part = k.value ->> 2";
 
@@ -128,7 +128,7 @@ pub(super) async fn benefits(
 }
 
 /// The lots that benefits made, as they are now.
-pub(super) const LOTS_OF_BENEFITS: &str = concat!(
+const LOTS_OF_BENEFITS: &str = concat!(
     "SELECT ",
     lot_columns!(),
     " FROM json_each(?) k CROSS JOIN wallet_entry e ON e.account = k.value ->> 0 AND e.kind = 1
@@ -146,7 +146,7 @@ pub(super) async fn lots_of_benefits(
 }
 
 /// The lots of wallets from a version on, as of a version.
-pub(super) const LOTS: &str = concat!(
+const LOTS: &str = concat!(
     "SELECT ",
     lot_columns!(),
     " FROM json_each(?) k CROSS JOIN wallet_entry e ON e.account = k.value ->> 0
@@ -165,7 +165,7 @@ pub(super) async fn lots(
 }
 
 /// The shares of pay-outs, with what has come back of each.
-pub(super) const PAY_OUTS: &str = "SELECT p.seq, w.id, p.bank, p.lot, p.amount,
+const PAY_OUTS: &str = "SELECT p.seq, w.id, p.bank, p.lot, p.amount,
         (SELECT coalesce(sum(m.amount), 0) FROM wallet_entry e
             CROSS JOIN lot_movement m ON m.account = e.account AND m.lot = p.lot AND m.version = e.version
             WHERE e.account = p.account AND e.version > p.version AND e.kind = 4 AND e.refers = p.seq)
@@ -177,7 +177,7 @@ pub(super) async fn pay_outs(connection: &mut SqliteConnection, entries: &[u64])
     Ok(rows::pay_outs(all(connection, query, rows::pay_out_share).await?))
 }
 
-pub(super) const INSTRUCTIONS: &str =
+const INSTRUCTIONS: &str =
     "SELECT i.id, i.seq FROM json_each(?) k CROSS JOIN instruction i ON i.id = unhex(k.value)";
 
 pub(super) async fn instructions(
@@ -187,14 +187,13 @@ pub(super) async fn instructions(
     all(connection, sqlx::query(INSTRUCTIONS).bind(json_bytes(ids.iter())), rows::instruction).await
 }
 
-pub(super) const BATCHES: &str =
-    "SELECT b.number, b.id, b.client, b.declaration, e.version, e.state, e.received_lines,
+const BATCHES: &str = "SELECT b.number, b.id, b.client, b.declaration, e.version, e.state, e.received_lines,
         e.received_total, e.accepted_lines, e.accepted_total
     FROM json_each(?) k CROSS JOIN batch b ON b.id = unhex(k.value)
     LEFT JOIN batch_entry e ON e.batch = b.number
         AND e.version = (SELECT max(version) FROM batch_entry WHERE batch = b.number)";
 
-pub(super) const RECEIVED: &str = "SELECT e.batch, e.first_line, e.lines FROM json_each(?) k
+const RECEIVED: &str = "SELECT e.batch, e.first_line, e.lines FROM json_each(?) k
     CROSS JOIN batch_entry e ON e.batch = k.value ->> 0 AND e.version <= k.value ->> 1 AND e.kind = 2";
 
 pub(super) async fn batches(connection: &mut SqliteConnection, ids: &[BatchId]) -> Read<Vec<Batch>> {
@@ -207,7 +206,7 @@ pub(super) async fn batches(connection: &mut SqliteConnection, ids: &[BatchId]) 
     Ok(batches)
 }
 
-pub(super) const CHUNKS: &str = "SELECT version, first_line, lines, digest, verdicts FROM batch_entry
+const CHUNKS: &str = "SELECT version, first_line, lines, digest, verdicts FROM batch_entry
     WHERE batch = ?1 AND kind = 2 AND first_line <= ?3 AND first_line + lines > ?2 ORDER BY version";
 
 pub(super) async fn chunks(
@@ -226,11 +225,11 @@ pub(super) async fn batch_times(connection: &mut SqliteConnection, batch: u32) -
 }
 
 /// The rows of the journal that hold entries.
-pub(super) const PLACES: &str = "SELECT DISTINCT j.first FROM json_each(?) k
+const PLACES: &str = "SELECT DISTINCT j.first FROM json_each(?) k
     CROSS JOIN journal j ON j.first = (SELECT max(first) FROM journal WHERE first <= k.value)
     WHERE k.value < j.first + j.count ORDER BY j.first";
 
-pub(super) const PLACED: &str =
+const PLACED: &str =
     "SELECT j.first, j.count, j.leaves FROM json_each(?) k CROSS JOIN journal j ON j.first = k.value";
 
 pub(super) async fn leaves(connection: &mut SqliteConnection, entries: &[u64]) -> Read<Vec<(u64, Vec<u8>)>> {
@@ -291,7 +290,7 @@ pub(super) async fn statement(
     all(connection, query.bind(range.limit), rows::wallet_entry).await
 }
 
-pub(super) const SYSTEM_AT: &str = "SELECT e.account, e.version, e.seq, e.at, e.debits, e.credits, a.name
+const SYSTEM_AT: &str = "SELECT e.account, e.version, e.seq, e.at, e.debits, e.credits, a.name
     FROM system_account a CROSS JOIN system_entry e ON e.account = a.number AND e.version = (SELECT version
         FROM system_entry WHERE account = a.number AND at <= ? ORDER BY at DESC, version DESC LIMIT 1)
     ORDER BY e.account";
@@ -308,7 +307,7 @@ pub(super) async fn sealed_iin(connection: &mut SqliteConnection, account: u32) 
     Ok(query.bind(account).fetch_optional(connection).await?)
 }
 
-pub(super) const WALLET_ENTRIES: &str = concat!(
+const WALLET_ENTRIES: &str = concat!(
     "SELECT ",
     entry_columns!(),
     " FROM wallet_entry e WHERE (e.account, e.version) > (?, ?) ORDER BY e.account, e.version LIMIT ?"

@@ -1,0 +1,289 @@
+//! The second wall: what the schema refuses, whoever asks.
+
+use super::book::{Book, month};
+use super::{Place, Raw, in_both_rooms};
+
+in_both_rooms! {
+    invariant_5_no_table_can_be_updated_deleted_from_emptied_or_replaced_in,
+    invariant_5_the_head_is_one_row_that_moves_forward_only,
+    invariant_5_a_person_can_be_erased_and_not_changed,
+    invariant_3_a_second_wallet_for_an_id_or_a_tag_is_refused,
+    invariant_2_no_balance_below_zero_is_taken,
+    what_is_once_is_once,
+}
+
+/// The tables that are not append-only, by design.
+const EXCEPTIONS: [&str; 2] = ["log_head", "person"];
+
+async fn refused(raw: &mut Raw, sql: &str) -> String {
+    match raw.run(sql).await {
+        Err(error) => error,
+        Ok(()) => panic!("not refused: {sql}"),
+    }
+}
+
+async fn full(place: &Place) -> (Book, Raw) {
+    let store = place.open().await;
+    let book = Book::full(&*store).await;
+    (book, place.raw().await)
+}
+
+async fn invariant_5_no_table_can_be_updated_deleted_from_emptied_or_replaced_in(place: &Place) {
+    let (_, mut raw) = full(place).await;
+    let tables = raw.tables().await;
+    assert_eq!(tables.len(), 17, "a new table is protected too, and counted here");
+    for table in tables.iter().filter(|table| !EXCEPTIONS.contains(&table.as_str())) {
+        let columns = raw.columns(table).await;
+        let count = raw.count(table).await;
+        assert!(count > 0, "an empty {table} proves nothing");
+        for column in &columns {
+            let error = refused(&mut raw, &format!("UPDATE {table} SET {column} = {column}")).await;
+            assert!(error.contains(&format!("append-only: update of {table} is refused")), "{error}");
+        }
+        let error = refused(&mut raw, &format!("DELETE FROM {table}")).await;
+        assert!(error.contains(&format!("append-only: delete of {table} is refused")), "{error}");
+        let names = columns.join(", ");
+        match place {
+            Place::Sqlite { .. } => {
+                for verb in ["INSERT OR REPLACE", "REPLACE"] {
+                    let sql = format!("{verb} INTO {table} ({names}) SELECT {names} FROM {table} LIMIT 1");
+                    let error = refused(&mut raw, &sql).await;
+                    assert!(
+                        error.contains(&format!("append-only: replace of {table} is refused")),
+                        "{error}"
+                    );
+                    // By the hidden row number, where that is not the key, with a key that is new.
+                    let sql = format!(
+                        "{verb} INTO {table} (rowid, {names}) SELECT rowid, {names} FROM {table} LIMIT 1"
+                    );
+                    let error = refused(&mut raw, &sql).await;
+                    assert!(
+                        error.contains(&format!("append-only: replace of {table} is refused")),
+                        "{error}"
+                    );
+                }
+                let sql = format!(
+                    "INSERT INTO {table} ({names}) SELECT {names} FROM {table} WHERE true LIMIT 1
+                     ON CONFLICT DO UPDATE SET {0} = excluded.{0}",
+                    columns[0]
+                );
+                refused(&mut raw, &sql).await;
+            }
+            Place::Postgres { .. } => {
+                let error = refused(&mut raw, &format!("TRUNCATE {table}")).await;
+                assert!(error.contains(&format!("append-only: truncate of {table} is refused")), "{error}");
+                let key = raw
+                    .texts(&format!(
+                        "SELECT string_agg(a.attname, ', ') FROM pg_index i JOIN pg_attribute a
+                             ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)
+                         WHERE i.indrelid = '{table}'::regclass AND i.indisunique GROUP BY i.indexrelid"
+                    ))
+                    .await;
+                assert!(!key.is_empty(), "{table} has a key");
+                for key in key {
+                    let sql = format!(
+                        "INSERT INTO {table} ({names}) SELECT {names} FROM {table} LIMIT 1
+                         ON CONFLICT ({key}) DO UPDATE SET {0} = excluded.{0}",
+                        columns[0]
+                    );
+                    let error = refused(&mut raw, &sql).await;
+                    // Where another key is violated too, that may be told first.
+                    let told = error.contains("append-only: update") || error.contains("duplicate key");
+                    assert!(told, "{error}");
+                }
+            }
+        }
+        assert_eq!(raw.count(table).await, count, "{table}");
+    }
+    if let Place::Postgres { .. } = place {
+        as_service_role(&mut raw, &tables).await;
+    }
+}
+
+/// The lesser role has not even the right to try.
+async fn as_service_role(raw: &mut Raw, tables: &[String]) {
+    raw.run(&format!("SET ROLE {}", social_wallet::store::postgres::SERVICE_ROLE)).await.unwrap();
+    for table in tables {
+        let column = raw.columns(table).await.remove(0);
+        let mut statements = vec![format!("TRUNCATE {table}"), format!("DROP TABLE {table}")];
+        statements.push(format!("ALTER TABLE {table} DISABLE TRIGGER ALL"));
+        if table != "log_head" {
+            statements.push(format!("UPDATE {table} SET {column} = {column}"));
+        }
+        if table != "person" {
+            statements.push(format!("DELETE FROM {table}"));
+        }
+        for sql in statements {
+            let error = refused(raw, &sql).await;
+            assert!(error.contains("permission denied") || error.contains("must be owner"), "{sql}: {error}");
+        }
+    }
+    raw.run("RESET ROLE").await.unwrap();
+}
+
+async fn invariant_5_the_head_is_one_row_that_moves_forward_only(place: &Place) {
+    let (book, mut raw) = full(place).await;
+    for change in [
+        "size = size - 1, nonce = nonce_new",
+        "size = size, nonce = nonce_new",
+        "size = size + 1",
+        "size = size + 1, nonce = nonce_new, at = at - 1",
+        "size = size + 1, nonce = nonce_new, wallet_count = wallet_count - 1",
+        "size = size + 1, nonce = nonce_new, batch_count = batch_count - 1",
+        "size = size + 1, nonce = nonce_new, book = book_new",
+    ] {
+        let (nonce, book) = match place {
+            Place::Sqlite { .. } => ("randomblob(16)", "randomblob(16)"),
+            Place::Postgres { .. } => ("decode(md5(random()::text), 'hex')", "gen_random_uuid()"),
+        };
+        let change = change.replace("nonce_new", nonce).replace("book_new", book);
+        let error = refused(&mut raw, &format!("UPDATE log_head SET {change}")).await;
+        assert!(error.contains("append-only: update of log_head is refused"), "{error}");
+    }
+    let error = refused(&mut raw, "DELETE FROM log_head").await;
+    assert!(error.contains("append-only: delete of log_head is refused"), "{error}");
+    let names = raw.columns("log_head").await.join(", ");
+    refused(&mut raw, &format!("INSERT INTO log_head ({names}) SELECT {names} FROM log_head")).await;
+    match place {
+        Place::Sqlite { .. } => {
+            for verb in ["REPLACE", "INSERT OR REPLACE"] {
+                refused(&mut raw, &format!("{verb} INTO log_head ({names}) SELECT {names} FROM log_head"))
+                    .await;
+                let other = names.replace("one", "one + 1");
+                refused(&mut raw, &format!("{verb} INTO log_head ({names}) SELECT {other} FROM log_head"))
+                    .await;
+            }
+        }
+        Place::Postgres { .. } => {
+            let error = refused(&mut raw, "TRUNCATE log_head").await;
+            assert!(error.contains("append-only: truncate of log_head is refused"), "{error}");
+        }
+    }
+    assert_eq!(place.open().await.head().await.unwrap(), Some(book.head));
+}
+
+async fn invariant_5_a_person_can_be_erased_and_not_changed(place: &Place) {
+    let (_, mut raw) = full(place).await;
+    let error = refused(&mut raw, "UPDATE person SET account = account + 100000").await;
+    assert!(error.contains("append-only: update of person is refused"), "{error}");
+    let error = refused(&mut raw, "UPDATE person SET sealed_iin = sealed_iin WHERE account = 1").await;
+    assert!(error.contains("append-only: update of person is refused"), "{error}");
+    match place {
+        Place::Sqlite { .. } => {
+            refused(&mut raw, "REPLACE INTO person (account, sealed_iin) VALUES (1, x'00')").await;
+        }
+        Place::Postgres { .. } => {
+            refused(&mut raw, "TRUNCATE person").await;
+            let sql = "INSERT INTO person (account, sealed_iin) VALUES (1, '\\x00')
+                ON CONFLICT (account) DO UPDATE SET sealed_iin = excluded.sealed_iin";
+            refused(&mut raw, sql).await;
+        }
+    }
+    let before = raw.count("person").await;
+    raw.run("DELETE FROM person WHERE account = 2").await.unwrap();
+    assert_eq!(raw.count("person").await, before - 1);
+    assert_eq!(raw.count("person_tag").await, before, "the tag stays for ever");
+}
+
+async fn invariant_3_a_second_wallet_for_an_id_or_a_tag_is_refused(place: &Place) {
+    let store = place.open().await;
+    let mut book = Book::create(&*store).await;
+    book.write(&*store, |draft| draft.open(1)).await;
+    let commit = book.draft(|draft| draft.open(2));
+    let first = book.commits[1].effects.wallets[0].clone();
+    for (same_id, same_tag, column) in [(true, false, "wallet"), (false, true, "person_tag")] {
+        let mut twice = commit.clone();
+        let wallet = &mut twice.effects.wallets[0];
+        if same_id {
+            wallet.id = first.id;
+        }
+        if same_tag {
+            wallet.tag = first.tag;
+        }
+        let error = store.commit(&twice).await.unwrap_err();
+        assert!(matches!(error, social_wallet::store::CommitError::Failed(_)), "{error:?}");
+        assert!(error.to_string().contains(column), "{error}");
+    }
+    store.commit(&commit).await.unwrap();
+    assert_eq!(place.raw().await.count("wallet").await, 2);
+}
+
+async fn invariant_2_no_balance_below_zero_is_taken(place: &Place) {
+    let (_, mut raw) = full(place).await;
+    let entry = |posted: i64,
+                 held: i64,
+                 general: i64,
+                 general_held: i64,
+                 first_open_lot: i64,
+                 amount: i64| {
+        format!(
+            "INSERT INTO wallet_entry (account, version, seq, at, kind, amount, posted, held, general, general_held,
+                 first_open_lot, state, choice)
+             VALUES (9000, 3, 99, 99, 3, {amount}, {posted}, {held}, {general}, {general_held}, {first_open_lot}, 1, {})",
+            match place {
+                Place::Sqlite { .. } => "0",
+                Place::Postgres { .. } => "false",
+            }
+        )
+    };
+    for (row, rule) in [
+        (entry(-1, 0, 0, 0, 0, -1), "wallet_sums_sound"),
+        (entry(5, -1, 0, 0, 1, -1), "wallet_sums_sound"),
+        (entry(5, 6, 0, 0, 1, -1), "wallet_sums_sound"),
+        (entry(5, 0, 6, 0, 1, -1), "wallet_sums_sound"),
+        (entry(5, 0, -1, 0, 1, -1), "wallet_sums_sound"),
+        (entry(5, 2, 5, 3, 1, -1), "wallet_sums_sound"),
+        (entry(5, 5, 2, 3, 1, -1), "wallet_sums_sound"),
+        (entry(5, 0, 0, 0, 4, -1), "wallet_entry_shape"),
+        (entry(5, 0, 0, 0, 1, 0), "wallet_entry_shape"),
+    ] {
+        let error = refused(&mut raw, &row).await;
+        assert!(error.contains(rule), "{error}");
+    }
+    for (account, debits, credits) in [(2, 5, 4), (1, 4, 5), (2, -1, 0), (1, 0, -1)] {
+        let sql = format!(
+            "INSERT INTO system_entry (account, version, seq, at, debits, credits) VALUES ({account}, 999, 9, 9, {debits}, {credits})"
+        );
+        refused(&mut raw, &sql).await;
+    }
+    let movement = |remaining: i64, held: i64, reversed: i64| {
+        format!(
+            "INSERT INTO lot_movement (account, lot, movement, version, amount, remaining, held, reversed)
+             VALUES (9000, 1, 1, 2, -1, {remaining}, {held}, {reversed})"
+        )
+    };
+    for row in [movement(-1, 0, 0), movement(5, 6, 0), movement(5, -1, 0), movement(5, 0, -1)] {
+        let error = refused(&mut raw, &row).await;
+        assert!(error.contains("lot_sums_sound"), "{error}");
+    }
+}
+
+async fn what_is_once_is_once(place: &Place) {
+    let store = place.open().await;
+    let mut book = Book::full(&*store).await;
+    let earlier = book.commits.clone();
+    let made = |pick: &dyn Fn(&social_wallet::store::Commit) -> bool| {
+        earlier.iter().find(|commit| pick(commit)).cloned().unwrap()
+    };
+    let commit = book.draft(|draft| _ = draft.accrue(1, "ASP", month(11), 1, 1));
+    // An instruction id, a programme's code, an account's name, a batch's id, an entry's version: none twice.
+    let mut twice = [commit.clone(), commit.clone(), commit.clone(), commit.clone(), commit.clone()];
+    twice[0].effects.instructions =
+        made(&|commit| !commit.effects.instructions.is_empty()).effects.instructions;
+    let mut programme = made(&|commit| !commit.effects.programmes.is_empty()).effects.programmes[0].clone();
+    programme.number = 50;
+    twice[1].effects.programmes.push(programme);
+    let mut account = made(&|commit| !commit.effects.system_accounts.is_empty()).effects.system_accounts[1];
+    account.number = 50;
+    twice[2].effects.system_accounts.push(account);
+    let mut batch = made(&|commit| !commit.effects.batches.is_empty()).effects.batches[0].clone();
+    batch.number = 50;
+    twice[3].effects.batches.push(batch);
+    twice[4].effects.entries[0].after.version = 1;
+    twice[4].effects.entries[0].after.first_open_lot = 1;
+    for commit in twice {
+        let error = store.commit(&commit).await.unwrap_err();
+        assert!(matches!(error, social_wallet::store::CommitError::Failed(_)), "{error:?}");
+    }
+    store.commit(&commit).await.unwrap();
+}

@@ -1,0 +1,223 @@
+//! The commit: whole or not at all, in one order, and durable.
+
+use social_wallet::domain::FundClass;
+use social_wallet::ledger::effects::Effects;
+use social_wallet::store::{Bundle, Commit, CommitError, Head, Store};
+
+use super::book::{self, Book, month};
+use super::{Place, in_both_rooms};
+
+in_both_rooms! {
+    a_stale_commit_writes_nothing,
+    invariant_6_what_was_committed_is_there_after_reopening,
+    two_stores_that_race_make_one_serial_order_and_each_commit_is_in_once,
+    the_lock_keeps_other_writers_out_until_it_commits_or_is_dropped,
+    whether_a_commit_is_in_is_told_by_its_nonce,
+    a_commit_that_the_schema_refuses_writes_nothing_and_the_store_goes_on,
+    an_abandoned_commit_does_not_block_the_next_one,
+}
+
+async fn counts(place: &Place) -> Vec<(String, u64)> {
+    let mut raw = place.raw().await;
+    let mut counts = Vec::new();
+    for table in raw.tables().await {
+        let count = raw.count(&table).await;
+        counts.push((table, count));
+    }
+    counts
+}
+
+async fn a_stale_commit_writes_nothing(place: &Place) {
+    let store = place.open().await;
+    let mut book = Book::create(&*store).await;
+    let mut raw = place.raw().await;
+    for wallets in [1, 300] {
+        // The same moment decided twice: a small commit, and one large enough for the other way in.
+        let commit = book.draft(|draft| {
+            for number in 1..=wallets {
+                draft.accrue(number, "ASP", month(u8::try_from(wallets % 12).unwrap() + 1), 1, 100);
+            }
+        });
+        for (size, nonce) in [(commit.before.size + 1, commit.before.nonce), (commit.before.size, [0xAB; 16])]
+        {
+            let stale = Commit { before: Head { size, nonce, ..commit.before }, ..commit.clone() };
+            let before = counts(place).await;
+            assert!(matches!(store.commit(&stale).await, Err(CommitError::Stale)));
+            assert_eq!(counts(place).await, before);
+        }
+        let other = social_wallet::domain::BookId::from_uuid(uuid::Uuid::from_u128(9));
+        let foreign = Commit { before: Head { book: other, ..commit.before }, ..commit.clone() };
+        assert!(matches!(store.commit(&foreign).await, Err(CommitError::Stale)), "another book's");
+        store.commit(&commit).await.unwrap();
+        assert!(matches!(store.commit(&commit).await, Err(CommitError::Stale)), "the same again");
+        assert_eq!(store.head().await.unwrap(), Some(commit.after));
+    }
+    assert_eq!(raw.count("wallet_entry").await, 301);
+}
+
+async fn invariant_6_what_was_committed_is_there_after_reopening(place: &Place) {
+    let store = place.open().await;
+    let book = Book::full(&*store).await;
+    let before = counts(place).await;
+    drop(store);
+    let store = place.open().await;
+    assert_eq!(store.head().await.unwrap(), Some(book.head));
+    assert_eq!(store.frontier().await.unwrap(), book.commits.last().unwrap().frontier);
+    assert_eq!(counts(place).await, before);
+    let entries: usize = book.commits.iter().map(|commit| commit.effects.entries.len()).sum();
+    assert_eq!(store.wallet_entries((0, 0), u32::MAX).await.unwrap().len(), entries);
+}
+
+/// A commit of one leaf and nothing else, on a head.
+fn one_leaf(before: Head, writer: u8, number: u64) -> Commit {
+    let mut nonce = [writer; 16];
+    nonce[8..].copy_from_slice(&number.to_be_bytes());
+    let after = Head { size: before.size + 1, at: before.at + 1, nonce, ..before };
+    let leaf = [writer, u8::try_from(number % 256).unwrap()];
+    let bytes = [[0, 2].as_slice(), &leaf].concat();
+    Commit {
+        before,
+        after,
+        stamp: social_wallet::domain::time::Stamp::of(after.at).unwrap(),
+        bundles: vec![Bundle { first: before.size, count: 1, bytes }],
+        tiles: Vec::new(),
+        frontier: after.size.to_be_bytes().to_vec(),
+        effects: Effects::default(),
+    }
+}
+
+async fn two_stores_that_race_make_one_serial_order_and_each_commit_is_in_once(place: &Place) {
+    const EACH: u64 = 500;
+    let first = place.open().await;
+    first.create_book(book::book_id()).await.unwrap();
+    let second = place.open().await;
+    let race = |store: std::sync::Arc<dyn Store>, writer: u8| async move {
+        let (mut stale, mut nonces) = (0, Vec::new());
+        for number in 0..EACH {
+            loop {
+                let head = store.head().await.unwrap().unwrap();
+                let commit = one_leaf(head, writer, number);
+                match store.commit(&commit).await {
+                    Ok(()) => {
+                        nonces.push((commit.after.size, commit.after.nonce));
+                        break;
+                    }
+                    Err(CommitError::Stale) => stale += 1,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+        (stale, nonces)
+    };
+    let (one, two) = tokio::join!(tokio::spawn(race(first.clone(), 1)), tokio::spawn(race(second, 2)));
+    let ((stale_one, mut nonces), (stale_two, others)) = (one.unwrap(), two.unwrap());
+    assert!(stale_one + stale_two > 0, "they met");
+    nonces.extend(others);
+    nonces.sort_unstable();
+    let sizes: Vec<u64> = nonces.iter().map(|(size, _)| *size).collect();
+    assert_eq!(sizes, (1..=2 * EACH).collect::<Vec<u64>>(), "one order without a gap");
+    assert_eq!(place.raw().await.count("log_commit").await, 2 * EACH);
+    let bundles = first.bundles(0, u32::MAX).await.unwrap();
+    assert_eq!(bundles.len() as u64, 2 * EACH);
+    for (bundle, (size, nonce)) in bundles.iter().zip(&nonces) {
+        assert_eq!((bundle.first + 1, bundle.bytes[2], bundle.bytes[3]), (*size, nonce[0], nonce[15]));
+    }
+    assert_eq!(first.head().await.unwrap().unwrap().nonce, nonces.last().unwrap().1);
+}
+
+async fn the_lock_keeps_other_writers_out_until_it_commits_or_is_dropped(place: &Place) {
+    let first = place.open().await;
+    first.create_book(book::book_id()).await.unwrap();
+    let second = place.open().await;
+    let head = first.head().await.unwrap().unwrap();
+
+    for number in 0..3 {
+        let locked = first.lock().await.unwrap();
+        let head = locked.head();
+        let theirs = one_leaf(head, 2, number);
+        let other = second.clone();
+        let waiting = tokio::spawn(async move { other.commit(&theirs).await });
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        assert!(!waiting.is_finished(), "the other writer waits for the lock");
+        locked.commit(&one_leaf(head, 1, number)).await.unwrap();
+        assert!(
+            matches!(waiting.await.unwrap(), Err(CommitError::Stale)),
+            "and finds that the head has moved"
+        );
+    }
+    // Dropped, it has written nothing and lets go.
+    let locked = first.lock().await.unwrap();
+    let now = locked.head();
+    assert_eq!(now.size, head.size + 3);
+    drop(locked);
+    second.commit(&one_leaf(now, 2, 9)).await.unwrap();
+    // A large commit under the lock.
+    let locked = first.lock().await.unwrap();
+    drop(locked);
+    let stale = first.lock().await.unwrap();
+    assert!(matches!(stale.commit(&one_leaf(now, 1, 10)).await, Err(CommitError::Stale)));
+    let now = first.head().await.unwrap().unwrap();
+    first.commit(&one_leaf(now, 1, 11)).await.unwrap();
+}
+
+async fn whether_a_commit_is_in_is_told_by_its_nonce(place: &Place) {
+    let store = place.open().await;
+    let mut book = Book::create(&*store).await;
+    let commit =
+        book.draft(|draft| (1..300).for_each(|number| _ = draft.accrue(number, "ASP", month(1), 1, 5)));
+    assert!(!store.is_committed(&commit).await.unwrap());
+    store.commit(&commit).await.unwrap();
+    assert!(store.is_committed(&commit).await.unwrap());
+    let mut other = commit.clone();
+    other.after.nonce[0] ^= 1;
+    assert!(!store.is_committed(&other).await.unwrap(), "another commit of the same size");
+    let later = book.write(&*store, |draft| draft.open(400)).await;
+    assert!(store.is_committed(&commit).await.unwrap(), "also when others have followed");
+    assert!(store.is_committed(&later).await.unwrap());
+}
+
+async fn a_commit_that_the_schema_refuses_writes_nothing_and_the_store_goes_on(place: &Place) {
+    let store = place.open().await;
+    let mut book = Book::create(&*store).await;
+    book.write(&*store, |draft| (1..=200).for_each(|number| _ = draft.accrue(number, "ASP", month(1), 1, 5)))
+        .await;
+    for wallets in [1, 200] {
+        let good = book.draft(|draft| {
+            for number in 1..=wallets {
+                draft.accrue(number, "ASP", month(u8::try_from(2 + wallets % 9).unwrap()), 1, 5);
+            }
+        });
+        let mut bad = good.clone();
+        bad.effects.entries.last_mut().unwrap().after.general = 1_000_000;
+        let before = counts(place).await;
+        match store.commit(&bad).await {
+            Err(CommitError::Failed(error)) => {
+                assert!(error.to_string().contains("wallet_sums_sound"), "{error}")
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(counts(place).await, before);
+        assert!(!store.is_committed(&bad).await.unwrap());
+        store.commit(&good).await.unwrap();
+    }
+    // The schema of a programme, the rarest table, in a commit of its own.
+    book.write(&*store, |draft| draft.register("ZZZ", FundClass::General)).await;
+}
+
+async fn an_abandoned_commit_does_not_block_the_next_one(place: &Place) {
+    let store = place.open().await;
+    let mut book = Book::create(&*store).await;
+    for number in 0..20u8 {
+        let commit = book.draft(|draft| {
+            for wallet in 1..=400 {
+                draft.accrue(wallet, "ASP", month(number % 12 + 1), u16::from(number / 12) + 1, 5);
+            }
+        });
+        let wait = std::time::Duration::from_micros(u64::from(number) * 700);
+        let outcome = tokio::time::timeout(wait, store.commit(&commit)).await;
+        if outcome.is_err() && !store.is_committed(&commit).await.unwrap() {
+            store.commit(&commit).await.unwrap();
+        }
+        assert_eq!(store.head().await.unwrap(), Some(commit.after));
+    }
+}

@@ -1,0 +1,158 @@
+//! What only PostgreSQL has: roles, schemas side by side, plans, connections that are lost.
+
+use std::sync::Arc;
+
+use social_wallet::store::postgres::{PostgresStore, SERVICE_ROLE};
+use social_wallet::store::{CommitError, Store, StoreError};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+
+use super::book::{Book, month};
+use super::{Place, in_place, owner_url};
+
+macro_rules! on_postgres {
+    ($($name:ident),* $(,)?) => {
+        mod there {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                in_place(super::Place::postgres().await, |place| Box::pin(super::$name(place))).await;
+            })*
+            use super::in_place;
+        }
+    };
+}
+
+on_postgres! {
+    serving_is_done_by_the_lesser_role,
+    a_schema_without_a_book_is_told_and_a_migration_is_repeatable,
+    books_live_side_by_side_in_one_database,
+    the_server_is_asked_whether_it_is_durable,
+    a_lost_connection_leaves_the_truth_to_be_asked_for,
+    array_reads_and_pages_go_by_indexes_on_empty_small_and_large_tables,
+}
+
+async fn serving_is_done_by_the_lesser_role(place: &Place) {
+    let store = place.open().await;
+    let mut book = Book::create(&*store).await;
+    let mut raw = place.raw().await;
+    let sql = "SELECT count(*)::text FROM pg_roles WHERE rolname = 'social_wallet_service'
+        AND NOT (rolsuper OR rolcreatedb OR rolcreaterole OR rolcanlogin OR rolbypassrls)";
+    assert_eq!(raw.texts(sql).await, ["1"]);
+    // The owner's URL, and yet the owner's rights are not used: without the role's, nothing can be written.
+    raw.run(&format!("REVOKE INSERT ON instruction FROM {SERVICE_ROLE}")).await.unwrap();
+    let mut commit = book.draft(|draft| _ = draft.accrue(1, "ASP", month(1), 1, 1));
+    commit.effects.instructions.push(([1; 16], 1));
+    let error = store.commit(&commit).await.unwrap_err().to_string();
+    assert!(error.contains("permission denied"), "{error}");
+    // A role that may do more is not served with.
+    raw.run(&format!("GRANT UPDATE ON wallet_entry TO {SERVICE_ROLE}")).await.unwrap();
+    let refused = PostgresStore::open(&owner_url(), place.schema(), SERVICE_ROLE).await;
+    assert!(matches!(refused, Err(StoreError::Schema(why)) if why.contains("more than serve")));
+}
+
+async fn a_schema_without_a_book_is_told_and_a_migration_is_repeatable(place: &Place) {
+    let missing = PostgresStore::open(&owner_url(), "no_such_schema", SERVICE_ROLE).await;
+    assert!(matches!(missing, Err(StoreError::Schema(why)) if why.contains("migration")));
+    let missing = PostgresStore::open(&owner_url(), place.schema(), "no_such_role").await;
+    assert!(matches!(missing, Err(StoreError::Schema(why)) if why.contains("no_such_role")));
+    for name in ["", "A", "a b", "a;b", "1a", "pg_catalog", &"a".repeat(64)] {
+        let refused = PostgresStore::open(&owner_url(), name, SERVICE_ROLE).await;
+        assert!(matches!(refused, Err(StoreError::Schema(_))), "{name}");
+    }
+    let book = Book::full(&*place.open().await).await;
+    PostgresStore::migrate(&owner_url(), place.schema(), SERVICE_ROLE).await.unwrap();
+    assert_eq!(place.open().await.head().await.unwrap(), Some(book.head));
+}
+
+async fn books_live_side_by_side_in_one_database(place: &Place) {
+    let other = Place::postgres().await;
+    let one = Book::full(&*place.open().await).await;
+    let store = other.open().await;
+    let two = Book::create(&*store).await;
+    assert_eq!(place.open().await.head().await.unwrap(), Some(one.head));
+    assert_eq!(other.open().await.head().await.unwrap(), Some(two.head));
+    assert!(store.wallet_ids(0, 10).await.unwrap().is_empty());
+    other.remove().await;
+    assert_eq!(place.open().await.head().await.unwrap(), Some(one.head));
+}
+
+async fn the_server_is_asked_whether_it_is_durable(place: &Place) {
+    let store = PostgresStore::open(&owner_url(), place.schema(), SERVICE_ROLE).await.unwrap();
+    assert_eq!(store.durability_warnings(), [""; 0], "the tests' server is durable");
+}
+
+/// Ends every connection of the store's but the caller's, again and again, while commits run.
+async fn a_lost_connection_leaves_the_truth_to_be_asked_for(place: &Place) {
+    let store: Arc<dyn Store> = place.open().await;
+    let mut book = Book::create(&*store).await;
+    let mut killer = PgConnection::connect(&owner_url()).await.unwrap();
+    let (mut lost, mut committed) = (0, 0);
+    for number in 0..60u32 {
+        // Alternating the two ways in: one statement, and a copy in a transaction.
+        let wallets = if number % 2 == 0 { 3 } else { 1_500 };
+        let commit = book.draft(|draft| {
+            for wallet in 0..wallets {
+                draft.accrue(number * 10_000 + wallet, "ASP", month(1), 1, 1);
+            }
+        });
+        let pids = format!(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_locks
+             WHERE pid <> pg_backend_pid() AND relation = '{}.log_head'::regclass",
+            place.schema()
+        );
+        let writing = {
+            let (store, commit) = (Arc::clone(&store), commit.clone());
+            tokio::spawn(async move { store.commit(&commit).await })
+        };
+        tokio::time::sleep(std::time::Duration::from_micros(u64::from(number % 20) * 800)).await;
+        killer.execute(AssertSqlSafe(pids)).await.unwrap();
+        let outcome = writing.await.unwrap();
+        let told = store.is_committed(&commit).await.unwrap();
+        match outcome {
+            Ok(()) => assert!(told, "acknowledged is in"),
+            Err(CommitError::Failed(error)) => {
+                assert!(!told, "failed is not in: {error}");
+                lost += 1;
+            }
+            Err(CommitError::Unknown(_)) => lost += 1,
+            Err(CommitError::Stale) => panic!("nobody else writes"),
+        }
+        committed += u32::from(told);
+        if !told {
+            store.commit(&commit).await.unwrap();
+        }
+        assert_eq!(store.head().await.unwrap(), Some(commit.after));
+    }
+    assert!(lost > 0, "no connection was lost in time: the test proves nothing");
+    assert!(committed > 0);
+    let entries = book.commits.iter().map(|commit| commit.effects.entries.len() as u64).sum::<u64>();
+    assert_eq!(place.raw().await.count("wallet_entry").await, entries);
+}
+
+async fn array_reads_and_pages_go_by_indexes_on_empty_small_and_large_tables(place: &Place) {
+    let store = PostgresStore::open(&owner_url(), place.schema(), SERVICE_ROLE).await.unwrap();
+    let check = |when: &'static str| {
+        let store = &store;
+        async move {
+            for (query, plan) in store.plans().await.unwrap() {
+                for bad in ["Seq Scan", "Hash", "Merge", "Bitmap"] {
+                    assert!(!plan.contains(bad), "{when}: {query}\n{plan}");
+                }
+                assert!(plan.contains("Index"), "{when}: {query}\n{plan}");
+            }
+        }
+    };
+    check("empty").await;
+    let mut book = Book::full(&store).await;
+    check("small").await;
+    place.raw().await.run("ANALYZE").await.unwrap();
+    check("small and analysed").await;
+    for part in 3..8 {
+        book.write(&store, |draft| {
+            (1..=4_000).for_each(|number| _ = draft.accrue(number, "ASP", month(1), part, 1))
+        })
+        .await;
+    }
+    check("large").await;
+    place.raw().await.run("ANALYZE").await.unwrap();
+    check("large and analysed").await;
+}
