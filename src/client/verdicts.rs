@@ -223,11 +223,11 @@ mod tests {
         let list = list(LIST).unwrap();
         assert_eq!(list.lines(), 4);
         assert!(list.covers(7, 4) && !list.covers(7, 3) && !list.covers(6, 4));
-        let last = list.iter().last().unwrap();
+        let fourth = list.iter().last().unwrap();
         let code = "benefit_already_paid";
         let expected =
             VerdictLine { line: 10, verdict: VerdictKind::Refused, entry: Some(377), code, field: "amount" };
-        assert_eq!(last, expected);
+        assert_eq!(fourth, expected);
         let together = [VerdictList::header_text(), list.rows_text()].concat();
         assert_eq!(together, LIST.as_bytes());
     }
@@ -260,9 +260,9 @@ mod tests {
 
     #[test]
     fn a_summary_keeps_only_the_first_lines_of_a_code() {
-        let rows: String = (1..=100).map(|line| format!("{line},refused,,amount_zero,amount\n")).collect();
+        let rows: Vec<_> = (1..=100).map(|line| format!("{line},refused,,amount_zero,amount\n")).collect();
         let mut summary = Summary::default();
-        summary.add(&list(&format!("line,verdict,entry,code,field\n{rows}")).unwrap(), &[0; 100]);
+        summary.add(&list(&format!("line,verdict,entry,code,field\n{}", rows.concat())).unwrap(), &[0; 100]);
         let refused = &summary.refused["amount_zero"];
         assert_eq!((refused.tally.lines, refused.first.len()), (100, LINES_SHOWN_MAX));
     }
