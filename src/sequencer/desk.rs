@@ -537,7 +537,8 @@ impl Desk {
             let known =
                 self.books.instructions.get(&id).ok_or(Fault::Unread("whether an instruction is bound"))?;
             if let Some(bound) = known {
-                return Ok(repeat(&request.command, bound, stamp));
+                let differs = request.command.differs(bound).or_else(|| self.other_payer(&request.command));
+                return Ok(repeat(differs, bound, stamp));
             }
         }
         match self.run(Entry { fx, stamp, actor }, &request.command) {
@@ -549,6 +550,17 @@ impl Desk {
             Err(Fault::Refused(refusal)) => Ok(Err(CommandError::Refused(refusal))),
             Err(fault) => Err(fault),
         }
+    }
+
+    /// `payer`, if a command that made an entry cannot have named this one: the entry does not repeat the payer, since
+    /// only the programme's own is ever accepted.
+    fn other_payer(&self, command: &Command) -> Option<&'static str> {
+        let (programme, payer) = match command {
+            Command::Accrue { accrual, payer, .. } => (accrual.programme, payer),
+            Command::Reverse { reversal, payer } => (reversal.programme, payer),
+            _ => return None,
+        };
+        self.books.programme(programme).is_some_and(|known| known.spec.payer != *payer).then_some("payer")
     }
 
     /// Runs a command. `None`: its outcome is the last record.
@@ -666,8 +678,8 @@ impl Desk {
 }
 
 /// The same instruction again: the first answer, or a conflict.
-fn repeat(command: &Command, bound: &Bound, stamp: Stamp) -> Result<Outcome, CommandError> {
-    if let Some(field) = command.differs(bound) {
+fn repeat(differs: Option<&'static str>, bound: &Bound, stamp: Stamp) -> Result<Outcome, CommandError> {
+    if let Some(field) = differs {
         return Err(CommandError::Refused(
             Refusal::of(RefusalCode::InstructionConflict, field).by(bound.seq),
         ));
