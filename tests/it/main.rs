@@ -1,3 +1,7 @@
 //! The integration tests: one binary, one module a room.
 
+mod audit;
+mod crash;
+mod rooms;
+mod sequencer;
 mod store;
