@@ -5,8 +5,8 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use social_wallet::domain::time::Stamp;
 use social_wallet::domain::{
-    Amount, BankReference, Bin, BookId, ClientId, FundClass, LegalBasis, Names, Part, Period, ProgrammeCode, Text,
-    WalletId,
+    Amount, BankReference, Bin, BookId, ClientId, FundClass, LegalBasis, Names, Part, Period, ProgrammeCode,
+    Text, WalletId,
 };
 use social_wallet::ledger::books::Books;
 use social_wallet::ledger::effects::Effects;
@@ -31,12 +31,18 @@ fn accrual(person: u32, month: u8) -> Accrual {
     // The odd factor walks the people in an order that is not that of their numbers.
     let person = person.wrapping_mul(7_919) % LINES;
     Accrual {
-        wallet: WalletId::from_uuid(uuid::Uuid::from_u128(u128::from(person).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C))),
+        wallet: WalletId::from_uuid(uuid::Uuid::from_u128(
+            u128::from(person).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C),
+        )),
         programme: ProgrammeCode::parse(b"ASP").expect("a code"),
         period: Period::month(2026, month).expect("a month"),
         part: Part::FIRST,
         amount: Amount::parse(b"78798.00").expect("an amount"),
     }
+}
+
+fn entry(fx: &mut Effects) -> Entry<'_> {
+    Entry { fx, stamp: stamp(), actor: actor() }
 }
 
 fn opened() -> (Books, Effects) {
@@ -52,11 +58,12 @@ fn opened() -> (Books, Effects) {
         kbe: None,
         iso_purpose: None,
     };
-    let mut entry = |fx| Entry { fx, stamp: stamp(), actor: actor() };
     books.open_book(entry(&mut fx));
     books.register_programme(entry(&mut fx), spec).expect("the first of its code");
     let reference = BankReference::parse("1").expect("a reference");
-    books.fund(entry(&mut fx), ProgrammeCode::parse(b"ASP").expect("a code"), Amount::MAX, reference).expect("funded");
+    books
+        .fund(entry(&mut fx), ProgrammeCode::parse(b"ASP").expect("a code"), Amount::MAX, reference)
+        .expect("funded");
     pay(&mut books, &mut fx, 1);
     (books, fx)
 }
@@ -64,8 +71,9 @@ fn opened() -> (Books, Effects) {
 fn pay(books: &mut Books, fx: &mut Effects, month: u8) {
     let person = || Person { tag: [1; 32], sealed_iin: vec![0; 28] };
     for line in 0..LINES {
-        let entry = Entry { fx, stamp: stamp(), actor: actor() };
-        books.accrue(entry, &accrual(line, month), None, None, Some(&person)).expect("each person once a month");
+        books
+            .accrue(entry(fx), &accrual(line, month), None, None, Some(&person))
+            .expect("each person once a month");
     }
 }
 

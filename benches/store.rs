@@ -75,15 +75,29 @@ impl Maker {
         let mut bundles: Vec<Bundle> = Vec::new();
         for entry in before.size..size {
             if bundles.is_empty() || entry % 256 == 0 {
-                bundles.push(Bundle { first: entry, count: 0, bytes: Vec::with_capacity(256 * (leaf_bytes + 2)) });
+                bundles.push(Bundle {
+                    first: entry,
+                    count: 0,
+                    bytes: Vec::with_capacity(256 * (leaf_bytes + 2)),
+                });
             }
             let bundle = bundles.last_mut().expect("one was pushed");
             bundle.count += 1;
-            bundle.bytes.extend_from_slice(&u16::try_from(leaf_bytes).expect("a leaf is short").to_be_bytes());
+            bundle
+                .bytes
+                .extend_from_slice(&u16::try_from(leaf_bytes).expect("a leaf is short").to_be_bytes());
             bundle.bytes.extend_from_slice(&self.leaf[..leaf_bytes]);
         }
         let stamp = Stamp::of(self.at).expect("a moment of our time");
-        Commit { before, after: self.head, stamp, bundles, tiles: Vec::new(), frontier: vec![0; 328], effects }
+        Commit {
+            before,
+            after: self.head,
+            stamp,
+            bundles,
+            tiles: Vec::new(),
+            frontier: vec![0; 328],
+            effects,
+        }
     }
 
     fn begin(&mut self) -> Commit {
@@ -261,7 +275,10 @@ async fn postgres(wallets: u32, payrolls: u8) {
 
 #[tokio::main]
 async fn main() {
-    assert!(!cfg!(debug_assertions), "a benchmark of a debug build says nothing: run `cargo bench --bench store`");
+    assert!(
+        !cfg!(debug_assertions),
+        "a benchmark of a debug build says nothing: run `cargo bench --bench store`"
+    );
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |name: &str, default: u32| {
         let place = arguments.iter().position(|argument| argument == name);

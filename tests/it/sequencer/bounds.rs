@@ -38,7 +38,9 @@ async fn beyond_the_queue_commands_are_told_to_come_again_and_the_others_are_ans
     let late = at_once(&sequencer, vec![(open(2), actor(None)); surplus]).await;
     drop(closed);
     answers.extend(all.await.unwrap());
-    let busy = |answers: &[super::Answer]| answers.iter().filter(|answer| **answer == Err(CommandError::Busy)).count();
+    let busy = |answers: &[super::Answer]| {
+        answers.iter().filter(|answer| **answer == Err(CommandError::Busy)).count()
+    };
     assert_eq!(busy(&late), surplus, "the queue is full and stays full");
     assert!(busy(&answers) > 0, "{} were taken", answers.len() - busy(&answers));
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "the wallet is opened once");
@@ -57,14 +59,16 @@ async fn invariant_10_wallets_that_memory_has_forgotten_are_read_again_as_they_a
     for period in 1..=2 {
         dice.shuffle(&mut people);
         for some in people.chunks(400) {
-            let commands = some.iter().map(|person| (accrue(*person, "ASP", month(period), 100), actor(None)));
+            let commands =
+                some.iter().map(|person| (accrue(*person, "ASP", month(period), 100), actor(None)));
             for answer in at_once(&sequencer, commands.collect()).await {
                 made(answer);
             }
         }
     }
     // More at once than memory holds: slower, and right.
-    let commands = people[..3_000].iter().map(|person| (accrue(*person, "BONUS", month(3), 100), actor(None)));
+    let commands =
+        people[..3_000].iter().map(|person| (accrue(*person, "BONUS", month(3), 100), actor(None)));
     for answer in at_once(&sequencer, commands.collect()).await {
         made(answer);
     }
@@ -85,7 +89,10 @@ async fn a_clock_that_jumps_stops_writes_and_no_entry_is_made(place: &Place) {
     for jump in [3_600_000, -3_600_000] {
         NOW_HERE.store(NOW + jump, Ordering::Relaxed);
         let answer = sequencer.submit(open(1), actor(Some(1))).await;
-        assert!(matches!(&answer, Err(CommandError::Unavailable(why)) if why.contains("clock")), "{answer:?}");
+        assert!(
+            matches!(&answer, Err(CommandError::Unavailable(why)) if why.contains("clock")),
+            "{answer:?}"
+        );
         assert_eq!(journal(&*store).await.len(), size);
     }
     NOW_HERE.store(NOW + 1_000, Ordering::Relaxed);
