@@ -255,7 +255,8 @@ impl Writer {
             let landed = tokio::select! {
                 biased;
                 result = &mut flight.task => Some(result),
-                command = self.commands.recv(), if !self.commands.is_closed() || !self.commands.is_empty() => {
+                command = self.commands.recv(), if self.pending.len() < QUEUE_MAX
+                    && (!self.commands.is_closed() || !self.commands.is_empty()) => {
                     if let Some(command) = command {
                         self.pending.push_back(waiting(command));
                     }

@@ -1,3 +1,8 @@
 //! The integration tests: one binary, one module a room.
 
+mod audit;
+mod crash;
+mod http;
+mod rooms;
+mod sequencer;
 mod store;
