@@ -272,8 +272,7 @@ pub async fn chunk(
         let digest: [u8; 32] = Sha256::digest(&bytes).into();
         parse_chunk(kind, encoding, &bytes).map(|lines| read_chunk(&keys, id, first_line, digest, lines))
     });
-    let chunk =
-        read.await.map_err(|error| Problem::internal(&error))?.map_err(|fault| chunk_fault(&fault))?;
+    let chunk = read.await.map_err(|error| Problem::internal(&error))?.map_err(|fault| chunk_fault(fault))?;
     let actor = Actor { client, request: chunk.digest, line: None, instruction: None };
     let command = Command::Chunk(Box::new(chunk));
     let outcome = match rehearse(&app, id, &command, actor).await? {
@@ -340,7 +339,7 @@ fn read_chunk(
     Chunk { batch, first_line, digest, lines }
 }
 
-fn chunk_fault(fault: &ChunkFault) -> Problem {
+fn chunk_fault(fault: ChunkFault) -> Problem {
     let status = match fault {
         ChunkFault::TooLarge | ChunkFault::TooManyLines => StatusCode::PAYLOAD_TOO_LARGE,
         _ => StatusCode::BAD_REQUEST,

@@ -50,7 +50,7 @@ pub const CHUNKS_IN_FLIGHT_MAX: usize = 16;
 pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How long a request may take in all.
-pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(120);
+pub const REQUEST_TIME_MAX: Duration = Duration::from_mins(2);
 
 /// What every handler works with.
 pub struct App {

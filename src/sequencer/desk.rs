@@ -195,8 +195,7 @@ impl Desk {
                 let bundles = self.store.bundles(next, 64).await?;
                 let before = next;
                 for bundle in bundles {
-                    let mut entry = bundle.first;
-                    for leaf in BundleEntries::new(&bundle.bytes) {
+                    for (entry, leaf) in (bundle.first..).zip(BundleEntries::new(&bundle.bytes)) {
                         let leaf = leaf.map_err(|_| DeskError::Journal(entry))?;
                         if (next..head.size).contains(&entry) {
                             let record = Leaf::read(leaf).and_then(|leaf| leaf.record());
@@ -205,7 +204,6 @@ impl Desk {
                             drop(self.edge.append([leaf_hash(leaf)]));
                             next = entry + 1;
                         }
-                        entry += 1;
                     }
                 }
                 if next == before {
@@ -787,7 +785,7 @@ impl Wanted {
                 }
                 Command::Reverse { reversal, .. } => wanted.wallets.push(reversal.wallet),
                 Command::OpenWallet { wallet, .. } | Command::PayOut { wallet, .. } => {
-                    wanted.wallets.push(*wallet)
+                    wanted.wallets.push(*wallet);
                 }
                 _ => {}
             }
