@@ -463,8 +463,7 @@ impl Books {
         let lots = self.lots.entry(before.account).or_default();
         let mut after = Wallet { version, ..before };
         for (before, change) in moves {
-            let lot =
-                Lot { remaining: before.remaining + change, movements: before.movements + 1, ..*before };
+            let lot = Lot { remaining: was.remaining + change, movements: was.movements + 1, ..*was };
             assert!(
                 0 <= lot.held && lot.held <= lot.remaining && lot.remaining <= lot.amount - lot.reversed,
                 "a lot keeps within what was credited"
