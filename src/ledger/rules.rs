@@ -462,7 +462,7 @@ impl Books {
         let version = before.version + 1;
         let lots = self.lots.entry(before.account).or_default();
         let mut after = Wallet { version, ..before };
-        for (before, change) in moves {
+        for (was, change) in moves {
             let lot = Lot { remaining: was.remaining + change, movements: was.movements + 1, ..*was };
             assert!(
                 0 <= lot.held && lot.held <= lot.remaining && lot.remaining <= lot.amount - lot.reversed,
