@@ -27,9 +27,8 @@ fn sources(room: &str) -> Vec<(String, String)> {
 
 fn mentions(code: &str, word: &str) -> bool {
     let part = |letter: char| letter.is_alphanumeric() || letter == '_';
-    code.match_indices(word).any(|(at, _)| {
-        !code[..at].ends_with(part) && !code[at + word.len()..].starts_with(part)
-    })
+    code.match_indices(word)
+        .any(|(at, _)| !code[..at].ends_with(part) && !code[at + word.len()..].starts_with(part))
 }
 
 fn never(rooms: &[&str], words: &[&str]) {
@@ -48,7 +47,20 @@ fn others<'a>(rooms: &[&'a str]) -> Vec<String> {
 fn the_domain_and_the_ledger_know_no_runtime_no_database_no_clock_no_chance_and_no_files() {
     never(
         &["domain", "ledger"],
-        &["tokio", "sqlx", "axum", "reqwest", "std::time", "SystemTime", "Instant", "rand", "std::fs", "std::net", "std::env", "async"],
+        &[
+            "tokio",
+            "sqlx",
+            "axum",
+            "reqwest",
+            "std::time",
+            "SystemTime",
+            "Instant",
+            "rand",
+            "std::fs",
+            "std::net",
+            "std::env",
+            "async",
+        ],
     );
     never(&["log"], &["tokio", "sqlx", "axum", "reqwest", "std::time", "rand", "std::fs", "async"]);
 }

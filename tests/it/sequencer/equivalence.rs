@@ -8,7 +8,7 @@ use social_wallet::ledger::record::Actor;
 use social_wallet::sequencer::command::{Command, Outcome};
 
 use super::{
-    Answer, Payroll, accrue, actor, actor_of, assert_sound, at_once, furnish, fund, give_back, journal, open,
+    Answer, Payroll, accrue, actor, actor_of, assert_sound, at_once, fund, furnish, give_back, journal, open,
     pay_out, register, reverse, serve,
 };
 use crate::store::Place;
@@ -71,9 +71,7 @@ fn command(step: &Step, pay_outs: &[u64]) -> Command {
         Step::Accrue { person, programme, month: number, tiyn } => {
             accrue(person, name(programme), month(number), tiyn)
         }
-        Step::Reverse { person, programme, month: number } => {
-            reverse(person, name(programme), month(number))
-        }
+        Step::Reverse { person, programme, month: number } => reverse(person, name(programme), month(number)),
         Step::PayOut { person, tiyn } => pay_out(person, tiyn),
         Step::Return { pay_out, tiyn } => {
             give_back(pay_outs.get(pay_out).copied().unwrap_or(u64::from(u32::MAX)), tiyn)
@@ -153,7 +151,8 @@ async fn compare(steps: Vec<(Step, Option<u64>)>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_gives_the_journal_and_the_answers_of_its_commands_one_by_one_and_both_stores_the_same_bytes() {
+async fn a_batch_gives_the_journal_and_the_answers_of_its_commands_one_by_one_and_both_stores_the_same_bytes()
+{
     let mut runner = TestRunner::deterministic();
     let history = prop::collection::vec(keyed(), 250..300);
     let cases = Config::default().cases.min(4);

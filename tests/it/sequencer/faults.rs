@@ -23,8 +23,8 @@ async fn invariant_6_after_each_kind_of_failure_the_command_is_in_the_journal_on
     for first in fates {
         for second in fates {
             faulty.next(&[first, second]);
-            let commands =
-                (person..person + 3).map(|person| (accrue(person, "ASP", month(1), 100), actor(Some(person))));
+            let commands = (person..person + 3)
+                .map(|person| (accrue(person, "ASP", month(1), 100), actor(Some(person))));
             let answers = at_once(&sequencer, commands.collect()).await;
             let leaves = journal(&*store).await;
             for answer in answers {
@@ -136,7 +136,8 @@ async fn invariant_6_over_a_failing_store_every_acknowledged_command_is_in_the_j
     assert_eq!(entries.iter().filter(kinds).count(), singles, "nothing was made that nobody was told of");
     // What was sent again and again is complete now.
     let payroll = payrolls()[0];
-    let answers = at_once(&sequencer, payroll.chunks(2_400).into_iter().map(|chunk| (chunk, actor(None))).collect());
+    let answers =
+        at_once(&sequencer, payroll.chunks(2_400).into_iter().map(|chunk| (chunk, actor(None))).collect());
     let received = judged(answers.await.pop().unwrap()).totals.received_lines;
     assert_eq!(received, payroll.lines);
     assert_sound(&store).await;

@@ -79,7 +79,13 @@ pub struct Faulty {
 impl Faulty {
     pub fn around(inner: Arc<dyn Store>) -> Arc<Self> {
         let plan = Arc::default();
-        Arc::new(Self { inner, plan, arrived: AtomicU64::new(0), gate: RwLock::new(()), before_frontier: Mutex::new(None) })
+        Arc::new(Self {
+            inner,
+            plan,
+            arrived: AtomicU64::new(0),
+            gate: RwLock::new(()),
+            before_frontier: Mutex::new(None),
+        })
     }
 
     /// The fates of the next commits; those after them are made.

@@ -19,8 +19,13 @@ async fn invariant_7_the_same_instruction_again_makes_no_second_entry_and_is_ans
     let store = place.open().await;
     let sequencer = serve(store.clone()).await;
     furnish(&sequencer).await;
-    let commands =
-        [accrue(1, "ASP", month(1), 500), pay_out(1, 200), reverse(1, "ASP", month(1)), open(2), fund("ASP", 7, "again")];
+    let commands = [
+        accrue(1, "ASP", month(1), 500),
+        pay_out(1, 200),
+        reverse(1, "ASP", month(1)),
+        open(2),
+        fund("ASP", 7, "again"),
+    ];
     let mut first = Vec::new();
     for (key, command) in (0..).zip(&commands) {
         // Three times at once, then once more, later, and once more by a writer that has just started.
@@ -53,7 +58,9 @@ async fn invariant_7_the_same_instruction_again_makes_no_second_entry_and_is_ans
 }
 
 /// Invariant 7: "other content is refused, naming the field that differs".
-async fn invariant_7_other_content_under_a_bound_instruction_is_refused_and_the_field_is_named(place: &Place) {
+async fn invariant_7_other_content_under_a_bound_instruction_is_refused_and_the_field_is_named(
+    place: &Place,
+) {
     let store = place.open().await;
     let sequencer = serve(store.clone()).await;
     furnish(&sequencer).await;
@@ -100,10 +107,7 @@ async fn invariant_7_other_content_under_a_bound_instruction_is_refused_and_the_
                 (reverse(3, "ASP", month(1)), "path"),
             ],
         ),
-        (
-            pay_out(1, 10),
-            vec![(pay_out(3, 10), "wallet"), (pay_out(1, 11), "amount"), (other_bank, "bank")],
-        ),
+        (pay_out(1, 10), vec![(pay_out(3, 10), "wallet"), (pay_out(1, 11), "amount"), (other_bank, "bank")]),
         (give_back(paid, 30), vec![(give_back(paid, 31), "amount"), (give_back(paid + 1, 30), "pay_out")]),
     ];
     for (key, (command, others)) in (100..).zip(cases) {
@@ -187,7 +191,9 @@ async fn a_bank_reference_brings_money_in_once_in_one_batch_and_across_batches(p
     let mut answers = at_once(&sequencer, both).await;
     let second = refused(answers.pop().unwrap());
     let first = made(answers.pop().unwrap()).seq;
-    for refusal in [second, refused(sequencer.submit(fund("ASP", 5, "payment"), actor_of("bank", Some(8))).await)] {
+    for refusal in
+        [second, refused(sequencer.submit(fund("ASP", 5, "payment"), actor_of("bank", Some(8))).await)]
+    {
         assert_eq!((refusal.code, refusal.entry), (RefusalCode::BankReferenceUsed, Some(first)));
         assert_eq!(refusal.field, Some("bank_reference"));
     }

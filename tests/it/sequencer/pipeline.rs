@@ -42,7 +42,9 @@ async fn invariants_3_and_8_chunks_of_8192_lines_under_way_together_pay_each_per
     for answer in at_once(&sequencer, twice).await {
         let outcome = judged(answer);
         assert_eq!(outcome.entry, None);
-        let moved = |line: &&social_wallet::ledger::batch::LineVerdict| matches!(line.verdict, Verdict::Accepted { .. });
+        let moved = |line: &&social_wallet::ledger::batch::LineVerdict| {
+            matches!(line.verdict, Verdict::Accepted { .. })
+        };
         assert_eq!(outcome.verdicts.iter().filter(moved).count(), 0);
     }
     assert_eq!(journal(&*store).await.len(), size);

@@ -9,8 +9,8 @@ use social_wallet::store::Store;
 
 use super::faulty::Faulty;
 use super::{
-    Dice, Payroll, accrue, actor, assert_sound, at_once, fund, furnish, give_back, journal, judged, made, open,
-    pay_out, refused_for, register, reverse, serve, shown,
+    Dice, Payroll, accrue, actor, assert_sound, at_once, fund, furnish, give_back, journal, judged, made,
+    open, pay_out, refused_for, register, reverse, serve, shown,
 };
 use crate::store::book::month;
 use crate::store::{Place, in_both_rooms};
@@ -94,7 +94,8 @@ async fn invariant_8_chunks_of_one_batch_through_several_writers_pay_each_line_o
     let mut tasks = Vec::new();
     for (which, sequencer) in sequencers.iter().enumerate() {
         let sequencer = sequencer.clone();
-        let mut chunks: Vec<_> = payroll.chunks(3_000).into_iter().map(|chunk| (chunk, actor(None))).collect();
+        let mut chunks: Vec<_> =
+            payroll.chunks(3_000).into_iter().map(|chunk| (chunk, actor(None))).collect();
         // Everybody sends everything, in an order of one's own.
         Dice(which as u64).shuffle(&mut chunks);
         tasks.push(tokio::spawn(async move { at_once(&sequencer, chunks).await }));
@@ -120,7 +121,10 @@ async fn a_writer_that_only_refuses_learns_of_what_others_have_written(place: &P
     assert_eq!(refused_for(second.submit(late(), actor(None)).await), RefusalCode::FundingInsufficient);
     made(first.submit(fund("LATE", 100, "late"), actor(None)).await);
     made(second.submit(late(), actor(None)).await);
-    assert_eq!(refused_for(second.submit(pay_out(1, 101), actor(None)).await), RefusalCode::BalanceInsufficient);
+    assert_eq!(
+        refused_for(second.submit(pay_out(1, 101), actor(None)).await),
+        RefusalCode::BalanceInsufficient
+    );
     made(first.submit(accrue(1, "ASP", month(1), 1), actor(None)).await);
     made(second.submit(pay_out(1, 101), actor(None)).await);
     assert_eq!(refused_for(first.submit(pay_out(1, 1), actor(None)).await), RefusalCode::BalanceInsufficient);
