@@ -2,14 +2,15 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use social_wallet::ledger::refusal::RefusalCode;
 use social_wallet::sequencer::clock::Clock;
 use social_wallet::sequencer::command::CommandError;
 use social_wallet::sequencer::{QUEUE_MAX, Sequencer};
 
 use super::faulty::Faulty;
 use super::{
-    Dice, NOW, WALLETS_MAX, accrue, actor, assert_sound, at_once, count, furnish, journal, keys, made, open,
-    serve, shown,
+    Dice, NOW, WALLETS_MAX, accrue, actor, assert_sound, at_once, count, furnish, hand_in, journal, keys,
+    made, open, refused_for, serve, shown,
 };
 use crate::store::book::{book_id, month};
 use crate::store::{Place, in_both_rooms};
@@ -20,30 +21,37 @@ async fn beyond_the_queue_commands_are_told_to_come_again_and_the_others_are_ans
     let faulty = Faulty::around(store.clone());
     let sequencer = serve(faulty.clone()).await;
     furnish(&sequencer).await;
+    let arrived = faulty.arrived();
     let closed = faulty.gate.write().await;
-    let surplus = 1_000;
-    // Twice the queue: what the writer has taken out of it waits too.
-    let commands = (0..2 * QUEUE_MAX + surplus).map(|_| (open(1), actor(None))).collect();
     let writer = sequencer.clone();
-    let mut answers = Vec::new();
-    let all = tokio::spawn(async move { at_once(&writer, commands).await });
-    // Every command has been handed in when the last is busy: then the gate opens.
-    while !all.is_finished() && sequencer.queue_depth() < QUEUE_MAX {
+    let first = tokio::spawn(async move { writer.submit(open(1), actor(None)).await });
+    while faulty.arrived() == arrived {
         tokio::task::yield_now().await;
     }
-    // The writer has had every chance to take more than it may.
-    for _ in 0..10_000 {
-        tokio::task::yield_now().await;
+    // A commit is under way, and will be for as long as we like. As many wait in the writer's hands as in the queue.
+    let mut under_way = Vec::new();
+    for _ in 0..4 * QUEUE_MAX / 64 {
+        under_way.push(hand_in(&sequencer, vec![(open(1), actor(None)); 64]));
+        // The writer has every chance to take more than it may.
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
     }
-    let late = at_once(&sequencer, vec![(open(2), actor(None)); surplus]).await;
     drop(closed);
-    answers.extend(all.await.unwrap());
-    let busy = |answers: &[super::Answer]| {
-        answers.iter().filter(|answer| **answer == Err(CommandError::Busy)).count()
-    };
-    assert_eq!(busy(&late), surplus, "the queue is full and stays full");
-    assert!(busy(&answers) > 0, "{} were taken", answers.len() - busy(&answers));
-    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "the wallet is opened once");
+    let mut taken = 0;
+    for some in under_way {
+        for answer in some.answers().await {
+            match answer {
+                Err(CommandError::Busy) => {}
+                other => {
+                    assert_eq!(refused_for(other), RefusalCode::WalletExists);
+                    taken += 1;
+                }
+            }
+        }
+    }
+    assert!((QUEUE_MAX..=2 * QUEUE_MAX).contains(&taken), "{taken} were taken");
+    made(first.await.unwrap());
     made(sequencer.submit(open(2), actor(None)).await);
     assert_sound(&store).await;
 }

@@ -160,10 +160,10 @@ async fn invariant_6_a_commit_that_fails_discards_the_one_decided_on_it(place: &
         let closed = faulty.gate.write().await;
         faulty.next(&[fate]);
         let chunks: Vec<_> = payroll.chunks(2_500).into_iter().map(|chunk| (chunk, actor(None))).collect();
-        let writer = sequencer.clone();
+        let (writer, arrived) = (sequencer.clone(), faulty.arrived());
         let answers = tokio::spawn(async move { at_once(&writer, chunks).await });
         // The first commit waits at the gate until all chunks are in the queue.
-        while sequencer.queue_depth() > 0 || faulty.seen().is_empty() {
+        while sequencer.queue_depth() > 0 || faulty.arrived() == arrived {
             tokio::task::yield_now().await;
         }
         drop(closed);

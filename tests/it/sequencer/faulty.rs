@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -67,6 +68,8 @@ type Interlude = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + 
 pub struct Faulty {
     inner: Arc<dyn Store>,
     plan: Arc<Mutex<Plan>>,
+    /// How many commits have come to the gate.
+    arrived: AtomicU64,
     /// Commits wait while this is held.
     pub gate: RwLock<()>,
     /// Happens once, before the next read of the tree's right edge.
@@ -76,7 +79,13 @@ pub struct Faulty {
 impl Faulty {
     pub fn around(inner: Arc<dyn Store>) -> Arc<Self> {
         let plan = Arc::default();
-        Arc::new(Self { inner, plan, gate: RwLock::new(()), before_frontier: Mutex::new(None) })
+        Arc::new(Self {
+            inner,
+            plan,
+            arrived: AtomicU64::new(0),
+            gate: RwLock::new(()),
+            before_frontier: Mutex::new(None),
+        })
     }
 
     /// The fates of the next commits; those after them are made.
@@ -94,6 +103,11 @@ impl Faulty {
         let mut plan = self.plan.lock().unwrap();
         plan.one_in = None;
         plan.next.clear();
+    }
+
+    /// How many commits have come to the gate.
+    pub fn arrived(&self) -> u64 {
+        self.arrived.load(Ordering::Relaxed)
     }
 
     /// What became of all commits so far.
@@ -168,6 +182,7 @@ macro_rules! delegated {
             }
 
             async fn commit(&self, commit: &Commit) -> Result<(), CommitError> {
+                self.arrived.fetch_add(1, Ordering::Relaxed);
                 let _open = self.gate.read().await;
                 let fate = self.plan.lock().unwrap().fate();
                 meet(fate, self.inner.commit(commit)).await

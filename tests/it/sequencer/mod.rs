@@ -10,6 +10,8 @@ mod replicas;
 
 use std::sync::{Arc, LazyLock};
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use social_wallet::audit::audit;
 use social_wallet::domain::{
     Amount, BankReference, Bin, FundClass, Iin, Part, Period, ProgrammeCode, Reason, WalletId,
@@ -249,24 +251,35 @@ pub fn refused_for(answer: Answer) -> RefusalCode {
     refused(answer).code
 }
 
+/// Commands that have been handed in.
+pub struct UnderWay<'a>(Vec<(Option<Answer>, BoxFuture<'a, Answer>)>);
+
+/// Hands commands in, in this order, without waiting.
+pub fn hand_in(sequencer: &Sequencer, commands: Vec<(Command, Actor)>) -> UnderWay<'_> {
+    let hand_in = |(command, actor)| {
+        let mut submission = sequencer.submit(command, actor).boxed();
+        // The first poll puts it into the queue.
+        ((&mut submission).now_or_never(), submission)
+    };
+    UnderWay(commands.into_iter().map(hand_in).collect())
+}
+
+impl UnderWay<'_> {
+    pub async fn answers(self) -> Vec<Answer> {
+        let mut answers = Vec::with_capacity(self.0.len());
+        for (ready, submission) in self.0 {
+            answers.push(match ready {
+                Some(answer) => answer,
+                None => submission.await,
+            });
+        }
+        answers
+    }
+}
+
 /// Hands commands in all at once, in this order; their answers.
 pub async fn at_once(sequencer: &Sequencer, commands: Vec<(Command, Actor)>) -> Vec<Answer> {
-    use futures::FutureExt as _;
-    let mut under_way = Vec::with_capacity(commands.len());
-    for (command, actor) in commands {
-        let mut submission = Box::pin(sequencer.submit(command, actor));
-        // The first poll puts it into the queue.
-        let ready = (&mut submission).now_or_never();
-        under_way.push((ready, submission));
-    }
-    let mut answers = Vec::with_capacity(under_way.len());
-    for (ready, submission) in under_way {
-        answers.push(match ready {
-            Some(answer) => answer,
-            None => submission.await,
-        });
-    }
-    answers
+    hand_in(sequencer, commands).answers().await
 }
 
 /// The leaves of the journal, in order.
