@@ -208,10 +208,8 @@ pub(crate) async fn read_body(request: Request, limit: usize) -> Result<Bytes, P
         if declared_too_large || received > limit { Err(too_large()) } else { Ok(Bytes::from(bytes)) }
     };
     tokio::time::timeout(BODY_TIME_MAX, read).await.unwrap_or_else(|_| {
-        let detail = format!(
-            "The body did not arrive within {} seconds. Nothing was done.",
-            BODY_TIME_MAX.as_secs()
-        );
+        let detail =
+            format!("The body did not arrive within {} seconds. Nothing was done.", BODY_TIME_MAX.as_secs());
         Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail))
     })
 }

@@ -124,7 +124,9 @@ impl From<StoreError> for Problem {
             error.code().is_some_and(|code| ["08", "53", "57"].iter().any(|class| code.starts_with(class)))
         }
         match error {
-            StoreError::Database(sqlx::Error::Database(ref inner)) if !passes(&**inner) => Self::internal(&error),
+            StoreError::Database(sqlx::Error::Database(ref inner)) if !passes(&**inner) => {
+                Self::internal(&error)
+            }
             StoreError::Inconsistent { .. } | StoreError::Schema(_) => Self::internal(&error),
             StoreError::Database(error) => {
                 tracing::error!(%error, "the database does not answer");

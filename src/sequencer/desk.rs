@@ -492,7 +492,9 @@ impl Desk {
         }
         if let Some(rehearsed) = &self.rehearsed {
             for (account, lots) in &mut self.books.lots {
-                lots.extend(rehearsed.lots.get(account).into_iter().flatten().map(|(version, lot)| (*version, *lot)));
+                lots.extend(
+                    rehearsed.lots.get(account).into_iter().flatten().map(|(version, lot)| (*version, *lot)),
+                );
             }
         }
         Ok(())

@@ -24,11 +24,10 @@ async fn an_accrual_credits_the_wallet_and_opens_it_if_need_be(place: &Place) {
     assert_eq!(entry["entry"], size + 1);
     let wallet = entry["wallet"].as_str().unwrap();
     let credit = format!("wallet:{wallet}");
-    assert_eq!(
-        entry["postings"],
-        json!([{"amount": "12345.60", "credit": credit, "debit": "funding:ASP"}])
-    );
-    for (name, value) in [("kind", json!("accrual")), ("programme", json!("ASP")), ("period", json!("2026-11"))] {
+    assert_eq!(entry["postings"], json!([{"amount": "12345.60", "credit": credit, "debit": "funding:ASP"}]));
+    for (name, value) in
+        [("kind", json!("accrual")), ("programme", json!("ASP")), ("period", json!("2026-11"))]
+    {
         assert_eq!(entry[name], value);
     }
     assert_eq!((&entry["part"], &entry["class"]), (&json!(1), &json!("protected")));
@@ -47,7 +46,10 @@ async fn invariant_7_the_same_key_pays_once_and_other_content_is_refused_by_fiel
     // The same content in other words.
     for body in [accrual(1, "10"), without(accrual(1, "10.0"), "part")] {
         let again = service.post("/v1/accruals", "key", &body).await;
-        assert_eq!((again.expect(201), again.header("idempotency-replayed")), (first.expect(201), Some("true")));
+        assert_eq!(
+            (again.expect(201), again.header("idempotency-replayed")),
+            (first.expect(201), Some("true"))
+        );
     }
     for (field, other) in [
         ("payer", json!(OTHER_PAYER)),
@@ -89,7 +91,11 @@ async fn invariant_8_a_benefit_is_paid_once_for_ever(place: &Place) {
 async fn invariant_2_funding_never_goes_below_zero(place: &Place) {
     let service = Service::on_new_book(place).await;
     service.register("ASP").await;
-    service.write("/v1/accruals", &accrual(1, "0.01")).await.refused(422, "funding_insufficient", Some("amount"));
+    service.write("/v1/accruals", &accrual(1, "0.01")).await.refused(
+        422,
+        "funding_insufficient",
+        Some("amount"),
+    );
     service.fund("ASP", "100.00").await;
     let refused = service.post("/v1/accruals", "key", &accrual(1, "100.01")).await;
     let refused = refused.refused(422, "funding_insufficient", Some("amount"));
@@ -106,7 +112,11 @@ async fn invariant_2_funding_never_goes_below_zero(place: &Place) {
     assert_eq!(service.get("/v1/programmes/ASP").await.expect(200)["funding"], "0.00");
     service.fund("ASP", "100.01").await;
     let paid = service.post("/v1/accruals", "key", &with(accrual(41, "100.01"), "part", json!(9))).await;
-    assert_eq!((paid.status, paid.header("idempotency-replayed")), (201, None), "a refusal had bound nothing");
+    assert_eq!(
+        (paid.status, paid.header("idempotency-replayed")),
+        (201, None),
+        "a refusal had bound nothing"
+    );
     service.close().await;
 }
 

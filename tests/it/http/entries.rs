@@ -10,7 +10,9 @@ in_both_rooms! {
     an_entry_that_is_not_there_is_unknown,
 }
 
-async fn an_entry_is_shown_as_it_stands_in_the_journal_without_who_asked_and_without_its_blind(place: &Place) {
+async fn an_entry_is_shown_as_it_stands_in_the_journal_without_who_asked_and_without_its_blind(
+    place: &Place,
+) {
     let service = Service::start(place).await;
     service.write("/v1/accruals", &accrual(1, "10.00")).await.expect(201);
     service.write("/v1/reversals", &reversal(1)).await.expect(201);

@@ -152,6 +152,7 @@ impl Answer {
 pub struct Service {
     pub url: String,
     pub store: Arc<dyn Store>,
+    now: fn() -> i64,
     http: reqwest::Client,
     answers: Mutex<Vec<Answer>>,
     stop: oneshot::Sender<()>,
@@ -193,7 +194,7 @@ impl Service {
             social_wallet::http::serve(listener, app, async { _ = stopped.await }).await.unwrap();
         });
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { url, store, http, answers: Mutex::default(), stop, served, writer }
+        Self { url, store, now, http, answers: Mutex::default(), stop, served, writer }
     }
 
     /// Stops it, as SIGTERM does.
@@ -261,7 +262,7 @@ impl Service {
 
     /// Pays out beside the service, as another replica would: pay-outs have no request of their own yet.
     pub async fn pay_out(&self, place: &Place, wallet: WalletId, bank: Bic, amount: Amount) {
-        let started = Sequencer::start(place.open().await, keys(), Clock::with(first_day), 10).await;
+        let started = Sequencer::start(place.open().await, keys(), Clock::with(self.now), 10).await;
         let (sequencer, writer) = started.unwrap();
         let client = ClientId::parse("bank").unwrap();
         let actor = Actor { client, request: [0; 32], line: None, instruction: None };

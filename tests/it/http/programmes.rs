@@ -216,10 +216,7 @@ async fn a_funding_is_booked_once_for_each_bank_reference(place: &Place) {
     let funding = json!({"amount": "10.00", "currency": "KZT", "bank_reference": "PP 1"});
     let entry = service.write("/v1/programmes/ASP/fundings", &funding).await.expect(201);
     assert_eq!(entry["kind"], "programme_funded");
-    assert_eq!(
-        entry["postings"],
-        json!([{"amount": "10.00", "credit": "funding:ASP", "debit": "backing"}])
-    );
+    assert_eq!(entry["postings"], json!([{"amount": "10.00", "credit": "funding:ASP", "debit": "backing"}]));
     for (path, amount) in [("ASP", "10.00"), ("ASP", "11.00"), ("BIRTH", "10.00")] {
         let body = with(funding.clone(), "amount", json!(amount));
         let refused = service.write(&format!("/v1/programmes/{path}/fundings"), &body).await;

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use social_wallet::domain::time::{end_of_business_day, parse_rfc3339, rfc3339, start_of_business_day};
 
 use super::{
-    HEADER, Service, accrual, declaration, fresh, iin, in_both_rooms, mistyped_iin, second_day, tenge,
-    tiyn, with,
+    HEADER, Service, accrual, declaration, fresh, iin, in_both_rooms, mistyped_iin, second_day, tenge, tiyn,
+    with,
 };
 use crate::store::Place;
 
@@ -48,9 +48,8 @@ async fn invariant_3_a_person_has_one_wallet(place: &Place) {
 
 async fn a_wallet_that_is_not_there_is_unknown(place: &Place) {
     let service = Service::on_new_book(place).await;
-    let lookup = |body: Value| {
-        service.send(service.request("POST", "/v1/wallets/lookup").body(body.to_string()))
-    };
+    let lookup =
+        |body: Value| service.send(service.request("POST", "/v1/wallets/lookup").body(body.to_string()));
     lookup(json!({"iin": iin(1)})).await.refused(404, "wallet_unknown", None);
     for (bad, code) in [(mistyped_iin(1), "iin_check_digit"), (iin(1)[..11].into(), "iin_malformed")] {
         lookup(json!({"iin": bad})).await.refused(400, code, Some("iin"));
@@ -123,7 +122,8 @@ async fn a_balance_is_told_as_of_any_time_and_business_day(place: &Place) {
     let (service, id, entries) = two_days(place).await;
     let at = async |text: &str| {
         let wallet = service.get(&format!("/v1/wallets/{id}/balance?at={text}")).await.expect(200);
-        let sum: i64 = wallet["by_programme"].as_array().unwrap().iter().map(|row| tiyn(&row["amount"])).sum();
+        let sum: i64 =
+            wallet["by_programme"].as_array().unwrap().iter().map(|row| tiyn(&row["amount"])).sum();
         assert_eq!(tenge(sum), wallet["balance"], "lots and balance are of one time");
         wallet["balance"].as_str().unwrap().to_owned()
     };
@@ -184,7 +184,8 @@ async fn pages_of_every_size_join_to_the_whole_statement(place: &Place) {
 
 async fn what_a_statement_opens_with_and_its_entries_add_up_to_what_it_closes_with(place: &Place) {
     let (service, id, entries) = two_days(place).await;
-    let mut moments: Vec<String> = ["2026-11-20", "2026-11-21", "2026-11-22", "2026-11-23"].map(Into::into).into();
+    let mut moments: Vec<String> =
+        ["2026-11-20", "2026-11-21", "2026-11-22", "2026-11-23"].map(Into::into).into();
     for entry in &entries {
         moments.push(entry["at"].as_str().unwrap().to_owned());
         moments.push(before(&entry["at"]));
@@ -197,7 +198,8 @@ async fn what_a_statement_opens_with_and_its_entries_add_up_to_what_it_closes_wi
         if from.zip(to).is_some_and(|(from, to)| first(from) > last(to)) {
             continue; // nothing lies between an end and a beginning
         }
-        let range = from.map(|from| format!("&from={from}")).into_iter().chain(to.map(|to| format!("&to={to}")));
+        let range =
+            from.map(|from| format!("&from={from}")).into_iter().chain(to.map(|to| format!("&to={to}")));
         let range: String = range.collect();
         let page = service.get(&format!("/v1/wallets/{id}/statement?limit=1000{range}")).await.expect(200);
         let rows = page["entries"].as_array().unwrap();
@@ -251,7 +253,8 @@ async fn parameters_that_mean_nothing_are_refused(place: &Place) {
         let refused = service.get(&format!("{path}/statement?after={after}")).await;
         refused.refused(400, "cursor_malformed", Some("after"));
     }
-    for moment in ["", "yesterday", "2026-11-31", "2026-11-21T10:00:00", "1969-12-31T00:00:00Z", "1795244400"] {
+    for moment in ["", "yesterday", "2026-11-31", "2026-11-21T10:00:00", "1969-12-31T00:00:00Z", "1795244400"]
+    {
         for (what, name) in [("balance", "at"), ("statement", "from"), ("statement", "to")] {
             let refused = service.get(&format!("{path}/{what}?{name}={moment}")).await;
             refused.refused(400, "field_malformed", Some(name));

@@ -48,7 +48,8 @@ async fn a_chunk_is_taken_as_csv_as_ndjson_and_as_the_bulk_file_of_mifos(place: 
     let mut text = MIFOS_HEADER.to_owned();
     for person in 5..7 {
         let number = iin(person);
-        writeln!(text, "{person},r,closedloop,BIN,{PAYER},IIN,{number},10.1,KZT,a note,ASP,2026-11,wallet,,").unwrap();
+        writeln!(text, "{person},r,closedloop,BIN,{PAYER},IIN,{number},10.1,KZT,a note,ASP,2026-11,wallet,,")
+            .unwrap();
     }
     let answer = service.chunk_as(&id, 5, "text/csv; charset=UTF-8", text).await.expect(200);
     assert_eq!(verdicts(&answer), ["accepted"; 2]);
@@ -98,7 +99,10 @@ async fn invariant_7_the_same_lines_cut_otherwise_move_nothing(place: &Place) {
         // In another encoding, too.
         let text: String = (first..=last)
             .map(|person| {
-                format!(r#"{{"iin":"{}","programme":"ASP","period":"2026-11","part":1,"amount":"1"}}"#, iin(person)) + "\n"
+                format!(
+                    r#"{{"iin":"{}","programme":"ASP","period":"2026-11","part":1,"amount":"1"}}"#,
+                    iin(person)
+                ) + "\n"
             })
             .collect();
         let again = service.chunk_as(&id, first.into(), "application/x-ndjson", text).await.expect(200);
@@ -142,7 +146,10 @@ async fn no_more_money_is_taken_than_declared(place: &Place) {
         let text = format!("{}{}", pay(1, "0.00"), pay(9, last).replace("ASP", "NONE"));
         let answer = service.chunk(&id, 3, &text).await;
         if taken {
-            assert_eq!(verdicts(&answer.expect(200)), ["amount_zero:amount", "programme_not_declared:programme"]);
+            assert_eq!(
+                verdicts(&answer.expect(200)),
+                ["amount_zero:amount", "programme_not_declared:programme"]
+            );
             let totals = service.batch(&id).await;
             assert_eq!(totals["accepted"], json!({"lines": 2, "total": "6.00"}));
             assert_eq!(totals["refused"], json!({"lines": 2}));
@@ -230,7 +237,9 @@ async fn a_chunk_without_lines_or_with_another_header_is_refused_whole(place: &P
 async fn a_chunk_of_another_content_type_is_refused(place: &Place) {
     let service = Service::start(place).await;
     let id = service.open(1, "1.00").await;
-    for kind in ["application/json", "text/plain", "text/csv; charset=windows-1251", "multipart/form-data", "x"] {
+    for kind in
+        ["application/json", "text/plain", "text/csv; charset=windows-1251", "multipart/form-data", "x"]
+    {
         let refused = service.chunk_as(&id, 1, kind, format!("{HEADER}{}", line(1, "1.00"))).await;
         refused.refused(415, "content_type_unsupported", None);
     }
@@ -242,9 +251,11 @@ async fn a_chunk_of_another_content_type_is_refused(place: &Place) {
 async fn chunks_in_flight_in_any_order_add_up(place: &Place) {
     let service = Service::start(place).await;
     let id = service.open(8 * 300, "2400.00").await;
-    let texts: Vec<(u64, String)> =
-        (0..8).map(|chunk| (u64::from(chunk) * 300 + 1, lines(chunk * 300..(chunk + 1) * 300, "1.00"))).collect();
-    let sent = [5, 0, 7, 2, 1, 6, 3, 4].map(|chunk: usize| service.chunk(&id, texts[chunk].0, &texts[chunk].1));
+    let texts: Vec<(u64, String)> = (0..8)
+        .map(|chunk| (u64::from(chunk) * 300 + 1, lines(chunk * 300..(chunk + 1) * 300, "1.00")))
+        .collect();
+    let sent =
+        [5, 0, 7, 2, 1, 6, 3, 4].map(|chunk: usize| service.chunk(&id, texts[chunk].0, &texts[chunk].1));
     for answer in futures::future::join_all(sent).await {
         let answer = answer.expect(200);
         assert_eq!(answer["counts"]["accepted"], 300);
@@ -332,7 +343,8 @@ async fn openings_come_in_batches_too(place: &Place) {
     let service = Service::start(place).await;
     service.write("/v1/wallets", &json!({"iin": iin(2)})).await.expect(201);
     let id = fresh();
-    let body = json!({"kind": "wallet_opening", "payer": PAYER, "lines": 4, "total": "0.00", "currency": "KZT"});
+    let body =
+        json!({"kind": "wallet_opening", "payer": PAYER, "lines": 4, "total": "0.00", "currency": "KZT"});
     service.put_batch(&id, &body).await.expect(201);
     let text = format!("iin\n{}\n{}\n{}\n", iin(1), iin(2), iin(1));
     let answer = service.chunk_as(&id, 1, "text/csv", text.clone()).await.expect(200);

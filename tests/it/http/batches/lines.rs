@@ -60,7 +60,10 @@ async fn every_bad_kind_of_line_is_refused_by_code_and_field_and_stops_no_good_o
     .collect();
     let count = cases.len() as u64;
     let id = service.open(count, "2000000.00").await;
-    let body = [HEADER.as_bytes().to_vec(), cases.iter().map(|(text, _)| text.clone()).collect::<Vec<_>>().join(&b'\n')];
+    let body = [
+        HEADER.as_bytes().to_vec(),
+        cases.iter().map(|(text, _)| text.clone()).collect::<Vec<_>>().join(&b'\n'),
+    ];
     let answer = service.chunk_as(&id, 1, "text/csv", body.concat()).await.expect(200);
     let expected: Vec<_> = cases.iter().map(|(_, verdict)| (*verdict).to_owned()).collect();
     assert_eq!(verdicts(&answer), expected);
@@ -135,7 +138,11 @@ async fn invariant_7_a_line_sent_again_with_other_content_is_refused_by_field(pl
     let again = service.chunk(&id, 1, &lines(1..4, "10.00")).await.expect(200);
     assert_eq!(verdicts(&again), ["already_accepted"; 3]);
     let again = service.chunk(&id, 2, &format!("{}{}", line(2, "9.00"), line(3, "10.00"))).await.expect(200);
-    assert_eq!(verdicts(&again), ["line_conflict:amount", "already_accepted"], "the chunk that conflicted, again");
+    assert_eq!(
+        verdicts(&again),
+        ["line_conflict:amount", "already_accepted"],
+        "the chunk that conflicted, again"
+    );
     assert_eq!(service.batch(&id).await["accepted"], json!({"lines": 3, "total": "30.00"}));
     service.close().await;
 }
@@ -147,7 +154,10 @@ async fn a_refused_line_sent_again_corrected_is_accepted_and_the_sums_follow(pla
         let batch = service.batch(&id).await;
         assert_eq!(batch["received"]["total"], received);
         assert_eq!(batch["accepted"]["lines"], accepted);
-        assert_eq!(batch["refused"]["lines"].as_u64().unwrap() + accepted, batch["received"]["lines"].as_u64().unwrap());
+        assert_eq!(
+            batch["refused"]["lines"].as_u64().unwrap() + accepted,
+            batch["received"]["lines"].as_u64().unwrap()
+        );
     };
     let bad = |amount: &str| format!("{},ASP,2026-11,1,{amount},KZT\n", mistyped_iin(1));
     service.chunk(&id, 1, &format!("{}{}", bad("10.00"), line(2, "5.00"))).await.expect(200);

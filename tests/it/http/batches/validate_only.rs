@@ -37,18 +37,29 @@ async fn a_batch_that_is_only_validated_gives_the_verdicts_of_the_real_one_and_p
             all.extend(verdicts(&service.chunk(id, first, text).await.expect(200)));
         }
         let closed = service.step(id, "close", "anonymous").await.expect(200);
-        let sums = ["state", "received", "accepted", "refused", "difference", "missing"].map(|name| closed[name].clone());
+        let sums = ["state", "received", "accepted", "refused", "difference", "missing"]
+            .map(|name| closed[name].clone());
         (all, sums)
     };
     let rehearsed = judge(&rehearsal).await;
-    assert_eq!((service.size().await, service.get("/v1/book").await.expect(200)), before, "nothing was posted");
+    assert_eq!(
+        (service.size().await, service.get("/v1/book").await.expect(200)),
+        before,
+        "nothing was posted"
+    );
     service.put_batch(&real, &opening).await.expect(201);
     assert_eq!(judge(&real).await, rehearsed);
     assert_eq!(
         rehearsed.0,
         [
-            "accepted", "benefit_already_paid:line", "benefit_already_paid:line", "accepted",
-            "funding_insufficient:amount", "iin_check_digit:iin", "benefit_already_paid:amount", "accepted"
+            "accepted",
+            "benefit_already_paid:line",
+            "benefit_already_paid:line",
+            "accepted",
+            "funding_insufficient:amount",
+            "iin_check_digit:iin",
+            "benefit_already_paid:amount",
+            "accepted"
         ]
     );
     service.close().await;

@@ -49,7 +49,8 @@ async fn verdicts_are_given_again_later_in_order_and_in_pages(place: &Place) {
     for limit in 1..=21 {
         let (mut joined, mut after) = (Vec::new(), 0);
         loop {
-            let page = service.get(&format!("/v1/batches/{id}/verdicts?after_line={after}&limit={limit}")).await;
+            let page =
+                service.get(&format!("/v1/batches/{id}/verdicts?after_line={after}&limit={limit}")).await;
             let page = page.expect(200);
             joined.extend(page["verdicts"].as_array().unwrap().iter().cloned());
             match page["next_after_line"].as_u64() {
@@ -76,7 +77,8 @@ async fn verdicts_come_as_csv_when_asked_for(place: &Place) {
         };
     }
     assert_eq!(answer.body, expected);
-    let again = service.request("PUT", &format!("/v1/batches/{id}/chunks/1")).header("Content-Type", "text/csv");
+    let again =
+        service.request("PUT", &format!("/v1/batches/{id}/chunks/1")).header("Content-Type", "text/csv");
     let again = csv(again.body(format!("{HEADER}{}{}", line(1, "1.00"), line(2, "2.00")))).await;
     let entries: Vec<u64> = all.iter().take(2).map(|verdict| verdict["entry"].as_u64().unwrap()).collect();
     assert_eq!(
