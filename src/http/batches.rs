@@ -21,7 +21,7 @@ use crate::keys::BookKeys;
 use crate::ledger::batch::{Batch, LineVerdict, VERDICT_BYTES, Verdict};
 use crate::ledger::batch_rules::{Chunk, ChunkLine, ChunkOutcome};
 use crate::ledger::record::{Actor, BatchDeclaration};
-use crate::ledger::refusal::RefusalCode;
+use crate::ledger::refusal::{Refusal, RefusalCode};
 use crate::payroll::{CHUNK_BYTES_MAX, ChunkFault, Encoding, Field, Line, LineKind, ParsedLine, parse_chunk};
 use crate::sequencer::command::{Command, Outcome};
 use crate::sequencer::desk::is_already;
@@ -65,6 +65,9 @@ pub async fn open(
     body.finish()?;
     let command = Command::OpenBatch(declaration);
     let outcome = if rehearse {
+        if !app.store.batches(&[id]).await?.is_empty() {
+            return Err(Refusal::of(RefusalCode::InstructionConflict, "validate_only").into());
+        }
         app.rehearsals.begin(id, command, actor).await?
     } else {
         app.sequencer.submit(command, actor).await?
@@ -167,7 +170,11 @@ async fn step(
     }
     let actor = actor(&headers, &bytes)?;
     let command = command(id);
-    let outcome = match app.rehearsals.run(id, command.clone(), actor).await {
+    let outcome = match rehearsed(app, id).await? {
+        Some(_) => app.rehearsals.run(id, command.clone(), actor).await,
+        None => None,
+    };
+    let outcome = match outcome {
         Some(outcome) => outcome,
         None => app.sequencer.submit(command.clone(), actor).await,
     };
@@ -198,10 +205,21 @@ pub async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result
 }
 
 async fn find(app: &App, id: BatchId) -> Result<(Batch, bool), Problem> {
-    if let Some(batch) = app.rehearsals.batch(id).await {
+    if let Some(batch) = rehearsed(app, id).await? {
         return Ok((batch, true));
     }
     app.store.batches(&[id]).await?.pop().map(|batch| (batch, false)).ok_or_else(unknown)
+}
+
+/// A batch that is only validated. A real batch of the same id, whoever opened it and wherever, ends it: lines meant for
+/// that one must not be answered here and lost.
+async fn rehearsed(app: &App, id: BatchId) -> Result<Option<Batch>, Problem> {
+    let Some(batch) = app.rehearsals.batch(id).await else { return Ok(None) };
+    if app.store.batches(&[id]).await?.is_empty() {
+        return Ok(Some(batch));
+    }
+    app.rehearsals.end(id).await;
+    Ok(None)
 }
 
 async fn view(app: &App, id: BatchId) -> Result<Value, Problem> {
@@ -265,7 +283,10 @@ pub async fn chunk(
     })?;
     // The permit is taken before the body is read: so many chunks are in memory, whoever sends them.
     let _permit = app.chunks.try_acquire().map_err(|_| busy())?;
-    let bytes = read_body(request, CHUNK_BYTES_MAX).await?;
+    let bytes = read_body(request, CHUNK_BYTES_MAX).await.map_err(|problem| match problem.code() {
+        "body_too_large" => chunk_fault(&ChunkFault::TooLarge).with("limit", json!(CHUNK_BYTES_MAX)),
+        _ => problem,
+    })?;
     let kind = kind_of(&app, id).await?;
     let keys = Arc::clone(&app.keys);
     let read = tokio::task::spawn_blocking(move || {
@@ -291,7 +312,7 @@ async fn rehearse(
     command: &Command,
     actor: Actor,
 ) -> Result<Option<Outcome>, Problem> {
-    let (Some(batch), Command::Chunk(chunk)) = (app.rehearsals.batch(id).await, command) else {
+    let (Some(batch), Command::Chunk(chunk)) = (rehearsed(app, id).await?, command) else {
         return Ok(None);
     };
     if batch.received.overlaps(chunk.first_line, chunk.lines.len() as u64) {
@@ -311,7 +332,11 @@ async fn kind_of(app: &App, id: BatchId) -> Result<LineKind, Problem> {
     if let Some(kind) = known(&lock()) {
         return Ok(kind);
     }
-    let kind = find(app, id).await?.0.declaration.kind;
+    let (batch, rehearsed) = find(app, id).await?;
+    let kind = batch.declaration.kind;
+    if rehearsed {
+        return Ok(kind); // a real batch of the same id may be of another
+    }
     let mut kinds = lock();
     if kinds.len() >= 10_000 {
         kinds.clear();

@@ -25,6 +25,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
+use futures::StreamExt as _;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
@@ -48,6 +49,9 @@ pub const CHUNKS_IN_FLIGHT_MAX: usize = 16;
 
 /// How long a client may take to send a body.
 pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Bytes of a body that are thrown away before the connection is broken.
+pub const DISCARDED_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// How long a request may take in all.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_mins(2);
@@ -170,35 +174,44 @@ pub async fn serve(
     axum::serve(listener, router(app)).with_graceful_shutdown(stop).await
 }
 
-/// Reads a body of at most `limit` bytes, in at most [`BODY_TIME_MAX`].
+/// Reads a body of at most `limit` bytes, in at most [`BODY_TIME_MAX`]. What is sent beyond it is thrown away as it comes,
+/// up to [`DISCARDED_BYTES_MAX`]: a client that is still sending reads no answer, only a broken connection.
 pub(crate) async fn read_body(request: Request, limit: usize) -> Result<Bytes, Problem> {
     let too_large = || {
-        let detail = format!("The body has more than {limit} bytes. Nothing of it was read.");
+        let detail = format!("The body has more than {limit} bytes. Nothing was done.");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail).with("limit", json!(limit))
     };
-    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if declared.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > limit as u64) {
-        return Err(too_large());
+    let headers = request.headers();
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let declared_too_large =
+        declared.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > limit as u64);
+    if declared_too_large && headers.contains_key(header::EXPECT) {
+        return Err(too_large()); // it has not begun to send
     }
-    match tokio::time::timeout(BODY_TIME_MAX, axum::body::to_bytes(request.into_body(), limit)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) => {
-            let source = std::error::Error::source(&error);
-            if source.is_some_and(|source| source.to_string().contains("length limit exceeded")) {
-                Err(too_large())
-            } else {
+    let read = async {
+        let mut frames = request.into_body().into_data_stream();
+        let (mut bytes, mut received) = (Vec::new(), 0usize);
+        while let Some(frame) = frames.next().await {
+            let frame = frame.map_err(|_| {
                 let detail = "The body did not arrive whole. Nothing was done; send it again.";
-                Err(Problem::new(StatusCode::BAD_REQUEST, "body_incomplete", detail))
+                Problem::new(StatusCode::BAD_REQUEST, "body_incomplete", detail)
+            })?;
+            received = received.saturating_add(frame.len());
+            if received > DISCARDED_BYTES_MAX {
+                break;
+            } else if declared_too_large || received > limit {
+                bytes = Vec::new();
+            } else {
+                bytes.extend_from_slice(&frame);
             }
         }
-        Err(_) => {
-            let detail = format!(
-                "The body did not arrive within {} seconds. Nothing was done.",
-                BODY_TIME_MAX.as_secs()
-            );
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail))
-        }
-    }
+        if declared_too_large || received > limit { Err(too_large()) } else { Ok(Bytes::from(bytes)) }
+    };
+    tokio::time::timeout(BODY_TIME_MAX, read).await.unwrap_or_else(|_| {
+        let detail =
+            format!("The body did not arrive within {} seconds. Nothing was done.", BODY_TIME_MAX.as_secs());
+        Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail))
+    })
 }
 
 /// Who calls. Taken at its word until requests are signed.

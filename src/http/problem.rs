@@ -119,10 +119,15 @@ impl From<CommandError> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
+        /// PostgreSQL's classes of connections, resources and an operator's intervention: it may be well in a moment.
+        fn passes(error: &dyn sqlx::error::DatabaseError) -> bool {
+            error.code().is_some_and(|code| ["08", "53", "57"].iter().any(|class| code.starts_with(class)))
+        }
         match error {
-            StoreError::Database(sqlx::Error::Database(_))
-            | StoreError::Inconsistent { .. }
-            | StoreError::Schema(_) => Self::internal(&error),
+            StoreError::Database(sqlx::Error::Database(ref inner)) if !passes(&**inner) => {
+                Self::internal(&error)
+            }
+            StoreError::Inconsistent { .. } | StoreError::Schema(_) => Self::internal(&error),
             StoreError::Database(error) => {
                 tracing::error!(%error, "the database does not answer");
                 Self::new(

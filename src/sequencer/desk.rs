@@ -3,7 +3,7 @@
 //! It holds the books as they will be when everything decided so far is committed. The sequencer commits what the desk
 //! prepares; a rehearsal never does. Between reading and committing nothing waits for the store.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -13,12 +13,12 @@ use crate::domain::{BatchId, ClientId, WalletId};
 use crate::keys::BookKeys;
 use crate::ledger::batch::{BatchState, LineVerdict, VERDICT_BYTES, Verdict};
 use crate::ledger::batch_rules::Chunk;
-use crate::ledger::books::{Books, Bound, Fault, Prior, bank_reference_id};
+use crate::ledger::books::{Books, Bound, Fault, Paid, Prior, bank_reference_id};
 use crate::ledger::effects::Effects;
 use crate::ledger::record::{Actor, Record};
 use crate::ledger::refusal::{Refusal, RefusalCode};
 use crate::ledger::rules::{Entry, Person};
-use crate::ledger::wallet::Benefit;
+use crate::ledger::wallet::{Benefit, EntryKind, Lot};
 use crate::log::leaf::{Leaf, LeafWriter};
 use crate::log::merkle::{Frontier, Hash, leaf_hash};
 use crate::log::tile::{
@@ -37,6 +37,16 @@ const EDGE_ATTEMPTS_MAX: u32 = 100;
 
 /// Memory of benefits' bitmaps: how many are kept before the ones not in use are forgotten.
 const BENEFITS_MAX: usize = 512;
+
+/// Lines that a rehearsal remembers to have paid.
+const REHEARSED_MAX: usize = 1_000_000;
+
+/// What a rehearsal has decided and the store will never hold.
+#[derive(Default)]
+struct Rehearsed {
+    paid: HashMap<(u32, Benefit), Paid>,
+    lots: HashMap<u32, BTreeMap<u32, Lot>>,
+}
 
 /// Why a batch of commands cannot be decided.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +99,7 @@ pub struct Desk {
     head: Head,
     edge: RightEdge,
     leaves: LeafWriter,
+    rehearsed: Option<Rehearsed>,
 }
 
 impl Desk {
@@ -101,10 +112,30 @@ impl Desk {
         let leaves = LeafWriter::new(keys.book(), keys.blind());
         let books = Books::empty(wallets_max, false);
         let (head, edge) = read_edge(&*store).await?;
-        let mut desk = Self { store, keys, books, head, edge, leaves };
+        let mut desk = Self { store, keys, books, head, edge, leaves, rehearsed: None };
         desk.read_small().await?;
         desk.take_head(head);
         Ok(desk)
+    }
+
+    /// Keeps in mind what was decided, for a rehearsal: what later commands touch is read from a store that will never have
+    /// it. Of more than [`REHEARSED_MAX`] benefits paid it is only known that they were.
+    pub fn remember(&mut self, effects: &Effects) {
+        let rehearsed = self.rehearsed.get_or_insert_default();
+        for row in effects.entries.iter().filter(|row| row.kind == EntryKind::Accrual) {
+            if let Some(benefit) = row.benefit
+                && rehearsed.paid.len() < REHEARSED_MAX
+            {
+                let paid = Paid { seq: row.seq, amount: row.amount };
+                rehearsed.paid.insert((row.after.account, benefit), paid);
+            }
+        }
+        for movement in &effects.movements {
+            let lots = self.books.lots.get(&movement.account);
+            if let Some(lot) = lots.and_then(|lots| lots.get(&movement.lot)) {
+                rehearsed.lots.entry(movement.account).or_default().insert(movement.lot, *lot);
+            }
+        }
     }
 
     /// The head that the next commit builds on.
@@ -253,6 +284,11 @@ impl Desk {
                 return Ok(false);
             }
             let paid: Vec<_> = paid.into_iter().collect();
+            if let Some(rehearsed) = &self.rehearsed {
+                let forgotten = Paid { seq: self.head.size - 1, amount: 0 };
+                let known = |key| rehearsed.paid.get(key).copied().unwrap_or(forgotten);
+                self.books.paid.extend(paid.iter().map(|key| (*key, known(key))));
+            }
             for (key, entry) in self.store.paid(&paid).await? {
                 self.books.paid.insert(key, entry);
             }
@@ -420,6 +456,13 @@ impl Desk {
         if !named.is_empty() {
             for (account, lot) in self.store.lots_of_benefits(&named).await? {
                 self.books.lots.entry(account).or_default().insert(lot.version, lot);
+            }
+        }
+        if let Some(rehearsed) = &self.rehearsed {
+            for (account, lots) in &mut self.books.lots {
+                lots.extend(
+                    rehearsed.lots.get(account).into_iter().flatten().map(|(version, lot)| (*version, *lot)),
+                );
             }
         }
         Ok(())

@@ -104,7 +104,12 @@ impl Rehearsals {
             return failed(&"the clock is outside the years 1970 to 9999");
         };
         match tokio::task::block_in_place(|| rehearsal.desk.decide(&requests, stamp)) {
-            Ok(mut prepared) => prepared.answers.pop(),
+            Ok(mut prepared) => {
+                if let Some(commit) = &prepared.commit {
+                    rehearsal.desk.remember(&commit.effects);
+                }
+                prepared.answers.pop()
+            }
             Err((error, _)) => failed(&error),
         }
     }

@@ -19,12 +19,14 @@ use std::sync::{Arc, Mutex};
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use social_wallet::domain::{BookId, Iin};
+use social_wallet::domain::{Amount, Bic, BookId, ClientId, Iin, WalletId};
 use social_wallet::http::App;
 use social_wallet::keys::BookKeys;
+use social_wallet::ledger::record::Actor;
 use social_wallet::log::tile::BundleEntries;
 use social_wallet::sequencer::Sequencer;
 use social_wallet::sequencer::clock::Clock;
+use social_wallet::sequencer::command::Command;
 use social_wallet::store::Store;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -150,6 +152,7 @@ impl Answer {
 pub struct Service {
     pub url: String,
     pub store: Arc<dyn Store>,
+    now: fn() -> i64,
     http: reqwest::Client,
     answers: Mutex<Vec<Answer>>,
     stop: oneshot::Sender<()>,
@@ -182,7 +185,7 @@ impl Service {
         let keys = keys();
         let clock = Clock::with(now);
         let (sequencer, writer) =
-            Sequencer::start(Arc::clone(&store), Arc::clone(&keys), clock, 1_000).await.unwrap();
+            Sequencer::start(Arc::clone(&store), Arc::clone(&keys), clock, 100_000).await.unwrap();
         let app = App::new(Arc::clone(&store), keys, sequencer);
         let listener = social_wallet::http::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -191,7 +194,7 @@ impl Service {
             social_wallet::http::serve(listener, app, async { _ = stopped.await }).await.unwrap();
         });
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { url, store, http, answers: Mutex::default(), stop, served, writer }
+        Self { url, store, now, http, answers: Mutex::default(), stop, served, writer }
     }
 
     /// Stops it, as SIGTERM does.
@@ -255,6 +258,17 @@ impl Service {
     /// How many entries the journal has.
     pub async fn size(&self) -> u64 {
         self.store.head().await.unwrap().unwrap().size
+    }
+
+    /// Pays out beside the service, as another replica would: pay-outs have no request of their own yet.
+    pub async fn pay_out(&self, place: &Place, wallet: WalletId, bank: Bic, amount: Amount) {
+        let started = Sequencer::start(place.open().await, keys(), Clock::with(self.now), 10).await;
+        let (sequencer, writer) = started.unwrap();
+        let client = ClientId::parse("bank").unwrap();
+        let actor = Actor { client, request: [0; 32], line: None, instruction: None };
+        sequencer.submit(Command::PayOut { wallet, bank, amount }, actor).await.unwrap();
+        drop(sequencer);
+        writer.await.unwrap();
     }
 
     // Requests. What is answered is kept for the end.

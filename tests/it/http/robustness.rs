@@ -1,1 +1,249 @@
-//! todo
+//! What the service does when clients, paths or the database are not as they should be.
+
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::{HEADER, Service, accrual, declaration, fresh, in_both_rooms, line, lines};
+use crate::store::{Place, in_place, owner_url};
+
+in_both_rooms! {
+    unknown_paths_and_methods_are_told_as_problems,
+    clients_that_stall_keep_nobody_waiting,
+    a_body_that_breaks_off_does_nothing,
+    a_body_of_a_hundred_megabytes_is_refused_and_the_client_is_told,
+    the_service_says_that_it_lives_and_is_ready,
+}
+
+async fn unknown_paths_and_methods_are_told_as_problems(place: &Place) {
+    let service = Service::on_new_book(place).await;
+    for path in ["/", "/v1", "/v1/", "/v2/book", "/v1/book/", "/v1/wallets/a/b/c", "/v1/..%2fbook"] {
+        service.get(path).await.refused(404, "path_unknown", None);
+    }
+    for (method, path) in [
+        ("DELETE", "/v1/programmes"),
+        ("PUT", "/v1/programmes"),
+        ("GET", "/v1/accruals"),
+        ("POST", "/v1/book"),
+        ("PATCH", "/v1/entries/0"),
+        ("GET", "/v1/batches/x/close"),
+        ("POST", "/health/live"),
+    ] {
+        let answer = service.send(service.request(method, path)).await;
+        answer.refused(405, "method_not_allowed", None);
+    }
+    service.close().await;
+}
+
+/// Sends text on a connection of its own and leaves it open.
+async fn begin(service: &Service, text: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(service.url.trim_start_matches("http://")).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    stream
+}
+
+async fn clients_that_stall_keep_nobody_waiting(place: &Place) {
+    let service = Service::start(place).await;
+    let id = service.open(20, "20.00").await;
+    let mut stalled = Vec::new();
+    for number in 0..16 {
+        let body = accrual(1, "1.00").to_string();
+        let half = format!(
+            "POST /v1/accruals HTTP/1.1\r\nhost: x\r\nidempotency-key: {number}\r\ncontent-length: {}\r\n\r\n{}",
+            body.len(),
+            &body[..body.len() / 2]
+        );
+        stalled.push(begin(&service, &half).await);
+        stalled.push(begin(&service, "GET /v1/boo").await);
+    }
+    for number in 1..16 {
+        let half = format!(
+            "PUT /v1/batches/{id}/chunks/{number} HTTP/1.1\r\nhost: x\r\ncontent-type: text/csv\r\n\
+             content-length: 1000\r\n\r\n{HEADER}"
+        );
+        stalled.push(begin(&service, &half).await);
+    }
+    let answer = service.chunk(&id, 1, &line(2, "1.00")).await.expect(200);
+    assert_eq!(answer["counts"]["accepted"], 1);
+    service.write("/v1/accruals", &accrual(3, "1.00")).await.expect(201);
+    // One more is as many chunks as are taken at once: then the service says that it is full, and serves the rest.
+    let half = format!(
+        "PUT /v1/batches/{id}/chunks/16 HTTP/1.1\r\nhost: x\r\ncontent-type: text/csv\r\ncontent-length: 9\r\n\r\n"
+    );
+    stalled.push(begin(&service, &half).await);
+    let mut full = service.chunk(&id, 1, &line(2, "1.00")).await;
+    for _ in 0..1_000 {
+        if full.status == 503 {
+            break;
+        }
+        full = service.chunk(&id, 1, &line(2, "1.00")).await;
+    }
+    full.refused(503, "busy", None);
+    assert_eq!(full.header("retry-after"), Some("1"));
+    service.write("/v1/accruals", &accrual(4, "1.00")).await.expect(201);
+    drop(stalled);
+    let mut answer = service.chunk(&id, 2, &line(5, "1.00")).await;
+    for _ in 0..1_000 {
+        if answer.status == 200 {
+            break;
+        }
+        answer = service.chunk(&id, 2, &line(5, "1.00")).await;
+    }
+    answer.expect(200);
+    let lookup = json!({"iin": super::iin(1)}).to_string();
+    let nobody = service.send(service.request("POST", "/v1/wallets/lookup").body(lookup)).await;
+    nobody.refused(404, "wallet_unknown", None);
+    service.close().await;
+}
+
+async fn a_body_that_breaks_off_does_nothing(place: &Place) {
+    let service = Service::start(place).await;
+    let id = service.open(2, "2.00").await;
+    let size = service.size().await;
+    let whole = format!("{HEADER}{}", lines(1..3, "1.00"));
+    for sent in [0, 1, HEADER.len(), HEADER.len() + line(1, "1.00").len(), whole.len() - 1] {
+        let head = format!(
+            "PUT /v1/batches/{id}/chunks/1 HTTP/1.1\r\nhost: x\r\ncontent-type: text/csv\r\ncontent-length: {}\r\n\r\n",
+            whole.len()
+        );
+        let mut stream = begin(&service, &format!("{head}{}", &whole[..sent])).await;
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.is_empty() || answer.contains("body_incomplete"), "{answer}");
+    }
+    assert_eq!(service.size().await, size);
+    assert_eq!(service.chunk(&id, 1, &lines(1..3, "1.00")).await.expect(200)["counts"]["accepted"], 2);
+    service.close().await;
+}
+
+async fn a_body_of_a_hundred_megabytes_is_refused_and_the_client_is_told(place: &Place) {
+    const BYTES: usize = 100_000_000;
+    let service = Service::start(place).await;
+    let id = service.open(2, "2.00").await;
+    let (size, batch) = (service.size().await, service.batch(&id).await);
+    // One line of a hundred megabytes, its length told before or not.
+    let told = format!("content-length: {BYTES}\r\n\r\n");
+    let untold = "transfer-encoding: chunked\r\n\r\n".to_owned();
+    for (path, kind, code) in [
+        (format!("PUT /v1/batches/{id}/chunks/1"), "text/csv", "chunk_too_large"),
+        ("POST /v1/wallets/lookup".to_owned(), "application/json", "body_too_large"),
+    ] {
+        for framing in [&told, &untold] {
+            let head = format!(
+                "{path} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\nconnection: close\r\n{framing}"
+            );
+            let mut stream = begin(&service, &head).await;
+            let piece = vec![b'1'; 1_000_000];
+            for _ in 0..BYTES / piece.len() {
+                if framing == &told {
+                    stream.write_all(&piece).await.unwrap();
+                } else {
+                    stream.write_all(b"f4240\r\n").await.unwrap();
+                    stream.write_all(&piece).await.unwrap();
+                    stream.write_all(b"\r\n").await.unwrap();
+                }
+            }
+            if framing == &untold {
+                stream.write_all(b"0\r\n\r\n").await.unwrap();
+            }
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+            assert!(answer.contains(code), "{answer}");
+        }
+        // A client that asks first sends nothing.
+        let head =
+            format!("{path} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\nexpect: 100-continue\r\n{told}");
+        let mut stream = begin(&service, &head).await;
+        let mut answer = [0; 13];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 413 ");
+    }
+    assert_eq!((service.size().await, service.batch(&id).await), (size, batch));
+    service.close().await;
+}
+
+async fn the_service_says_that_it_lives_and_is_ready(place: &Place) {
+    let service = Service::on_new_book(place).await;
+    assert_eq!(service.get("/health/live").await.expect(200)["status"], "live");
+    assert_eq!(service.get("/health/ready").await.expect(200)["status"], "ready");
+    let book = service.get("/v1/book").await.expect(200);
+    assert_eq!((&book["size"], &book["wallets"], &book["batches"]), (&json!(1), &json!(0), &json!(0)));
+    let name = if matches!(place, Place::Sqlite { .. }) { "sqlite" } else { "postgres" };
+    assert_eq!(book["store"].as_str().unwrap().to_lowercase()[..6], name[..6]);
+    service.close().await;
+}
+
+/// Invariants 6 and 7: what is acknowledged is there; everything repeated is done exactly once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn invariant_6_connections_lost_during_commands_lose_nothing_and_double_nothing() {
+    in_place(Place::postgres().await, |place| Box::pin(connections_are_lost(place))).await;
+}
+
+async fn connections_are_lost(place: &Place) {
+    let service = Service::start(place).await;
+    let batch = fresh();
+    service.put_batch(&batch, &declaration(800, "800.00")).await.expect(201);
+    let kill = format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM (SELECT DISTINCT pid FROM pg_locks
+         WHERE pid <> pg_backend_pid() AND granted AND relation IN
+         (SELECT oid FROM pg_class WHERE relnamespace = '{}'::regnamespace)) AS holders",
+        place.schema()
+    );
+    let (done, mut finished) = tokio::sync::oneshot::channel::<()>();
+    let killer = tokio::spawn(async move {
+        let mut connection = PgConnection::connect(&owner_url()).await.unwrap();
+        let mut killed = 0;
+        while finished.try_recv().is_err() {
+            let row = sqlx::query(AssertSqlSafe(kill.as_str())).fetch_one(&mut connection).await.unwrap();
+            killed += row.get::<i64, _>(0);
+        }
+        killed
+    });
+    let bodies: Vec<_> = (1_000..1_040).map(|person| accrual(person, "2.00")).collect();
+    let texts: Vec<_> = (0..8).map(|part| lines(part * 100..part * 100 + 100, "1.00")).collect();
+    let mut acknowledged = 0;
+    for round in 0..4 {
+        let singles = bodies[round * 10..round * 10 + 10].iter().enumerate().map(|(number, body)| {
+            let key = format!("key-{}", round * 10 + number);
+            let service = &service;
+            async move { service.post("/v1/accruals", &key, body).await }
+        });
+        let chunks =
+            (round * 2..round * 2 + 2).map(|part| service.chunk(&batch, part as u64 * 100 + 1, &texts[part]));
+        let (singles, chunks) =
+            futures::future::join(futures::future::join_all(singles), futures::future::join_all(chunks))
+                .await;
+        for answer in singles.iter().chain(&chunks) {
+            match answer.status {
+                200 | 201 => acknowledged += 1,
+                503 => assert!(answer.header("retry-after").is_some()),
+                other => panic!("{other}: {}", answer.body),
+            }
+        }
+    }
+    done.send(()).unwrap();
+    let killed = killer.await.unwrap();
+    assert!(killed > 0, "no connection was lost in time: the test proves nothing");
+    println!("{killed} connections lost, {acknowledged} of 48 commands acknowledged meanwhile");
+    for (number, body) in bodies.iter().enumerate() {
+        let mut answer = service.post("/v1/accruals", &format!("key-{number}"), body).await;
+        for _ in 0..20 {
+            if answer.status != 503 {
+                break;
+            }
+            answer = service.post("/v1/accruals", &format!("key-{number}"), body).await;
+        }
+        answer.expect(201);
+    }
+    for (part, text) in texts.iter().enumerate() {
+        let answer = service.chunk(&batch, part as u64 * 100 + 1, text).await.expect(200);
+        assert_eq!(answer["counts"]["refused"], 0);
+    }
+    assert_eq!(service.step(&batch, "close", "anonymous").await.expect(200)["state"], "completed");
+    let programme = service.get("/v1/programmes/ASP").await.expect(200);
+    assert_eq!(programme["in_wallets"], "880.00", "40 of 2.00 and 800 of 1.00");
+    service.close().await;
+}
