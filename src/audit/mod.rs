@@ -75,12 +75,22 @@ fn hash_of(row: &impl Hash) -> u64 {
 }
 
 fn wallet_key(wallet: &Wallet) -> impl Hash + use<> {
-    let Wallet { account, version, posted, held, general, general_held, first_open_lot, state, choice } = *wallet;
+    let Wallet { account, version, posted, held, general, general_held, first_open_lot, state, choice } =
+        *wallet;
     (account, version, posted, held, general, general_held, first_open_lot, state, choice)
 }
 
 fn entry_key(row: &WalletEntry) -> u64 {
-    hash_of(&(row.seq, row.at, row.kind, row.amount, row.benefit, row.refers, wallet_key(&row.after)))
+    hash_of(&(
+        row.seq,
+        row.at,
+        row.kind,
+        row.amount,
+        row.benefit,
+        row.class,
+        row.refers,
+        wallet_key(&row.after),
+    ))
 }
 
 fn movement_key(row: &LotMovement) -> u64 {
@@ -131,7 +141,8 @@ impl Audit {
             let before = next;
             for bundle in bundles {
                 if bundle.first != next {
-                    self.report.find(format!("entry {next}: the journal has entry {} in its place", bundle.first));
+                    self.report
+                        .find(format!("entry {next}: the journal has entry {} in its place", bundle.first));
                     return Ok(false);
                 }
                 for leaf in BundleEntries::new(&bundle.bytes) {
@@ -147,7 +158,10 @@ impl Audit {
                 }
             }
             if next == before {
-                self.report.find(format!("entry {next}: the journal ends, but its head says {} entries", self.head.size));
+                self.report.find(format!(
+                    "entry {next}: the journal ends, but its head says {} entries",
+                    self.head.size
+                ));
                 return Ok(false);
             }
             progress(next);
@@ -248,7 +262,8 @@ impl Audit {
     async fn wallets(&mut self) -> Result<(), StoreError> {
         let count = self.replay.books.wallet_count;
         if count != self.head.wallet_count {
-            self.report.find(format!("the head counts {} wallets, the replay {count}", self.head.wallet_count));
+            self.report
+                .find(format!("the head counts {} wallets, the replay {count}", self.head.wallet_count));
         }
         let mut after = 0;
         loop {
@@ -260,7 +275,9 @@ impl Audit {
             for (account, id, _) in &page {
                 self.report.wallets += 1;
                 let replayed = self.replay.books.wallets.get(*id).flatten();
-                if replayed.is_none_or(|wallet| wallet.account != *account) || replayed != heads.get(id).copied() {
+                if replayed.is_none_or(|wallet| wallet.account != *account)
+                    || replayed != heads.get(id).copied()
+                {
                     self.report.find(format!("wallet {id}: its head is not what the replay has"));
                 }
             }
@@ -298,7 +315,9 @@ impl Audit {
     fn compare_sums(&mut self, table: &str, stored: &[u64], replayed: &[u64]) {
         for account in 0..stored.len().max(replayed.len()) {
             if stored.get(account).unwrap_or(&0) != replayed.get(account).unwrap_or(&0) {
-                self.report.find(format!("{table}: the rows of wallet number {account} are not what the replay has"));
+                self.report.find(format!(
+                    "{table}: the rows of wallet number {account} are not what the replay has"
+                ));
             }
         }
     }

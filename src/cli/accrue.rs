@@ -46,8 +46,8 @@ impl From<Kind> for LineKind {
 pub struct FileArgs {
     /// CSV or NDJSON, as specs/accrual-file.md describes it
     file: PathBuf,
-    /// What its lines are
-    #[arg(long, value_enum, default_value = "accrual")]
+    /// What its lines are: accrual, reversal or wallet-opening
+    #[arg(long, value_enum, default_value = "accrual", hide_possible_values = true)]
     kind: Kind,
     /// Who pays [default: who is registered as the payer of the file's programmes]
     #[arg(long, value_name = "BIN", value_parser = parse_payer)]
@@ -217,9 +217,10 @@ fn sent(lines: u64, opened: &Opened, paid: &Paid) -> String {
 
 fn unknown(opened: &Opened) -> String {
     let codes: Vec<_> = opened.unknown.iter().map(ToString::to_string).collect();
-    match codes.is_empty() {
-        true => String::new(),
-        false => format!("{}: no such programme, its lines are refused", codes.join(", ")),
+    if codes.is_empty() {
+        String::new()
+    } else {
+        format!("{}: no such programme, its lines are refused", codes.join(", "))
     }
 }
 

@@ -19,10 +19,10 @@ use super::generate;
 use super::payday::{self, Opened, Order, Paid};
 use super::programme::{DEFAULT_PAYER, parse_payer, register_catalogue};
 use super::{figures, person, statement, table, wallet};
-use crate::client::{Client, Judged, StatementQuery, VerdictKind};
+use crate::client::{self, AccrualRequest, Client, Judged, StatementQuery, VerdictKind};
 use crate::domain::{Amount, BatchId, Bin, ClientId, Iin, Money};
 use crate::payroll::{
-    BadShares, FileSurvey, GeneratorConfig, Line, LineKind, OutputFormat, Summary, parse_chunk,
+    AccrualLine, BadShares, FileSurvey, GeneratorConfig, Line, LineKind, OutputFormat, Summary, parse_chunk,
 };
 
 /// Chunks that the payroll is cut into at least, so that there is a middle to be killed in.
@@ -32,7 +32,7 @@ const SHORT: &str = "ASP";
 /// What every other programme gets beyond what it pays is below this, in tiyn: a million tenge.
 const ROUND: i64 = 100_000_000;
 /// How long the client waits for the service that is killed under it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Where, and how large.
 #[derive(Debug, Args)]
@@ -92,12 +92,10 @@ fn directory(named: Option<PathBuf>) -> Result<PathBuf, CliError> {
     };
     std::fs::create_dir_all(&dir).map_err(CliError::file(&dir))?;
     let empty = std::fs::read_dir(&dir).map_err(CliError::file(&dir))?.next().is_none();
-    match empty {
-        true => Ok(dir),
-        false => Err(CliError::Usage(format!(
-            "{} is not empty; name another directory with --dir.",
-            dir.display()
-        ))),
+    if empty {
+        Ok(dir)
+    } else {
+        Err(CliError::Usage(format!("{} is not empty; name another directory with --dir.", dir.display())))
     }
 }
 
@@ -133,12 +131,13 @@ async fn play(stage: &Stage, lines: u64) -> Result<Story, CliError> {
     stage.now("paying, and killing the service in the middle");
     let survey = payday::look(&stage.order.file, LineKind::Accrual).await?;
     let opened = payday::open(&client, &stage.order, &survey).await?;
-    let (paid, killed, iin) = pay_through_a_crash(stage, &client, &mut server, &survey, &opened).await?;
+    let (paid, killed, line) = pay_through_a_crash(stage, &client, &mut server, &survey, &opened).await?;
     expect(paid.batch["state"] == "completed", "the batch is not completed")?;
 
     stage.now("sending the same file again");
     let again = pay(&client, &stage.order, &survey).await?;
     expect(again.lines_sent == 0, "lines of a completed batch were sent again")?;
+    expect(is_same(&again.summary, &paid.summary), "a verdict was lost in the crash")?;
     let renamed = Order {
         batch: Some(BatchId::from_uuid(Uuid::new_v4())),
         verdicts: None,
@@ -149,6 +148,8 @@ async fn play(stage: &Stage, lines: u64) -> Result<Story, CliError> {
     expect(renamed.summary.accepted.lines == 0, "a payroll was paid twice")?;
 
     stage.now("reading the books");
+    let iin = line.iin;
+    supplement(&client, &line).await?;
     let wallet = wallet::id_of(&client.lookup_wallet(&iin).await?, client.address())?;
     let statement = client.statement(wallet, &StatementQuery::default()).await?;
     let trial_balance = client.trial_balance(None).await?;
@@ -161,6 +162,12 @@ async fn play(stage: &Stage, lines: u64) -> Result<Story, CliError> {
         .map_err(|_| CliError::Child("`replay --json` did not answer with JSON.".to_owned()))?;
     expect(replay["matches"] == true, "the replay gives other balances")?;
     Ok(Story { payroll, short, killed, paid, again, renamed, iin, statement, trial_balance, replay })
+}
+
+/// Whether the verdicts on record are those that were given.
+fn is_same(recorded: &client::Summary, given: &client::Summary) -> bool {
+    let accepted = |summary: &client::Summary| summary.accepted.lines + summary.already_accepted.lines;
+    accepted(recorded) == accepted(given) && recorded.refused == given.refused
 }
 
 /// What the story says must be so; if it is not, the service is at fault and the story ends here.
@@ -199,6 +206,21 @@ async fn fund(client: &Client, payroll: &Summary) -> Result<Money, CliError> {
     Ok(short)
 }
 
+/// One more benefit for somebody who has been paid, by a single request: another part of the same entitlement.
+async fn supplement(client: &Client, line: &AccrualLine) -> Result<(), CliError> {
+    let (programme, period) = (line.programme.to_string(), line.period.to_string());
+    let accrual = AccrualRequest {
+        payer: DEFAULT_PAYER,
+        iin: &line.iin,
+        programme: &programme,
+        period: &period,
+        part: 2,
+        amount: "1000.00",
+    };
+    client.accrue(&accrual, &Client::fresh_key()).await?;
+    Ok(())
+}
+
 async fn pay(client: &Client, order: &Order, survey: &FileSurvey) -> Result<Paid, CliError> {
     let opened = payday::open(client, order, survey).await?;
     payday::send(client, order, survey, &opened, |_| {}).await
@@ -211,14 +233,14 @@ async fn pay_through_a_crash(
     server: &mut Server,
     survey: &FileSurvey,
     opened: &Opened,
-) -> Result<(Paid, Killed, Iin), CliError> {
+) -> Result<(Paid, Killed, AccrualLine), CliError> {
     let (half, at_half) = oneshot::channel();
     let mut half = Some(half);
-    let (mut judged, mut paid_iin) = (0, None);
+    let (mut judged, mut line) = (0, None);
     let paying = payday::send(client, &stage.order, survey, opened, |piece| {
         judged += piece.lines;
-        if paid_iin.is_none() {
-            paid_iin = first_paid(survey, piece);
+        if line.is_none() {
+            line = first_paid(survey, piece);
         }
         if judged >= survey.lines / 2
             && let Some(half) = half.take()
@@ -237,118 +259,95 @@ async fn pay_through_a_crash(
         Ok(Killed { lines_before, away: begun.elapsed() })
     };
     let (paid, killed) = tokio::try_join!(paying, crash)?;
-    let iin =
-        paid_iin.ok_or_else(|| CliError::Child("the demonstration failed: nobody was paid.".to_owned()))?;
-    Ok((paid, killed, iin))
+    let nobody = || CliError::Child("the demonstration failed: nobody was paid.".to_owned());
+    Ok((paid, killed, line.ok_or_else(nobody)?))
 }
 
-/// The first person of a piece whose line was accepted.
-fn first_paid(survey: &FileSurvey, piece: &Judged) -> Option<Iin> {
+/// The first line of a piece that was accepted, of a programme that has funds left.
+fn first_paid(survey: &FileSurvey, piece: &Judged) -> Option<AccrualLine> {
     let lines = parse_chunk(LineKind::Accrual, survey.encoding, &piece.body).ok()?;
-    let paid = piece.verdicts.iter().position(|verdict| verdict.verdict == VerdictKind::Accepted)?;
-    match &lines.get(paid)?.line {
-        Ok(Line::Accrual(line)) => Some(line.iin),
-        _ => None,
-    }
+    let accepted =
+        piece.verdicts.iter().zip(lines).filter(|(verdict, _)| verdict.verdict == VerdictKind::Accepted);
+    accepted
+        .filter_map(|(_, parsed)| match parsed.line {
+            Ok(Line::Accrual(line)) => Some(line),
+            _ => None,
+        })
+        .find(|line| line.programme.as_str() != SHORT)
 }
 
 /// One screenful.
 fn tell(out: &mut impl Write, dir: &Path, story: &Story) -> io::Result<()> {
-    let Story { payroll, short, killed, paid, again, renamed, iin, statement, trial_balance, replay } = story;
-    let lines = figures::lines;
-    let count = figures::count;
-    let bad: u64 = payroll.bad.values().sum();
-    let summary = &paid.summary;
-    let accepted = summary.accepted.lines + summary.already_accepted.lines;
-    let sum = summary.accepted.sum + summary.already_accepted.sum;
-    let mut say = |name: &str, what: String| writeln!(out, "  {name:<11} {what}");
-
-    say(
-        "programmes",
-        format!(
-            "{} funded; {SHORT} with {} KZT, half of what it pays",
-            payroll.programmes.len(),
-            figures::tiyn(short.tiyn())
-        ),
-    )?;
-    say(
-        "payroll",
-        format!(
-            "{}, {} KZT, {} of them bad on purpose",
-            lines(payroll.lines),
-            figures::tiyn(payroll.total.tiyn()),
-            count(bad)
-        ),
-    )?;
-    say(
-        "crash",
-        format!(
-            "SIGKILL after {}; back after {}; the client went on by itself",
-            lines(killed.lines_before),
-            figures::duration(killed.away)
-        ),
-    )?;
-    let rate = figures::rate(figures::per_second(paid.lines_sent, paid.took));
-    say(
-        "paid",
-        format!(
-            "{}, {} KZT in {} ({rate}, crash included)",
-            lines(accepted),
-            figures::tiyn(sum),
-            figures::duration(paid.took)
-        ),
-    )?;
-    for (index, (code, tally)) in summary.refused.iter().enumerate() {
-        let name = if index == 0 { "refused" } else { "" };
-        say(name, format!("{:>7}  {code}", count(tally.lines)))?;
+    for (name, sentences) in pages(story) {
+        for (index, sentence) in sentences.into_iter().enumerate() {
+            let name = if index == 0 { name } else { "" };
+            writeln!(out, "{name:<11} {sentence}")?;
+        }
     }
-    say(
-        "again",
-        format!(
-            "the same file: batch {}, {} sent",
-            again.batch["state"].as_str().unwrap_or_default(),
-            lines(again.lines_sent)
-        ),
-    )?;
-    say(
-        "",
-        format!(
-            "the same lines as another batch: {} sent, {} accepted",
-            count(renamed.lines_sent),
-            count(renamed.summary.accepted.lines)
-        ),
-    )?;
-    say(
-        "wallet",
-        format!("of {}, {} KZT", person::masked(iin), table::amount(statement, "closing_balance")),
-    )?;
-    for row in statement::entries(statement).lines().skip(2) {
-        say("", row.trim_end().to_owned())?;
-    }
-    say(
-        "books",
-        format!(
-            "Σ debits {} = Σ credits {}",
-            table::amount(trial_balance, "total_debit"),
-            table::amount(trial_balance, "total_credit")
-        ),
-    )?;
-    say(
-        "replay",
-        format!(
-            "{} entries alone give the same balances of {} wallets",
-            table::text(replay, "entries"),
-            table::text(replay, "wallets")
-        ),
-    )?;
-
-    let dir = dir.display();
+    let (dir, short) = (dir.display(), story.short);
     writeln!(out)?;
     writeln!(out, "Go on with this book:  social-wallet serve --data-dir {dir}/data")?;
-    writeln!(out, "and beside it:         social-wallet fund {SHORT} {short} --reference MY-1")?;
+    writeln!(out, "and, in another shell: social-wallet fund {SHORT} {short} --reference MY-1")?;
     writeln!(out, "                       social-wallet accrue {dir}/refused.csv")?;
-    writeln!(out, "                       social-wallet generate --lines 1000 --seed 2 -o new.csv")?;
-    writeln!(out, "                       social-wallet statement")
+    writeln!(out, "                       social-wallet generate --lines 1000 --seed 2 -o next.csv")?;
+    writeln!(out, "                       social-wallet statement    # of an IIN in {dir}/payroll.csv")
+}
+
+/// The story's pages: a name and its sentences.
+fn pages(story: &Story) -> Vec<(&'static str, Vec<String>)> {
+    let Story { payroll, short, killed, paid, again, renamed, iin, statement, trial_balance, replay } = story;
+    let summary = &paid.summary;
+    let (lines, total) = (figures::lines(payroll.lines), figures::tiyn(payroll.total.tiyn()));
+    let bad = figures::count(payroll.bad.values().sum());
+    let (funded, half) = (payroll.programmes.len(), figures::tiyn(short.tiyn()));
+
+    let (before, away) = (figures::lines(killed.lines_before), figures::duration(killed.away));
+    let mut crash = vec![format!("SIGKILL after {before}; back after {away}; the client went on by itself")];
+    if summary.already_accepted.lines > 0 {
+        let twice = figures::lines(summary.already_accepted.lines);
+        crash.push(format!("{twice} had been paid unheard, were sent again, and were paid once"));
+    }
+
+    let accepted = figures::lines(summary.accepted.lines + summary.already_accepted.lines);
+    let sum = figures::tiyn(summary.accepted.sum + summary.already_accepted.sum);
+    let rate = figures::rate(figures::per_second(paid.lines_sent, paid.took));
+    let took = figures::duration(paid.took);
+    let refused =
+        summary.refused.iter().map(|(code, tally)| format!("{:>7}  {code}", figures::count(tally.lines)));
+
+    let state = again.batch["state"].as_str().unwrap_or_default();
+    let again = figures::lines(again.lines_sent);
+    let (renamed_sent, renamed_paid) =
+        (figures::count(renamed.lines_sent), figures::count(renamed.summary.accepted.lines));
+
+    let mut wallet =
+        vec![format!("of {}, {} KZT", person::masked(iin), table::amount(statement, "closing_balance"))];
+    // Without the table's head and the rule under it: the line above has said what this is.
+    wallet.extend(statement::entries(statement).lines().skip(2).map(|row| row.trim_end().to_owned()));
+
+    let (debit, credit) =
+        (table::amount(trial_balance, "total_debit"), table::amount(trial_balance, "total_credit"));
+    let (entries, wallets) = (table::text(replay, "entries"), table::text(replay, "wallets"));
+    vec![
+        ("programmes", vec![format!("{funded} funded; {SHORT} with {half} KZT, half of what it pays")]),
+        ("payroll", vec![format!("{lines}, {total} KZT, {bad} of them bad on purpose")]),
+        ("crash", crash),
+        ("paid", vec![format!("{accepted}, {sum} KZT in {took} ({rate}, crash included)")]),
+        ("refused", refused.collect()),
+        (
+            "again",
+            vec![
+                format!("the same file: batch {state}, {again} sent"),
+                format!("the same lines as another batch: {renamed_sent} sent, {renamed_paid} accepted"),
+            ],
+        ),
+        ("wallet", wallet),
+        ("books", vec![format!("Σ debits {debit} = Σ credits {credit}")]),
+        (
+            "replay",
+            vec![format!("{entries} entries, replayed alone, give the balances of all {wallets} wallets")],
+        ),
+    ]
 }
 
 #[cfg(test)]

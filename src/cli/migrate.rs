@@ -30,7 +30,11 @@ pub async fn run(global: &Global, args: MigrateArgs) -> Result<Outcome, CliError
         .map_err(|error| CliError::Service(error.to_string()))?;
     let value = json!({"migrated": true, "schema": args.schema, "service_role": args.service_role});
     global.show(&value, |out| {
-        writeln!(out, "The schema {} is up to date; the role {} may serve it.", args.schema, args.service_role)
+        writeln!(
+            out,
+            "The schema {} is up to date; the role {} may serve it.",
+            args.schema, args.service_role
+        )
     })?;
     Ok(Outcome::Done)
 }

@@ -52,6 +52,9 @@ const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 refused, or not all accepted; 2 wrong usage; 3 the service is unreachable or failing.
 Begin with `social-wallet demo`.";
 
+/// Above the options that every command takes.
+const EVERYWHERE: &str = "Options of every command";
+
 /// The social wallet's ledger: benefits in, shielded, and provable
 #[derive(Debug, Parser)]
 #[command(name = "social-wallet", version, about, after_help = AFTER_HELP, disable_help_subcommand = true)]
@@ -70,6 +73,7 @@ pub struct Global {
     #[arg(
         long,
         global = true,
+        help_heading = EVERYWHERE,
         value_name = "URL",
         env = "SOCIAL_WALLET_SERVER",
         default_value = "http://127.0.0.1:8080",
@@ -77,10 +81,10 @@ pub struct Global {
     )]
     server: String,
     /// Who calls
-    #[arg(long, global = true, value_name = "ID", env = "SOCIAL_WALLET_CLIENT", default_value = "operator", value_parser = ClientId::parse, hide_env_values = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "ID", env = "SOCIAL_WALLET_CLIENT", default_value = "operator", value_parser = ClientId::parse, hide_env_values = true)]
     client: ClientId,
     /// Answer with JSON, for machines
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     json: bool,
 }
 

@@ -156,15 +156,12 @@ pub async fn open(client: &Client, order: &Order, survey: &FileSurvey) -> Result
         None if order.validate => BatchId::from_uuid(Uuid::new_v4()),
         None => batch_id(order.kind, &survey.digest),
     };
-    let (batch, resumed, unknown) = match client.batch(id).await? {
-        Some(batch) => {
-            check_same(&batch, id, order, survey)?;
-            (batch, true, Vec::new())
-        }
-        None => {
-            let (request, unknown) = request(client, order, survey).await?;
-            (client.open_batch(id, &request).await?.value, false, unknown)
-        }
+    let (batch, resumed, unknown) = if let Some(batch) = client.batch(id).await? {
+        check_same(&batch, id, order, survey)?;
+        (batch, true, Vec::new())
+    } else {
+        let (request, unknown) = request(client, order, survey).await?;
+        (client.open_batch(id, &request).await?.value, false, unknown)
     };
     let state = batch["state"].as_str().unwrap_or_default().to_owned();
     match state.as_str() {
@@ -350,7 +347,7 @@ fn header(survey: &FileSurvey) -> Vec<u8> {
 
 /// Copies the refused lines of a piece.
 fn write_refused(file: &mut Replaced, encoding: Encoding, piece: &Judged) -> Result<(), CliError> {
-    let header_lines = if encoding == Encoding::Csv { 1 } else { 0 };
+    let header_lines = usize::from(encoding == Encoding::Csv);
     let lines = piece.body.split_inclusive(|byte| *byte == b'\n').skip(header_lines);
     for (line, verdict) in lines.zip(piece.verdicts.iter()) {
         if verdict.verdict == VerdictKind::Refused {
@@ -382,8 +379,11 @@ impl Replaced {
     }
 
     fn finish(self) -> Result<(), CliError> {
-        let file =
-            self.out.into_inner().map_err(|error| error.into_error()).map_err(CliError::file(&self.path))?;
+        let file = self
+            .out
+            .into_inner()
+            .map_err(std::io::IntoInnerError::into_error)
+            .map_err(CliError::file(&self.path))?;
         file.as_file().sync_all().map_err(CliError::file(&self.path))?;
         file.persist(&self.path).map_err(|error| error.error).map_err(CliError::file(&self.path))?;
         Ok(())

@@ -36,7 +36,7 @@ impl PersonArgs {
         };
         // The error names the fault and never the text: a mistyped number is still nearly somebody's.
         Iin::parse(text.trim().as_bytes())
-            .map_err(|fault| CliError::Usage(format!("{fault}; an IIN has 12 digits.")))
+            .map_err(|fault| CliError::Usage(format!("{fault}; give the 12 digits of an IIN.")))
     }
 }
 

@@ -52,7 +52,10 @@ impl PlaceArgs {
             builder.mode(0o700);
         }
         builder.create(&self.data_dir).map_err(|error| {
-            CliError::Service(format!("cannot create the data directory {}: {error}", self.data_dir.display()))
+            CliError::Service(format!(
+                "cannot create the data directory {}: {error}",
+                self.data_dir.display()
+            ))
         })
     }
 
@@ -67,8 +70,9 @@ impl PlaceArgs {
         let open = || PostgresStore::open(url, &self.schema, &self.service_role);
         let store = match open().await {
             Ok(store) => store,
-            Err(StoreError::Schema(why)) => {
-                tracing::info!(why, "migrating");
+            // A new database has neither the schema nor the role that serves it.
+            Err(why @ (StoreError::Schema(_) | StoreError::Database(sqlx::Error::Database(_)))) => {
+                tracing::info!(%why, "migrating");
                 PostgresStore::migrate(url, &self.schema, &self.service_role).await.map_err(|error| {
                     CliError::Service(format!(
                         "{why}. This login could not migrate either ({error}): run `social-wallet migrate` with the owner's URL"
@@ -104,7 +108,9 @@ impl PlaceArgs {
             None => store.create_book(keys.book()).await.map_err(failed)?,
             Some(head) if head.book != keys.book() => {
                 let path = path.display();
-                return Err(CliError::Service(format!("the key file {path} belongs to another book than the store's")));
+                return Err(CliError::Service(format!(
+                    "the key file {path} belongs to another book than the store's"
+                )));
             }
             Some(_) => {}
         }

@@ -28,7 +28,7 @@ pub enum ProgrammeCommand {
     },
     /// Register the programme that a JSON file describes
     Register {
-        /// An object with code, names, payer, legal_basis, class and, where known, knp, kbe, iso_purpose
+        /// An object with code, names, payer, `legal_basis`, class and, where known, knp, kbe, `iso_purpose`
         file: PathBuf,
     },
     /// Register the 13 built-in programmes
@@ -80,12 +80,15 @@ async fn list(global: &Global, client: &Client) -> Result<(), CliError> {
             table::amount(programme, "in_wallets"),
         ]);
     }
-    global.show(&json!({"programmes": programmes}), |out| match programmes.is_empty() {
-        true => writeln!(
-            out,
-            "No programmes yet; `social-wallet programme register-catalogue` registers the built-in ones."
-        ),
-        false => table::print(out, &rows),
+    global.show(&json!({"programmes": programmes}), |out| {
+        if programmes.is_empty() {
+            writeln!(
+                out,
+                "No programmes yet; `social-wallet programme register-catalogue` registers the built-in ones."
+            )
+        } else {
+            table::print(out, &rows)
+        }
     })
 }
 

@@ -45,7 +45,11 @@ pub async fn run(global: &Global, args: ReplayArgs) -> Result<Outcome, CliError>
         "findings_count": report.findings_count,
     });
     global.show(&value, |out| {
-        writeln!(out, "replayed {} entries of {} wallets; compared {} rows", report.entries, report.wallets, report.rows)?;
+        writeln!(
+            out,
+            "replayed {} entries of {} wallets; compared {} rows",
+            report.entries, report.wallets, report.rows
+        )?;
         writeln!(out, "debits {} KZT, credits {} KZT", money(report.debit), money(report.credit))?;
         if report.matches() {
             writeln!(out, "every projection is what the replay of the journal gives")?;

@@ -45,11 +45,10 @@ pub async fn run(global: &Global, command: ReportCommand) -> Result<Outcome, Cli
     global.show(&report, |out| {
         table::print(out, &rows)?;
         writeln!(out)?;
-        match holds {
-            true => writeln!(out, "It balances."),
-            false => {
-                writeln!(out, "IT DOES NOT BALANCE. Stop paying from this book and compare it with a replay.")
-            }
+        if holds {
+            writeln!(out, "It balances.")
+        } else {
+            writeln!(out, "IT DOES NOT BALANCE. Stop paying from this book and compare it with a replay.")
         }
     })?;
     Ok(if holds { Outcome::Done } else { Outcome::NotAll })

@@ -38,7 +38,11 @@ pub async fn run(global: &Global, args: ServeArgs) -> Result<Outcome, CliError> 
     let address = listener.local_addr()?;
     let mut out = io::stdout().lock();
     if global.json {
-        writeln!(out, "{}", json!({"listening": format!("http://{address}"), "store": store.name(), "book": keys.book()}))?;
+        writeln!(
+            out,
+            "{}",
+            json!({"listening": format!("http://{address}"), "store": store.name(), "book": keys.book()})
+        )?;
     } else {
         writeln!(out, "listening on http://{address}")?;
     }

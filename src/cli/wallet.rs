@@ -73,11 +73,12 @@ pub async fn run(global: &Global, command: WalletCommand) -> Result<Outcome, Cli
         WalletCommand::Open { person } => {
             let written = client.open_wallet(&person.read()?, &Client::fresh_key()).await?;
             let wallet = table::text(&written.value, "wallet");
-            global.show(&written.value, |out| match written.created && !written.replayed {
-                true => {
+            global.show(&written.value, |out| {
+                if written.created && !written.replayed {
                     writeln!(out, "Wallet {wallet} is open, entry {}.", table::text(&written.value, "entry"))
+                } else {
+                    writeln!(out, "The person has wallet {wallet} already.")
                 }
-                false => writeln!(out, "The person has wallet {wallet} already."),
             })?;
         }
     }

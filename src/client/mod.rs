@@ -568,3 +568,114 @@ fn network_reason(error: &reqwest::Error) -> String {
     // "Connection refused (os error 111)" says the same without its number.
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use axum::Router;
+    use axum::http::StatusCode;
+    use axum::response::IntoResponse;
+    use axum::routing::{get, post};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn client(address: SocketAddr) -> Client {
+        Client::new(&format!("http://{address}"), ClientId::parse("test").unwrap()).unwrap()
+    }
+
+    async fn serve(listener: TcpListener, router: Router) -> SocketAddr {
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
+    }
+
+    fn iin() -> Iin {
+        Iin::parse(b"830717350867").unwrap()
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_called_is_refused_at_once() {
+        for url in ["", "here", "ftp://127.0.0.1", "https://127.0.0.1", "mailto:a@b"] {
+            let refused = Client::new(url, ClientId::parse("test").unwrap());
+            assert!(matches!(refused, Err(ClientError::Address(_))), "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_service_that_is_full_is_asked_again_with_the_same_key_and_name() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let asked = Arc::clone(&seen);
+        let answer = move |headers: HeaderMap| async move {
+            let mut asked = asked.lock().unwrap();
+            asked.push((headers[KEY_HEADER].clone(), headers[CLIENT_HEADER].clone()));
+            if asked.len() < 3 {
+                let problem = r#"{"title":"busy","status":503,"code":"busy"}"#;
+                (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "0")], problem).into_response()
+            } else {
+                (StatusCode::CREATED, r#"{"entry":7}"#).into_response()
+            }
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = serve(listener, Router::new().route("/v1/wallets", post(answer))).await;
+        let key = IdempotencyKey::parse("once-only").unwrap();
+        let written = client(address).open_wallet(&iin(), &key).await.unwrap();
+        assert!(written.created && !written.replayed && written.value["entry"] == 7);
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen.len(), 3);
+        assert!(seen.iter().all(|(key, name)| key == "once-only" && name == "test"));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_at_once_and_not_asked_again() {
+        static ASKED: AtomicU32 = AtomicU32::new(0);
+        let answer = || async {
+            ASKED.fetch_add(1, Ordering::Relaxed);
+            let problem = r#"{"title":"wallet unknown","status":404,"code":"wallet_unknown","entry":5}"#;
+            (StatusCode::NOT_FOUND, problem)
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = serve(listener, Router::new().route("/v1/wallets/lookup", post(answer))).await;
+        let error = client(address).with_patience(BACKOFF_MAX).lookup_wallet(&iin()).await.unwrap_err();
+        assert!(error.is_refusal());
+        assert_eq!((error.code(), error.status()), (Some("wallet_unknown"), Some(404)));
+        assert_eq!(ASKED.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn an_absent_service_is_told_at_once_or_waited_for_as_long_as_patience_lasts() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let impatient = client(address).book().await.unwrap_err();
+        assert!(matches!(impatient, ClientError::Unreachable { .. }) && !impatient.is_refusal());
+
+        let waits = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&waits);
+        let observer: WaitObserver = Arc::new(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        let patient = client(address).with_patience(Duration::from_secs(20)).with_observer(observer);
+        let coming = async {
+            while waits.load(Ordering::Relaxed) == 0 {
+                tokio::task::yield_now().await;
+            }
+            let listener = TcpListener::bind(address).await.unwrap();
+            serve(listener, Router::new().route("/v1/book", get(|| async { r#"{"size":1}"# }))).await;
+        };
+        let (book, ()) = tokio::join!(patient.book(), coming);
+        assert_eq!(book.unwrap()["size"], 1);
+    }
+
+    #[tokio::test]
+    async fn somebody_else_on_the_port_is_told_from_a_service() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = serve(listener, Router::new().route("/v1/book", get(|| async { "<html>" }))).await;
+        let client = client(address);
+        assert!(matches!(client.book().await, Err(ClientError::Protocol { .. })));
+        assert!(matches!(client.programmes().await, Err(ClientError::Protocol { .. })));
+    }
+}

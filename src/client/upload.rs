@@ -178,7 +178,14 @@ fn runs(missing: &[(u64, u64)], lines: u64) -> Vec<Run> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use axum::Router;
+    use axum::extract::{Path, Query};
+    use axum::routing::{get, put};
+
     use super::*;
+    use crate::domain::ClientId;
 
     fn run(first: u64, last: u64, send: bool) -> Run {
         Run { first, last, send }
@@ -204,5 +211,77 @@ mod tests {
         let missing: Vec<_> = (0..1_000).map(|range| (range * 2 + 1, range * 2 + 1)).collect();
         let runs = runs(&missing, 5_000);
         assert_eq!(runs.last(), Some(&run(1_999, 5_000, true)));
+    }
+
+    /// Accepts every line of every chunk; the first chunk is answered last.
+    async fn judge_all(Path((_, first)): Path<(String, u64)>, body: String) -> String {
+        if first == 1 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let lines = body.lines().skip(1).zip(first..).map(|(_, line)| format!("{line},accepted,{line},,\n"));
+        format!("line,verdict,entry,code,field\n{}", lines.collect::<String>())
+    }
+
+    /// Remembers that every line asked about was accepted.
+    async fn remember(Query(asked): Query<HashMap<String, u64>>) -> String {
+        let first = asked["after_line"] + 1;
+        let lines = (first..first + asked["limit"]).map(|line| format!("{line},accepted,{line},,\n"));
+        format!("line,verdict,entry,code,field\n{}", lines.collect::<String>())
+    }
+
+    async fn upload(
+        lines: u64,
+        declared: u64,
+        missing: Vec<(u64, u64)>,
+    ) -> Result<Vec<(u64, u64, bool)>, UploadError> {
+        let router = Router::new()
+            .route("/v1/batches/{id}/chunks/{first}", put(judge_all))
+            .route("/v1/batches/{id}/verdicts", get(remember));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("payroll.csv");
+        let line = "830717350867,ASP,2026-11,1,1.50,KZT\n".repeat(usize::try_from(lines).unwrap());
+        std::fs::write(&path, format!("iin,programme,period,part,amount,currency\n{line}")).unwrap();
+        let upload = Upload {
+            client: Client::new(&url, ClientId::parse("test").unwrap()).unwrap(),
+            batch: BatchId::parse("0191e3a0-7c3b-7def-8123-456789abcdef").unwrap(),
+            kind: LineKind::Accrual,
+            path,
+            lines: declared,
+            missing,
+            chunk_lines: 10,
+            in_flight: 4,
+        };
+        let mut pieces = Vec::new();
+        upload
+            .run(|piece| {
+                assert_eq!(piece.amounts, vec![150; usize::try_from(piece.lines).unwrap()]);
+                pieces.push((piece.first_line, piece.lines, piece.sent));
+                Ok::<_, UploadError>(())
+            })
+            .await?;
+        Ok(pieces)
+    }
+
+    #[tokio::test]
+    async fn pieces_come_out_in_order_however_they_are_answered() {
+        let pieces = upload(35, 35, vec![(1, 35)]).await.unwrap();
+        assert_eq!(pieces, [(1, 10, true), (11, 10, true), (21, 10, true), (31, 5, true)]);
+    }
+
+    #[tokio::test]
+    async fn only_missing_lines_are_sent_and_the_rest_is_asked_about() {
+        let pieces = upload(40, 40, vec![(6, 20), (38, 40)]).await.unwrap();
+        let expected =
+            [(1, 5, false), (6, 10, true), (16, 5, true), (21, 10, false), (31, 7, false), (38, 3, true)];
+        assert_eq!(pieces, expected);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_has_become_shorter_or_longer_is_noticed() {
+        assert!(matches!(upload(35, 36, vec![(1, 36)]).await, Err(UploadError::FileChanged)));
+        assert!(matches!(upload(36, 35, vec![(1, 35)]).await, Err(UploadError::FileChanged)));
     }
 }

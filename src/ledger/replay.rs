@@ -74,7 +74,9 @@ impl Replay {
         let books = &mut self.books;
         match record {
             Record::BookOpened => books.open_book(entry),
-            Record::ProgrammeRegistered(spec) => drop(books.register_programme(entry, (**spec).clone())?),
+            Record::ProgrammeRegistered(spec) => {
+                books.register_programme(entry, (**spec).clone())?;
+            }
             Record::ProgrammeFunded { programme, amount, bank_reference } => {
                 books.fund(entry, *programme, *amount, bank_reference.clone())?;
             }
@@ -114,10 +116,18 @@ impl Replay {
             Record::Returned { pay_out, shares, .. } => {
                 books.return_credit(entry, *pay_out, sum(shares)?)?;
             }
-            Record::BatchOpened(declaration) => drop(books.open_batch(entry, (**declaration).clone())?),
-            Record::BatchReleased { batch } => drop(books.release_batch(entry, *batch)?),
-            Record::BatchClosed { batch, .. } => drop(books.close_batch(entry, *batch)?),
-            Record::BatchCancelled { batch, .. } => drop(books.cancel_batch(entry, *batch)?),
+            Record::BatchOpened(declaration) => {
+                books.open_batch(entry, (**declaration).clone())?;
+            }
+            Record::BatchReleased { batch } => {
+                books.release_batch(entry, *batch)?;
+            }
+            Record::BatchClosed { batch, .. } => {
+                books.close_batch(entry, *batch)?;
+            }
+            Record::BatchCancelled { batch, .. } => {
+                books.cancel_batch(entry, *batch)?;
+            }
             Record::ChunkReceived { batch, first_line, lines, totals, .. } => {
                 let claim = Claim { batch: *batch, first_line: *first_line, lines: *lines, totals: *totals };
                 self.chunk(entry, &claim, record)?;

@@ -218,14 +218,15 @@ impl Books {
             ..before
         };
         let kind = EntryKind::Accrual;
+        let (benefit_of, refers) = (Some(benefit), None);
         let row = WalletEntry {
             seq,
             at: stamp.at,
             kind,
             amount,
-            benefit: Some(benefit),
+            benefit: benefit_of,
             class: Some(class),
-            refers: None,
+            refers,
             after,
         };
         self.post_entry(fx, id, row);
@@ -321,20 +322,17 @@ impl Books {
         let after = self.move_lots(fx, before, &[(moved, -taken)]);
         let kind = EntryKind::Reversal;
         let refers = Some(lot.seq);
-        self.post_entry(
-            fx,
-            id,
-            WalletEntry {
-                seq,
-                at: stamp.at,
-                kind,
-                amount: -taken,
-                benefit: Some(benefit),
-                class: None,
-                refers,
-                after,
-            },
-        );
+        let row = WalletEntry {
+            seq,
+            at: stamp.at,
+            kind,
+            amount: -taken,
+            benefit: Some(benefit),
+            class: None,
+            refers,
+            after,
+        };
+        self.post_entry(fx, id, row);
         Ok(seq)
     }
 
@@ -421,8 +419,16 @@ impl Books {
         self.move_controls(fx, seq, &moves);
         let after = self.move_lots(fx, before, &moves);
         let (kind, refers) = (EntryKind::Return, Some(pay_out));
-        let row =
-            WalletEntry { seq, at: stamp.at, kind, amount: amount.tiyn(), benefit: None, class: None, refers, after };
+        let row = WalletEntry {
+            seq,
+            at: stamp.at,
+            kind,
+            amount: amount.tiyn(),
+            benefit: None,
+            class: None,
+            refers,
+            after,
+        };
         self.post_entry(fx, id, row);
         self.pay_outs.insert(pay_out, PayOut { shares: returned, ..made });
         Ok(seq)

@@ -14,8 +14,8 @@ use super::rules::{Accrual, Entry, Person, Reversal};
 use super::wallet::{EntryKind, Wallet};
 use crate::domain::time::Stamp;
 use crate::domain::{
-    Amount, BankReference, Bic, Bin, ClientId, FundClass, LegalBasis, Names, Part, Period, ProgrammeCode, Reason, Text,
-    WalletId,
+    Amount, BankReference, Bic, Bin, ClientId, FundClass, LegalBasis, Names, Part, Period, ProgrammeCode,
+    Reason, Text, WalletId,
 };
 
 const PROGRAMMES: [(&str, FundClass); 3] =
@@ -225,7 +225,10 @@ impl Model {
                     return Err(Code::ProgrammeUnknown);
                 }
                 let lots = self.wallets.get_mut(&person).ok_or(Code::AccrualNotFound)?;
-                let lot = lots.iter_mut().find(|lot| lot.key == (programme, period, part)).ok_or(Code::AccrualNotFound)?;
+                let lot = lots
+                    .iter_mut()
+                    .find(|lot| lot.key == (programme, period, part))
+                    .ok_or(Code::AccrualNotFound)?;
                 if lot.left == 0 {
                     return Err(Code::NothingToReverse);
                 }
@@ -241,7 +244,8 @@ impl Model {
                 let mut wanted = amount;
                 let mut drawn = Vec::new();
                 for general in [true, false] {
-                    for (index, lot) in lots.iter_mut().enumerate().filter(|(_, lot)| lot.general == general) {
+                    for (index, lot) in lots.iter_mut().enumerate().filter(|(_, lot)| lot.general == general)
+                    {
                         let taken = wanted.min(lot.left);
                         if taken > 0 {
                             lot.left -= taken;
@@ -295,7 +299,8 @@ fn check(real: &mut Real, model: &Model) {
             .get(&wallet.account)
             .map(|lots| lots.values().map(|lot| (lot.amount - lot.reversed, lot.remaining)).collect())
             .unwrap_or_default();
-        let modelled: Vec<(i64, i64)> = lots.into_iter().flatten().map(|lot| (lot.amount, lot.left)).collect();
+        let modelled: Vec<(i64, i64)> =
+            lots.into_iter().flatten().map(|lot| (lot.amount, lot.left)).collect();
         assert_eq!(held, modelled);
     }
     let mut funding = 0;
@@ -306,7 +311,11 @@ fn check(real: &mut Real, model: &Model) {
     }
     let clearing: i64 = real.balance(SystemAccount::Clearing(Bic::parse(b"CASPKZKA").unwrap()));
     assert_eq!(clearing, model.clearing);
-    assert_eq!(-real.balance(SystemAccount::Backing), all + funding + clearing, "invariant 1: the books sum to zero");
+    assert_eq!(
+        -real.balance(SystemAccount::Backing),
+        all + funding + clearing,
+        "invariant 1: the books sum to zero"
+    );
     let trial: i64 = real
         .books
         .system_accounts()
@@ -368,7 +377,8 @@ fn history(steps: &[Step]) -> Real {
     let mut real = Real::new();
     for programme in 0..3 {
         real.run(&Step::Register(programme)).unwrap();
-        real.run(&Step::Fund { programme, amount: 100_000, reference: u8::try_from(programme).unwrap() }).unwrap();
+        real.run(&Step::Fund { programme, amount: 100_000, reference: u8::try_from(programme).unwrap() })
+            .unwrap();
     }
     for step in steps {
         real.run(step).unwrap();
@@ -405,7 +415,10 @@ fn a_reversal_takes_only_what_is_unspent_reports_the_rest_and_frees_no_benefit_k
     real.run(&Step::Return { pay_out: 0, amount: 30 }).unwrap();
     real.run(&reversal).unwrap();
     let row = real.fx.entries.last().unwrap();
-    assert_eq!((row.kind, row.amount, row.after.posted, row.after.first_open_lot), (EntryKind::Reversal, -30, 0, 0));
+    assert_eq!(
+        (row.kind, row.amount, row.after.posted, row.after.first_open_lot),
+        (EntryKind::Reversal, -30, 0, 0)
+    );
 }
 
 #[test]
@@ -484,7 +497,8 @@ fn the_worked_examples_of_the_specification_are_what_the_rules_do() {
     }
     let mut rest = rest.as_str();
     for figure in figures {
-        let found = rest.find(&figure).unwrap_or_else(|| panic!("{figure} is not in its place in specs/ledger.md"));
+        let found =
+            rest.find(&figure).unwrap_or_else(|| panic!("{figure} is not in its place in specs/ledger.md"));
         rest = &rest[found + figure.len()..];
     }
 }

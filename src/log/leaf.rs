@@ -547,14 +547,15 @@ mod read {
 mod tests {
     use super::*;
     use crate::domain::{
-        Amount, BankReference, BatchId, Bic, Bin, ClientId, FundClass, IsoPurpose, Kbe, Knp, LegalBasis, Money, Names,
-        Part, Period, ProgrammeCode, Reason, Text, WalletId,
+        Amount, BankReference, BatchId, Bic, Bin, ClientId, FundClass, IsoPurpose, Kbe, Knp, LegalBasis,
+        Money, Names, Part, Period, ProgrammeCode, Reason, Text, WalletId,
     };
     use crate::ledger::record::{BatchDeclaration, BatchTotals, LotShare, ProgrammeSpec};
     use crate::payroll::LineKind;
 
     fn writer() -> LeafWriter {
-        let mut writer = LeafWriter::new(BookId::parse("6f9619ff-8b86-4d01-b42d-00cf4fc964ff").unwrap(), &[9; 32]);
+        let mut writer =
+            LeafWriter::new(BookId::parse("6f9619ff-8b86-4d01-b42d-00cf4fc964ff").unwrap(), &[9; 32]);
         writer.stamp(Stamp::of(1_795_294_280_123).unwrap());
         writer
     }
@@ -595,8 +596,12 @@ mod tests {
             LotShare { lot: 5, amount: Amount::parse(b"1.05").unwrap() },
             LotShare { lot: 9, amount: Amount::parse(b"200").unwrap() },
         ];
-        let totals =
-            BatchTotals { received_lines: 9, received_total: 12_345, accepted_lines: 7, accepted_total: 12_000 };
+        let totals = BatchTotals {
+            received_lines: 9,
+            received_total: 12_345,
+            accepted_lines: 7,
+            accepted_total: 12_000,
+        };
         let bank = Bic::parse(b"CASPKZKA").unwrap();
         let reason = Reason::parse("төленді «екі рет» \"\\/ é \u{2028}").unwrap();
         vec![
@@ -705,7 +710,10 @@ mod tests {
         assert_eq!(read(&text.replace("\"v\":1", "\"v\":2")), LeafError::Version);
         assert_eq!(read(&text.replace("\"kind\":\"accrual\"", "\"kind\":\"gift\"")), LeafError::Kind);
         assert_eq!(read(&text.replace("funding:ASP", "funding:BIRTH")), LeafError::Member("postings"));
-        assert_eq!(read(&text.replace("\"amount\":\"5.00\"", "\"amount\":\"0.00\"")), LeafError::Member("postings.amount"));
+        assert_eq!(
+            read(&text.replace("\"amount\":\"5.00\"", "\"amount\":\"0.00\"")),
+            LeafError::Member("postings.amount")
+        );
         assert!(matches!(read(&text.replace("\"v\":1", "\"v\":1,\"x\":1")), LeafError::Json(_)));
     }
 }

@@ -556,7 +556,9 @@ impl Desk {
         let keys = Arc::clone(&self.keys);
         let books = &mut self.books;
         match command {
-            Command::RegisterProgramme(spec) => drop(books.register_programme(entry, (**spec).clone())?),
+            Command::RegisterProgramme(spec) => {
+                books.register_programme(entry, (**spec).clone())?;
+            }
             Command::Fund { programme, amount, bank_reference } => {
                 books.fund(entry, *programme, *amount, bank_reference.clone())?;
             }
@@ -569,10 +571,14 @@ impl Desk {
                 books.accrue(entry, accrual, Some(*payer), None, Some(&person))?;
             }
             Command::Reverse { reversal, payer } => {
-                drop(books.reverse(entry, reversal, Some(*payer), None)?)
+                books.reverse(entry, reversal, Some(*payer), None)?;
             }
-            Command::PayOut { wallet, bank, amount } => drop(books.pay_out(entry, *wallet, *bank, *amount)?),
-            Command::Return { pay_out, amount } => drop(books.return_credit(entry, *pay_out, *amount)?),
+            Command::PayOut { wallet, bank, amount } => {
+                books.pay_out(entry, *wallet, *bank, *amount)?;
+            }
+            Command::Return { pay_out, amount } => {
+                books.return_credit(entry, *pay_out, *amount)?;
+            }
             Command::OpenBatch(declaration) => {
                 if let Some(batch) = books.batches.get(&declaration.batch) {
                     let differs = declaration_differs(&batch.declaration, declaration);
@@ -585,9 +591,15 @@ impl Desk {
                 }
                 books.open_batch(entry, (**declaration).clone())?;
             }
-            Command::ReleaseBatch(id) => drop(books.release_batch(entry, *id)?),
-            Command::CloseBatch(id) => drop(books.close_batch(entry, *id)?),
-            Command::CancelBatch(id) => drop(books.cancel_batch(entry, *id)?),
+            Command::ReleaseBatch(id) => {
+                books.release_batch(entry, *id)?;
+            }
+            Command::CloseBatch(id) => {
+                books.close_batch(entry, *id)?;
+            }
+            Command::CancelBatch(id) => {
+                books.cancel_batch(entry, *id)?;
+            }
             Command::Chunk(chunk) => {
                 return Ok(Some(Outcome::Chunk(books.receive_chunk(entry, chunk, &*keys)?)));
             }

@@ -128,9 +128,10 @@ async fn pgbench(program: &str, url: &str, database: &str, arguments: &[&str]) -
         command.env("PGPASSWORD", password);
     }
     let output = command.output().await.map_err(|error| format!("pgbench does not start: {error}"))?;
-    match output.status.success() {
-        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-        false => Err(format!("pgbench ended with {}", output.status)),
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(format!("pgbench ended with {}", output.status))
     }
 }
 

@@ -78,10 +78,7 @@ pub fn bytes_in(directory: &Path) -> u64 {
         let entry = entry.ok()?;
         let metadata = entry.metadata().ok()?;
         let is_log = entry.path().extension().is_some_and(|extension| extension == "log");
-        match metadata.is_dir() {
-            true => Some(bytes_in(&entry.path())),
-            false => (!is_log).then_some(metadata.len()),
-        }
+        if metadata.is_dir() { Some(bytes_in(&entry.path())) } else { (!is_log).then_some(metadata.len()) }
     };
     entries.filter_map(size).sum()
 }

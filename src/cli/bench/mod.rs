@@ -24,25 +24,20 @@ use tempfile::TempDir;
 use self::database::Database;
 use super::child::{Place, Server};
 use super::error::{CliError, Outcome};
-use super::{Global, child, figures, table};
+use super::{Global, figures, table};
 
-/// What can be measured.
+/// What can be measured; the module's documentation says what each does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Scenario {
-    /// Whole payrolls: into new wallets, then into the same ones
     Payday,
-    /// Single accruals
     Single,
-    /// Balances and statements while accruals go on
     Reads,
 }
 
-/// Where the book is kept.
+/// Where the book is kept: in the embedded store, or in PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum StoreKind {
-    /// The embedded store
     Sqlite,
-    /// PostgreSQL
     Postgres,
 }
 
@@ -186,10 +181,6 @@ impl Bench {
     }
 
     async fn measure(&mut self, scenario: Scenario, place: &Place) -> Result<Vec<Value>, CliError> {
-        if place.database.is_some() {
-            std::fs::create_dir_all(&place.data_dir).map_err(CliError::file(&place.data_dir))?;
-            child::run_on(place, &["migrate"]).await?;
-        }
         let server = Server::start(place.clone()).await?;
         let results = match scenario {
             Scenario::Payday => self.paydays(&server).await,

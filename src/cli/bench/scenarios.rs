@@ -168,12 +168,13 @@ impl Bench {
         let mut latencies = Latencies::default();
         let paid = payday::send(client, &order, &survey, &opened, |piece| latencies.add(piece.took)).await?;
         let measured = self.after(server, &before).await?;
-        match paid.is_whole() {
-            true => Ok((paid.took, latencies, measured)),
-            false => Err(CliError::Child(format!(
+        if paid.is_whole() {
+            Ok((paid.took, latencies, measured))
+        } else {
+            Err(CliError::Child(format!(
                 "lines were refused that should not be: {:?}.",
                 paid.summary.refused
-            ))),
+            )))
         }
     }
 

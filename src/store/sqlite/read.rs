@@ -187,8 +187,7 @@ pub(super) async fn instructions(
     all(connection, sqlx::query(INSTRUCTIONS).bind(json_bytes(ids.iter())), rows::instruction).await
 }
 
-const BATCHES: &str =
-    "SELECT b.number, b.id, b.client, b.declaration, e.version, e.state, e.received_lines,
+const BATCHES: &str = "SELECT b.number, b.id, b.client, b.declaration, e.version, e.state, e.received_lines,
         e.received_total, e.accepted_lines, e.accepted_total
     FROM json_each(?) k CROSS JOIN batch b ON b.id = unhex(k.value)
     LEFT JOIN batch_entry e ON e.batch = b.number

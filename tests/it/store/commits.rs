@@ -179,10 +179,8 @@ async fn whether_a_commit_is_in_is_told_by_its_nonce(place: &Place) {
 async fn a_commit_that_the_schema_refuses_writes_nothing_and_the_store_goes_on(place: &Place) {
     let store = place.open().await;
     let mut book = Book::create(&*store).await;
-    book.write(&*store, |draft| {
-        (1..=200).for_each(|number| _ = draft.accrue(number, "ASP", month(1), 1, 5))
-    })
-    .await;
+    book.write(&*store, |draft| (1..=200).for_each(|number| _ = draft.accrue(number, "ASP", month(1), 1, 5)))
+        .await;
     for wallets in [1, 200] {
         let good = book.draft(|draft| {
             for number in 1..=wallets {
