@@ -284,7 +284,7 @@ pub async fn chunk(
     // The permit is taken before the body is read: so many chunks are in memory, whoever sends them.
     let _permit = app.chunks.try_acquire().map_err(|_| busy())?;
     let bytes = read_body(request, CHUNK_BYTES_MAX).await.map_err(|problem| match problem.code() {
-        "body_too_large" => chunk_fault(&ChunkFault::TooLarge).with("limit", json!(CHUNK_BYTES_MAX)),
+        "body_too_large" => chunk_fault(ChunkFault::TooLarge).with("limit", json!(CHUNK_BYTES_MAX)),
         _ => problem,
     })?;
     let kind = kind_of(&app, id).await?;
