@@ -293,7 +293,7 @@ pub async fn chunk(
         let digest: [u8; 32] = Sha256::digest(&bytes).into();
         parse_chunk(kind, encoding, &bytes).map(|lines| read_chunk(&keys, id, first_line, digest, lines))
     });
-    let chunk = read.await.map_err(|error| Problem::internal(&error))?.map_err(|fault| chunk_fault(fault))?;
+    let chunk = read.await.map_err(|error| Problem::internal(&error))?.map_err(chunk_fault)?;
     let actor = Actor { client, request: chunk.digest, line: None, instruction: None };
     let command = Command::Chunk(Box::new(chunk));
     let outcome = match rehearse(&app, id, &command, actor).await? {

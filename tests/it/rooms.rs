@@ -39,7 +39,7 @@ fn never(rooms: &[&str], words: &[&str]) {
     }
 }
 
-fn others<'a>(rooms: &[&'a str]) -> Vec<String> {
+fn others(rooms: &[&str]) -> Vec<String> {
     rooms.iter().map(|room| format!("crate::{room}")).collect()
 }
 

@@ -167,9 +167,10 @@ impl Payroll {
 
     pub fn line(&self, line: u64) -> ChunkLine {
         let person = (line * 7_919 + u64::try_from(self.number).unwrap() * 104_729) % self.people;
-        let programme: ProgrammeCode = code(if self.faults && line % 41 == 0 { "BONUS" } else { "ASP" });
+        let programme: ProgrammeCode =
+            code(if self.faults && line.is_multiple_of(41) { "BONUS" } else { "ASP" });
         let sum: Amount = amount(1_000 + i64::try_from(line % 7).unwrap());
-        if self.faults && line % 37 == 0 {
+        if self.faults && line.is_multiple_of(37) {
             let fault = LineFault { code: LineFaultCode::IinCheckDigit, field: Field::Iin };
             return ChunkLine { parsed: ParsedLine { line: Err(fault), amount: Some(sum) }, wallet: None };
         }
