@@ -67,7 +67,7 @@ impl Service {
 
     fn client(&self) -> Client {
         let client = Client::new(&self.url, ClientId::parse("ministry").unwrap()).unwrap();
-        client.with_patience(Duration::from_secs(60))
+        client.with_patience(Duration::from_mins(1))
     }
 }
 
