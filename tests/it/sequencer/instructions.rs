@@ -112,8 +112,8 @@ async fn invariant_7_other_content_under_a_bound_instruction_is_refused_and_the_
     ];
     for (key, (command, others)) in (100..).zip(cases) {
         // The first other content comes in the same batch already.
-        let pair = vec![(command, actor(Some(key))), (others[0].0.clone(), actor(Some(key)))];
-        let mut answers = at_once(&sequencer, pair).await;
+        let both = vec![(command, actor(Some(key))), (others[0].0.clone(), actor(Some(key)))];
+        let mut answers = at_once(&sequencer, both).await;
         let conflict = refused(answers.pop().unwrap());
         let entry = made(answers.pop().unwrap()).seq;
         assert_eq!((conflict.code, conflict.entry), (RefusalCode::InstructionConflict, Some(entry)));
