@@ -35,7 +35,7 @@ async fn invariant_11_no_persons_number_stands_in_the_journal_or_in_any_answer(p
             service.write("/v1/accruals", &with(accrual(1, "1.00"), field, json!([number]))).await;
         }
         for field in
-            ["kind", "payer", "programmes", "periods", "lines", "total", "not_before", "validate_only"]
+            ["kind", "payer", "programmes", "periods", "lines", "currency", "not_before", "validate_only"]
         {
             service.put_batch(&fresh(), &with(declaration(1, "1.00"), field, json!(number))).await;
             service.put_batch(&fresh(), &with(declaration(1, "1.00"), field, json!([number]))).await;
