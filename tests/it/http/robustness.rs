@@ -202,12 +202,12 @@ async fn connections_are_lost(place: &Place) {
         let kill = kill.clone();
         let killer = tokio::spawn(async move {
             let mut connection = PgConnection::connect(&owner_url()).await.unwrap();
-            let mut killed = 0;
-            while killed < 3 && finished.try_recv() == Err(TryRecvError::Empty) {
+            let mut count = 0;
+            while count < 3 && finished.try_recv() == Err(TryRecvError::Empty) {
                 let row = sqlx::query(AssertSqlSafe(kill.as_str())).fetch_one(&mut connection).await.unwrap();
-                killed += row.get::<i64, _>(0);
+                count += row.get::<i64, _>(0);
             }
-            killed
+            count
         });
         let singles = bodies[round * 10..round * 10 + 10].iter().enumerate().map(|(number, body)| {
             let key = format!("key-{}", round * 10 + number);
