@@ -133,7 +133,7 @@ CREATE TABLE wallet_entry (
     CONSTRAINT wallet_sums_sound CHECK (0 <= general_held AND general_held <= general AND general <= posted
         AND general_held <= held AND held <= posted),
     CONSTRAINT wallet_entry_shape CHECK (account >= 1 AND version >= 1 AND first_open_lot BETWEEN 0 AND version
-        AND amount <> 0 AND kind BETWEEN 1 AND 4 AND state BETWEEN 1 AND 5
+        AND kind >= 1 AND (amount <> 0 OR kind > 4) AND state BETWEEN 1 AND 5
         AND (kind <> 1 OR amount > 0 AND programme IS NOT NULL AND period IS NOT NULL AND part IS NOT NULL
             AND class IS NOT NULL))
 );

@@ -13,7 +13,7 @@ use super::payday::{self, Opened, Order, Paid};
 use super::programme::parse_payer;
 use super::progress::Progress;
 use super::{Global, advice, figures, table};
-use crate::client::Tally;
+use crate::client::{Refused, RefusedLine, Tally};
 use crate::domain::{BatchId, Bin};
 use crate::payroll::{FileSurvey, LINES_PER_CHUNK_MAX, LineKind};
 
@@ -143,17 +143,20 @@ async fn pay(global: &Global, order: &Order, patience: u64) -> Result<Outcome, C
 
 fn json_report(order: &Order, survey: &FileSurvey, opened: &Opened, paid: &Paid) -> Value {
     let tally = |tally: &Tally| json!({"lines": tally.lines, "total": plain(tally.sum)});
-    let refused: serde_json::Map<_, _> =
-        paid.summary.refused.iter().map(|(code, sums)| (code.clone(), tally(sums))).collect();
-    let first: Vec<Value> = paid.summary.refused_first.iter().map(|line| {
-        json!({"line": line.line, "code": line.code, "field": line.field, "entry": line.entry, "advice": advice::on(&line.code)})
-    }).collect();
+    let line = |line: &RefusedLine| json!({"line": line.line, "field": line.field, "entry": line.entry});
+    let refused = |(code, refused): (&String, &Refused)| {
+        let Refused { tally, first } = refused;
+        let first: Vec<Value> = first.iter().map(line).collect();
+        let advice = advice::on(code);
+        json!({"code": code, "lines": tally.lines, "total": plain(tally.sum), "first": first, "advice": advice})
+    };
+    let by_code: Vec<Value> = paid.summary.refused.iter().map(refused).collect();
     json!({
         "batch": opened.batch, "state": paid.batch["state"], "validate_only": order.validate,
         "resumed": opened.resumed, "lines": survey.lines, "total": survey.total, "lines_sent": paid.lines_sent,
         "seconds": paid.took.as_secs_f64(), "per_s": figures::rounded(figures::per_second(paid.lines_sent, paid.took)),
         "accepted": tally(&paid.summary.accepted), "already_accepted": tally(&paid.summary.already_accepted),
-        "refused": tally(&paid.summary.refused_all()), "refused_by_code": refused, "refused_first": first,
+        "refused": tally(&paid.summary.refused_all()), "refused_by_code": by_code,
         "unknown_programmes": opened.unknown, "difference": paid.batch["difference"],
     })
 }
@@ -177,7 +180,7 @@ fn print(
     let facts = table::facts([
         ("batch", format!("{}, {state}", opened.batch)),
         ("file", size),
-        ("sent", sent(survey.lines, opened, paid)),
+        ("sent", sent(survey.lines, paid)),
         ("unknown", unknown(opened)),
         ("verdicts", order.verdicts.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
         ("refused", order.refused.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
@@ -185,9 +188,9 @@ fn print(
     table::print(out, &facts)?;
     writeln!(out)?;
     table::print(out, &sums(order.kind, paid))?;
-    if !paid.summary.refused_first.is_empty() {
-        writeln!(out)?;
-        table::print(out, &refused(paid))?;
+    for (code, refused) in &paid.summary.refused {
+        writeln!(out, "\n{code}: {}", places(refused))?;
+        writeln!(out, "  {}", advice::on(code))?;
     }
     match (order.validate, state.as_str()) {
         (true, _) => writeln!(out, "\nNothing was posted: the lines were only judged."),
@@ -203,14 +206,14 @@ fn print(
     }
 }
 
-fn sent(lines: u64, opened: &Opened, paid: &Paid) -> String {
+fn sent(lines: u64, paid: &Paid) -> String {
     if paid.lines_sent == 0 {
         return "nothing; all of it was received before".to_owned();
     }
     let rate = figures::rate(figures::per_second(paid.lines_sent, paid.took));
     let now = format!("{} in {}, {rate}", figures::lines(paid.lines_sent), figures::duration(paid.took));
     match lines - paid.lines_sent {
-        0 if !opened.resumed => now,
+        0 => now,
         before => format!("{now}; {} before", figures::lines(before)),
     }
 }
@@ -236,19 +239,43 @@ fn sums(kind: LineKind, paid: &Paid) -> comfy_table::Table {
         row("already accepted", summary.already_accepted);
     }
     row("refused", summary.refused_all());
-    for (code, tally) in &summary.refused {
-        row(&format!("  {code}"), *tally);
+    for (code, refused) in &summary.refused {
+        row(&format!("  {code}"), refused.tally);
     }
     rows
 }
 
-fn refused(paid: &Paid) -> comfy_table::Table {
-    let mut rows = table::table(&["first refused", ">line", ">entry", "what to do"]);
-    for line in &paid.summary.refused_first {
-        let what =
-            if line.field.is_empty() { line.code.clone() } else { format!("{} ({})", line.code, line.field) };
-        let entry = line.entry.map(figures::count).unwrap_or_default();
-        rows.add_row([what, figures::count(line.line), entry, advice::on(&line.code).to_owned()]);
+/// Where the first lines of a code stand: `lines 12 (entry 7), 15, 28 …`.
+fn places(refused: &Refused) -> String {
+    let place = |line: &RefusedLine| match line.entry {
+        Some(entry) => format!("{} (entry {entry})", line.line),
+        None => line.line.to_string(),
+    };
+    let places: Vec<_> = refused.first.iter().map(place).collect();
+    let (noun, more) = match refused.tally.lines {
+        1 => ("line", ""),
+        lines if lines > refused.first.len() as u64 => ("lines", " …"),
+        _ => ("lines", ""),
+    };
+    format!("{noun} {}{more}", places.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(lines: u64, first: &[(u64, Option<u64>)]) -> Refused {
+        let line = |&(line, entry): &(u64, Option<u64>)| RefusedLine { line, field: String::new(), entry };
+        Refused { tally: Tally { lines, sum: 0 }, first: first.iter().map(line).collect() }
     }
-    rows
+
+    #[test]
+    fn the_first_lines_of_a_code_are_named_and_the_rest_is_hinted_at() {
+        assert_eq!(places(&refused(1, &[(12, Some(7))])), "line 12 (entry 7)");
+        assert_eq!(places(&refused(2, &[(12, None), (15, None)])), "lines 12, 15");
+        assert_eq!(
+            places(&refused(9, &[(12, Some(7)), (15, None), (28, None)])),
+            "lines 12 (entry 7), 15, 28 …"
+        );
+    }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -118,21 +119,33 @@ impl Server {
     }
 }
 
-/// Runs another command of this program on a place, to its end; gives its standard output.
-pub async fn run_on(place: &Place, arguments: &[&str]) -> Result<String, CliError> {
+/// Makes the schema of a place in PostgreSQL, as its owner; the embedded store makes its own.
+pub async fn migrate(place: &Place) -> Result<(), CliError> {
+    let Some((url, schema)) = &place.database else { return Ok(()) };
     let mut command = program()?;
-    command.args(arguments).arg("--data-dir").arg(&place.data_dir).stdin(Stdio::null());
+    command.args(["migrate", "--schema", schema]).env("SOCIAL_WALLET_OWNER_URL", url);
+    output_of(command, "migrate").await.map(|_| ())
+}
+
+/// Replays the journal of a place; gives what was found, as JSON.
+pub async fn replay(place: &Place) -> Result<Value, CliError> {
+    let mut command = program()?;
+    command.args(["replay", "--json", "--data-dir"]).arg(&place.data_dir);
     if let Some((_, schema)) = &place.database {
         command.args(["--schema", schema]);
     }
     set_database(&mut command, place);
-    let name = arguments.first().copied().unwrap_or_default();
-    let output = command
-        .output()
-        .await
-        .map_err(|error| CliError::Child(format!("cannot start `{name}`: {error}.")))?;
+    let output = output_of(command, "replay").await?;
+    serde_json::from_slice(&output)
+        .map_err(|_| CliError::Child("`replay --json` did not answer with JSON.".to_owned()))
+}
+
+/// Runs a command of this program to its end; gives its standard output.
+async fn output_of(mut command: Command, name: &str) -> Result<Vec<u8>, CliError> {
+    let output = command.stdin(Stdio::null()).output().await;
+    let output = output.map_err(|error| CliError::Child(format!("cannot start `{name}`: {error}.")))?;
     if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        return Ok(output.stdout);
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(CliError::Child(format!("`{name}` ended with {}: {}", output.status, said.trim())))

@@ -157,9 +157,7 @@ async fn play(stage: &Stage, lines: u64) -> Result<Story, CliError> {
 
     stage.now("replaying the journal");
     server.stop().await?;
-    let replay = child::run_on(&stage.place, &["replay", "--json"]).await?;
-    let replay: Value = serde_json::from_str(&replay)
-        .map_err(|_| CliError::Child("`replay --json` did not answer with JSON.".to_owned()))?;
+    let replay = child::replay(&stage.place).await?;
     expect(replay["matches"] == true, "the replay gives other balances")?;
     Ok(Story { payroll, short, killed, paid, again, renamed, iin, statement, trial_balance, replay })
 }
@@ -312,8 +310,10 @@ fn pages(story: &Story) -> Vec<(&'static str, Vec<String>)> {
     let sum = figures::tiyn(summary.accepted.sum + summary.already_accepted.sum);
     let rate = figures::rate(figures::per_second(paid.lines_sent, paid.took));
     let took = figures::duration(paid.took);
-    let refused =
-        summary.refused.iter().map(|(code, tally)| format!("{:>7}  {code}", figures::count(tally.lines)));
+    let refused = summary
+        .refused
+        .iter()
+        .map(|(code, refused)| format!("{:>7}  {code}", figures::count(refused.tally.lines)));
 
     let state = again.batch["state"].as_str().unwrap_or_default();
     let again = figures::lines(again.lines_sent);

@@ -63,9 +63,11 @@ fn append(statement: &mut Value, mut page: Value) {
 /// Prints the balances around the entries, and the entries.
 fn print(out: &mut impl Write, statement: &Value) -> io::Result<()> {
     writeln!(out, "opening balance  {}", table::amount(statement, "opening_balance"))?;
-    writeln!(out)?;
-    table::print(out, &entries(statement))?;
-    writeln!(out)?;
+    if statement["entries"].as_array().is_some_and(|entries| !entries.is_empty()) {
+        writeln!(out)?;
+        table::print(out, &entries(statement))?;
+        writeln!(out)?;
+    }
     writeln!(out, "closing balance  {}", table::amount(statement, "closing_balance"))?;
     match statement["next"].as_str() {
         Some(next) => writeln!(out, "more             --after {next}"),

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::figures;
 
 /// Blanks to the left and to the right of a cell.
-const PADDING: (u16, u16) = (0, 2);
+const PADDING: (u16, u16) = (0, 1);
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// A table with these column heads. A head that begins with `>` is of a column of figures, aligned to the right.

@@ -33,8 +33,9 @@ pub enum WalletCommand {
 #[derive(Debug, Args)]
 pub struct WalletArgs {
     /// The wallet's id
-    #[arg(long, value_name = "UUID", value_parser = WalletId::parse, conflicts_with_all = ["iin_stdin", "iin_file", "iin"])]
-    id: Option<WalletId>,
+    #[arg(long, value_name = "UUID", conflicts_with_all = ["iin_stdin", "iin_file", "iin"])]
+    // Parsed below: the parser of arguments repeats what it refuses, and here that may be a person's number.
+    id: Option<String>,
     #[command(flatten)]
     person: PersonArgs,
 }
@@ -42,8 +43,13 @@ pub struct WalletArgs {
 impl WalletArgs {
     /// The wallet's id; asks the service for it if it is named by its person.
     pub async fn find(&self, client: &Client) -> Result<WalletId, CliError> {
-        if let Some(id) = self.id {
-            return Ok(id);
+        if let Some(id) = &self.id {
+            return WalletId::parse(id).map_err(|error| {
+                CliError::Usage(format!(
+                    "{error}; a wallet's is like \
+                0191e3a0-7c3b-8def-8123-456789abcdef. To name a person instead, see --help."
+                ))
+            });
         }
         let wallet = client.lookup_wallet(&self.person.read()?).await?;
         Ok(id_of(&wallet, client.address())?)

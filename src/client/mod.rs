@@ -32,7 +32,7 @@ use crate::payroll::Encoding;
 
 pub use error::{ClientError, ProblemDetails};
 pub use upload::{Judged, Upload, UploadError};
-pub use verdicts::{RefusedLine, Summary, Tally, VerdictKind, VerdictLine, VerdictList};
+pub use verdicts::{Refused, RefusedLine, Summary, Tally, VerdictKind, VerdictLine, VerdictList};
 
 const CONNECT_SECONDS_MAX: u64 = 5;
 /// A chunk of 8,192 lines is committed in a fraction of a second; a minute means that nothing will come.
@@ -587,7 +587,7 @@ mod tests {
         Client::new(&format!("http://{address}"), ClientId::parse("test").unwrap()).unwrap()
     }
 
-    async fn serve(listener: TcpListener, router: Router) -> SocketAddr {
+    fn serve(listener: TcpListener, router: Router) -> SocketAddr {
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await });
         address
@@ -620,7 +620,7 @@ mod tests {
             }
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = serve(listener, Router::new().route("/v1/wallets", post(answer))).await;
+        let address = serve(listener, Router::new().route("/v1/wallets", post(answer)));
         let key = IdempotencyKey::parse("once-only").unwrap();
         let written = client(address).open_wallet(&iin(), &key).await.unwrap();
         assert!(written.created && !written.replayed && written.value["entry"] == 7);
@@ -638,7 +638,7 @@ mod tests {
             (StatusCode::NOT_FOUND, problem)
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = serve(listener, Router::new().route("/v1/wallets/lookup", post(answer))).await;
+        let address = serve(listener, Router::new().route("/v1/wallets/lookup", post(answer)));
         let error = client(address).with_patience(BACKOFF_MAX).lookup_wallet(&iin()).await.unwrap_err();
         assert!(error.is_refusal());
         assert_eq!((error.code(), error.status()), (Some("wallet_unknown"), Some(404)));
@@ -664,7 +664,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
             let listener = TcpListener::bind(address).await.unwrap();
-            serve(listener, Router::new().route("/v1/book", get(|| async { r#"{"size":1}"# }))).await;
+            serve(listener, Router::new().route("/v1/book", get(|| async { r#"{"size":1}"# })));
         };
         let (book, ()) = tokio::join!(patient.book(), coming);
         assert_eq!(book.unwrap()["size"], 1);
@@ -673,7 +673,7 @@ mod tests {
     #[tokio::test]
     async fn somebody_else_on_the_port_is_told_from_a_service() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = serve(listener, Router::new().route("/v1/book", get(|| async { "<html>" }))).await;
+        let address = serve(listener, Router::new().route("/v1/book", get(|| async { "<html>" })));
         let client = client(address);
         assert!(matches!(client.book().await, Err(ClientError::Protocol { .. })));
         assert!(matches!(client.programmes().await, Err(ClientError::Protocol { .. })));

@@ -218,15 +218,21 @@ mod tests {
         if first == 1 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        let lines = body.lines().skip(1).zip(first..).map(|(_, line)| format!("{line},accepted,{line},,\n"));
-        format!("line,verdict,entry,code,field\n{}", lines.collect::<String>())
+        let lines: Vec<_> = body
+            .lines()
+            .skip(1)
+            .zip(first..)
+            .map(|(_, line)| format!("{line},accepted,{line},,\n"))
+            .collect();
+        format!("line,verdict,entry,code,field\n{}", lines.concat())
     }
 
     /// Remembers that every line asked about was accepted.
     async fn remember(Query(asked): Query<HashMap<String, u64>>) -> String {
         let first = asked["after_line"] + 1;
-        let lines = (first..first + asked["limit"]).map(|line| format!("{line},accepted,{line},,\n"));
-        format!("line,verdict,entry,code,field\n{}", lines.collect::<String>())
+        let lines: Vec<_> =
+            (first..first + asked["limit"]).map(|line| format!("{line},accepted,{line},,\n")).collect();
+        format!("line,verdict,entry,code,field\n{}", lines.concat())
     }
 
     async fn upload(

@@ -7,8 +7,8 @@ use bytes::Bytes;
 /// The header row of every list of verdicts.
 const HEADER: &str = "line,verdict,entry,code,field";
 
-/// Refused lines that a summary keeps to show.
-const REFUSED_SHOWN_MAX: usize = 5;
+/// Lines that a summary keeps to show for each code.
+const LINES_SHOWN_MAX: usize = 3;
 
 /// What was decided on a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,12 +140,19 @@ impl Tally {
 pub struct RefusedLine {
     /// Its number in the file.
     pub line: u64,
-    /// Why.
-    pub code: String,
     /// The field at fault; may be empty.
     pub field: String,
     /// The entry that stands in the way.
     pub entry: Option<u64>,
+}
+
+/// The lines that were refused with one code.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// How many, and what they add up to.
+    pub tally: Tally,
+    /// The first few.
+    pub first: Vec<RefusedLine>,
 }
 
 /// What came of a file, or of a part of it.
@@ -156,9 +163,7 @@ pub struct Summary {
     /// Lines that had made them before.
     pub already_accepted: Tally,
     /// Lines that moved nothing, by code.
-    pub refused: BTreeMap<String, Tally>,
-    /// The first few of them.
-    pub refused_first: Vec<RefusedLine>,
+    pub refused: BTreeMap<String, Refused>,
 }
 
 impl Summary {
@@ -175,22 +180,23 @@ impl Summary {
 
     fn add_refused(&mut self, verdict: &VerdictLine<'_>, amount: i64) {
         // Looked up before it is inserted: a million refused lines must not make a million strings.
-        match self.refused.get_mut(verdict.code) {
-            Some(tally) => tally.add(amount),
-            None => self.refused.entry(verdict.code.to_owned()).or_default().add(amount),
+        if !self.refused.contains_key(verdict.code) {
+            self.refused.insert(verdict.code.to_owned(), Refused::default());
         }
-        if self.refused_first.len() < REFUSED_SHOWN_MAX {
-            let (code, field) = (verdict.code.to_owned(), verdict.field.to_owned());
-            self.refused_first.push(RefusedLine { line: verdict.line, code, field, entry: verdict.entry });
+        let Some(refused) = self.refused.get_mut(verdict.code) else { return };
+        refused.tally.add(amount);
+        if refused.first.len() < LINES_SHOWN_MAX {
+            let field = verdict.field.to_owned();
+            refused.first.push(RefusedLine { line: verdict.line, field, entry: verdict.entry });
         }
     }
 
     /// All refused lines together.
     #[must_use]
     pub fn refused_all(&self) -> Tally {
-        self.refused.values().fold(Tally::default(), |all, tally| Tally {
-            lines: all.lines + tally.lines,
-            sum: all.sum.saturating_add(tally.sum),
+        self.refused.values().fold(Tally::default(), |all, refused| Tally {
+            lines: all.lines + refused.tally.lines,
+            sum: all.sum.saturating_add(refused.tally.sum),
         })
     }
 
@@ -217,11 +223,11 @@ mod tests {
         let list = list(LIST).unwrap();
         assert_eq!(list.lines(), 4);
         assert!(list.covers(7, 4) && !list.covers(7, 3) && !list.covers(6, 4));
-        let last = list.iter().last().unwrap();
+        let fourth = list.iter().last().unwrap();
         let code = "benefit_already_paid";
         let expected =
             VerdictLine { line: 10, verdict: VerdictKind::Refused, entry: Some(377), code, field: "amount" };
-        assert_eq!(last, expected);
+        assert_eq!(fourth, expected);
         let together = [VerdictList::header_text(), list.rows_text()].concat();
         assert_eq!(together, LIST.as_bytes());
     }
@@ -246,18 +252,18 @@ mod tests {
         summary.add(&list(LIST).unwrap(), &[100, 200, 0, 400]);
         assert_eq!(summary.accepted, Tally { lines: 1, sum: 100 });
         assert_eq!(summary.already_accepted, Tally { lines: 1, sum: 200 });
-        assert_eq!(summary.refused["benefit_already_paid"], Tally { lines: 1, sum: 400 });
+        assert_eq!(summary.refused["benefit_already_paid"].tally, Tally { lines: 1, sum: 400 });
         assert_eq!(summary.refused_all(), Tally { lines: 2, sum: 400 });
         assert_eq!(summary.lines(), 4);
-        assert_eq!(summary.refused_first[0].line, 9);
+        assert_eq!(summary.refused["iin_check_digit"].first[0].line, 9);
     }
 
     #[test]
-    fn a_summary_keeps_only_the_first_refused_lines() {
-        let rows: String = (1..=100).map(|line| format!("{line},refused,,amount_zero,amount\n")).collect();
+    fn a_summary_keeps_only_the_first_lines_of_a_code() {
+        let rows: Vec<_> = (1..=100).map(|line| format!("{line},refused,,amount_zero,amount\n")).collect();
         let mut summary = Summary::default();
-        summary.add(&list(&format!("line,verdict,entry,code,field\n{rows}")).unwrap(), &[0; 100]);
-        assert_eq!(summary.refused["amount_zero"].lines, 100);
-        assert_eq!(summary.refused_first.len(), REFUSED_SHOWN_MAX);
+        summary.add(&list(&format!("line,verdict,entry,code,field\n{}", rows.concat())).unwrap(), &[0; 100]);
+        let refused = &summary.refused["amount_zero"];
+        assert_eq!((refused.tally.lines, refused.first.len()), (100, LINES_SHOWN_MAX));
     }
 }

@@ -92,9 +92,9 @@ mod tests {
     #[test]
     fn the_business_day_turns_at_19_utc_since_march_2024_and_at_18_utc_before() {
         let date = |text: &str| Stamp::of(parse_rfc3339(text).unwrap()).unwrap().date;
-        assert_eq!(date("2026-11-21T18:59:59.999Z"), 2026_11_21);
-        assert_eq!(date("2026-11-21T19:00:00.000Z"), 2026_11_22);
-        assert_eq!(date("2023-11-21T18:00:00.000Z"), 2023_11_22);
+        assert_eq!(date("2026-11-21T18:59:59.999Z"), 20_261_121);
+        assert_eq!(date("2026-11-21T19:00:00.000Z"), 20_261_122);
+        assert_eq!(date("2023-11-21T18:00:00.000Z"), 20_231_122);
     }
 
     #[test]

@@ -284,7 +284,7 @@ pub async fn chunk(
     // The permit is taken before the body is read: so many chunks are in memory, whoever sends them.
     let _permit = app.chunks.try_acquire().map_err(|_| busy())?;
     let bytes = read_body(request, CHUNK_BYTES_MAX).await.map_err(|problem| match problem.code() {
-        "body_too_large" => chunk_fault(&ChunkFault::TooLarge).with("limit", json!(CHUNK_BYTES_MAX)),
+        "body_too_large" => chunk_fault(ChunkFault::TooLarge).with("limit", json!(CHUNK_BYTES_MAX)),
         _ => problem,
     })?;
     let kind = kind_of(&app, id).await?;
@@ -293,8 +293,7 @@ pub async fn chunk(
         let digest: [u8; 32] = Sha256::digest(&bytes).into();
         parse_chunk(kind, encoding, &bytes).map(|lines| read_chunk(&keys, id, first_line, digest, lines))
     });
-    let chunk =
-        read.await.map_err(|error| Problem::internal(&error))?.map_err(|fault| chunk_fault(&fault))?;
+    let chunk = read.await.map_err(|error| Problem::internal(&error))?.map_err(chunk_fault)?;
     let actor = Actor { client, request: chunk.digest, line: None, instruction: None };
     let command = Command::Chunk(Box::new(chunk));
     let outcome = match rehearse(&app, id, &command, actor).await? {
@@ -365,7 +364,7 @@ fn read_chunk(
     Chunk { batch, first_line, digest, lines }
 }
 
-fn chunk_fault(fault: &ChunkFault) -> Problem {
+fn chunk_fault(fault: ChunkFault) -> Problem {
     let status = match fault {
         ChunkFault::TooLarge | ChunkFault::TooManyLines => StatusCode::PAYLOAD_TOO_LARGE,
         _ => StatusCode::BAD_REQUEST,

@@ -129,11 +129,13 @@ impl Body {
 }
 
 /// 400: a member is not what it must be.
+#[must_use]
 pub fn malformed(name: &str) -> Problem {
     Problem::malformed("field_malformed", name, format!("The member {name} is not of the documented form."))
 }
 
 /// 400: a member must be there.
+#[must_use]
 pub fn missing(name: &str) -> Problem {
     Problem::malformed("field_missing", name, format!("The member {name} is missing."))
 }

@@ -54,7 +54,7 @@ pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 pub const DISCARDED_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// How long a request may take in all.
-pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(120);
+pub const REQUEST_TIME_MAX: Duration = Duration::from_mins(2);
 
 /// What every handler works with.
 pub struct App {

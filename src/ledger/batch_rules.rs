@@ -3,6 +3,8 @@
 //! A chunk is decided whole: either it is refused, and nothing of it is recorded, or each of its lines gets a verdict. Bad
 //! lines never stop good ones. A line that was accepted before is never decided again; one that was refused is.
 
+#![allow(clippy::needless_pass_by_value)] // an `Entry` is used up by the rule that writes it
+
 use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};

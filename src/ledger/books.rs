@@ -122,7 +122,8 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// A member of the entry; `null` if it has none of the name. `amount` is the sum of its postings.
+    /// A member of the entry; `null` if it has none of the name. `amount` is the sum of its postings, `bank` whose clearing
+    /// account they credit.
     #[must_use]
     pub fn member(&self, name: &str) -> Value {
         if name == "amount" {
@@ -130,6 +131,11 @@ impl Bound {
             let amounts = postings.into_iter().flatten().filter_map(|posting| posting["amount"].as_str());
             let sum = amounts.filter_map(|text| Amount::parse(text.as_bytes()).ok()).map(Amount::tiyn).sum();
             return Money::from_tiyn(sum).map_or(Value::Null, |sum| Value::String(sum.to_string()));
+        }
+        if name == "bank" {
+            let credit = self.content.get("postings").and_then(|postings| postings[0]["credit"].as_str());
+            let bank = credit.and_then(|account| account.strip_prefix("clearing:"));
+            return bank.map_or(Value::Null, |bank| Value::String(bank.to_owned()));
         }
         self.content.get(name).cloned().unwrap_or(Value::Null)
     }

@@ -218,6 +218,7 @@ pub enum Record {
     },
 }
 
+#[allow(clippy::needless_pass_by_value)] // values and references alike
 fn text(value: impl ToString) -> Value {
     Value::String(value.to_string())
 }

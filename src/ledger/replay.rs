@@ -3,6 +3,8 @@
 //! Every record is decided again from what it names, and must come out as it was written. So a journal that replays is
 //! one that the rules could have made: balanced, nothing negative, each benefit once, each lot within its credit.
 
+#![allow(clippy::needless_pass_by_value)] // a record is used up by its replay
+
 use std::collections::HashMap;
 
 use crate::domain::BatchId;

@@ -4,6 +4,8 @@
 //! Order of precedence, for all rules: what the command names (programme, batch, wallet) before who may do it, before the
 //! wallet's state, before what was done already, before money.
 
+#![allow(clippy::needless_pass_by_value)] // an `Entry` is used up by the rule that writes it
+
 use crate::domain::time::Stamp;
 use crate::domain::{
     Amount, BankReference, Bic, Bin, FundClass, Money, Part, Period, ProgrammeCode, Reason, WalletId,
@@ -460,15 +462,13 @@ impl Books {
         let version = before.version + 1;
         let lots = self.lots.entry(before.account).or_default();
         let mut after = Wallet { version, ..before };
-        for (lot, change) in moves {
-            let moved = Lot { remaining: lot.remaining + change, movements: lot.movements + 1, ..*lot };
+        for (was, change) in moves {
+            let lot = Lot { remaining: was.remaining + change, movements: was.movements + 1, ..*was };
             assert!(
-                0 <= moved.held
-                    && moved.held <= moved.remaining
-                    && moved.remaining <= moved.amount - moved.reversed,
+                0 <= lot.held && lot.held <= lot.remaining && lot.remaining <= lot.amount - lot.reversed,
                 "a lot keeps within what was credited"
             );
-            lots.insert(lot.version, moved);
+            lots.insert(lot.version, lot);
             after.posted += change;
             if lot.class == FundClass::General {
                 after.general += change;
@@ -476,12 +476,12 @@ impl Books {
             fx.movements.push(LotMovement {
                 account: before.account,
                 lot: lot.version,
-                movement: moved.movements,
+                movement: lot.movements,
                 version,
                 amount: *change,
-                remaining: moved.remaining,
-                held: moved.held,
-                reversed: moved.reversed,
+                remaining: lot.remaining,
+                held: lot.held,
+                reversed: lot.reversed,
             });
         }
         after.first_open_lot = lots.values().find(|lot| lot.remaining > 0).map_or(0, |lot| lot.version);

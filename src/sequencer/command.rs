@@ -194,9 +194,14 @@ impl Command {
                     text("reason", reversal.reason.as_str().to_owned()),
                 ],
             ),
-            Self::PayOut { wallet, amount, .. } => {
-                ("pay_out", vec![text("wallet", wallet.to_string()), text("amount", amount.to_string())])
-            }
+            Self::PayOut { wallet, bank, amount } => (
+                "pay_out",
+                vec![
+                    text("wallet", wallet.to_string()),
+                    text("bank", bank.to_string()),
+                    text("amount", amount.to_string()),
+                ],
+            ),
             Self::Return { pay_out, amount } => {
                 ("return", vec![("pay_out", "pay_out", json!(pay_out)), text("amount", amount.to_string())])
             }

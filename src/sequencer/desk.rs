@@ -32,6 +32,9 @@ use super::command::{Command, CommandError, EntryView, Outcome};
 /// How many entries of another writer are followed one by one; beyond it everything is forgotten and read again.
 pub const TAIL_MAX: u64 = 50_000;
 
+/// How often the head and the tree's edge are read while other writers commit between the two reads.
+const EDGE_ATTEMPTS_MAX: u32 = 100;
+
 /// Memory of benefits' bitmaps: how many are kept before the ones not in use are forgotten.
 const BENEFITS_MAX: usize = 512;
 
@@ -106,14 +109,11 @@ impl Desk {
         keys: Arc<BookKeys>,
         wallets_max: usize,
     ) -> Result<Self, DeskError> {
-        let head =
-            store.head().await?.ok_or_else(|| StoreError::Schema("no book has been created".into()))?;
         let leaves = LeafWriter::new(keys.book(), keys.blind());
         let books = Books::empty(wallets_max, false);
-        let edge = RightEdge::empty();
+        let (head, edge) = read_edge(&*store).await?;
         let mut desk = Self { store, keys, books, head, edge, leaves, rehearsed: None };
         desk.read_small().await?;
-        desk.edge = desk.read_edge().await?;
         desk.take_head(head);
         Ok(desk)
     }
@@ -176,37 +176,6 @@ impl Desk {
         Ok(())
     }
 
-    async fn read_edge(&self) -> Result<RightEdge, DeskError> {
-        let wrong = |error: &dyn std::fmt::Display| DeskError::Edge(error.to_string());
-        let bytes = self.store.frontier().await?;
-        let frontier = if bytes.is_empty() {
-            Frontier::empty()
-        } else {
-            Frontier::from_bytes(&bytes).map_err(|error| wrong(&error))?
-        };
-        let mut tiles = HashMap::new();
-        for range in rebuild_tiles(frontier.size()) {
-            for index in range.indexes {
-                if let Some(tile) = self.store.tile(range.level, index).await? {
-                    tiles.insert(TileId { level: range.level, index }, tile.hashes);
-                }
-            }
-        }
-        let width = partial_width(frontier.size(), 0);
-        let mut hashes: Vec<Hash> = Vec::with_capacity(width);
-        if width > 0 {
-            let first = frontier.size() - width as u64;
-            for bundle in self.store.bundles(first, u32::MAX).await? {
-                for leaf in BundleEntries::new(&bundle.bytes) {
-                    hashes.push(leaf_hash(leaf.map_err(|error| wrong(&error))?));
-                }
-            }
-            // A commit may have come in between; only the leaves that the frontier covers count.
-            hashes.truncate(width);
-        }
-        RightEdge::rebuild(frontier, &hashes, |id| tiles.get(&id)).map_err(|error| wrong(&error))
-    }
-
     /// Forgets what a record has touched, so that it is read again.
     fn forget(&mut self, record: &Record) {
         let benefit = |books: &Books, programme, period, part| {
@@ -237,7 +206,8 @@ impl Desk {
     /// Comes up to the store's head after another writer's commits, or after commits of ours were discarded.
     /// `confirmed` is the last head, with its edge, that is known to be in the store.
     pub async fn catch_up(&mut self, confirmed: Head, edge: RightEdge) -> Result<(), DeskError> {
-        let head = self.store.head().await?.ok_or_else(|| StoreError::Schema("the book is gone".into()))?;
+        let mut head =
+            self.store.head().await?.ok_or_else(|| StoreError::Schema("the book is gone".into()))?;
         self.edge = edge;
         self.books.forget_lookups();
         let news = head.size.checked_sub(confirmed.size).ok_or_else(|| {
@@ -249,15 +219,14 @@ impl Desk {
         if news > TAIL_MAX {
             self.books.wallets.clear();
             self.books.benefits.clear();
-            self.edge = self.read_edge().await?;
+            (head, self.edge) = read_edge(&*self.store).await?;
         } else {
             let mut next = confirmed.size;
             while next < head.size {
                 let bundles = self.store.bundles(next, 64).await?;
                 let before = next;
                 for bundle in bundles {
-                    let mut entry = bundle.first;
-                    for leaf in BundleEntries::new(&bundle.bytes) {
+                    for (entry, leaf) in (bundle.first..).zip(BundleEntries::new(&bundle.bytes)) {
                         let leaf = leaf.map_err(|_| DeskError::Journal(entry))?;
                         if (next..head.size).contains(&entry) {
                             let record = Leaf::read(leaf).and_then(|leaf| leaf.record());
@@ -266,7 +235,6 @@ impl Desk {
                             drop(self.edge.append([leaf_hash(leaf)]));
                             next = entry + 1;
                         }
-                        entry += 1;
                     }
                 }
                 if next == before {
@@ -721,6 +689,52 @@ impl Desk {
     }
 }
 
+/// The head and the right edge of the log's tree at it.
+async fn read_edge(store: &dyn Store) -> Result<(Head, RightEdge), DeskError> {
+    let wrong = |error: &dyn std::fmt::Display| DeskError::Edge(error.to_string());
+    let mut attempts = 0;
+    let (head, frontier) = loop {
+        let head =
+            store.head().await?.ok_or_else(|| StoreError::Schema("no book has been created".into()))?;
+        let bytes = store.frontier().await?;
+        let frontier = if bytes.is_empty() {
+            Frontier::empty()
+        } else {
+            Frontier::from_bytes(&bytes).map_err(|error| wrong(&error))?
+        };
+        // Another writer's commit may have come in between the two reads.
+        if frontier.size() == head.size {
+            break (head, frontier);
+        }
+        attempts += 1;
+        if attempts == EDGE_ATTEMPTS_MAX {
+            return Err(wrong(&"its size is not the head's"));
+        }
+    };
+    let mut tiles = HashMap::new();
+    for range in rebuild_tiles(frontier.size()) {
+        for index in range.indexes {
+            if let Some(tile) = store.tile(range.level, index).await? {
+                tiles.insert(TileId { level: range.level, index }, tile.hashes);
+            }
+        }
+    }
+    let width = partial_width(frontier.size(), 0);
+    let mut hashes: Vec<Hash> = Vec::with_capacity(width);
+    if width > 0 {
+        let first = frontier.size() - width as u64;
+        for bundle in store.bundles(first, u32::MAX).await? {
+            for leaf in BundleEntries::new(&bundle.bytes) {
+                hashes.push(leaf_hash(leaf.map_err(|error| wrong(&error))?));
+            }
+        }
+        // A commit may have come in between; only the leaves that the frontier covers count.
+        hashes.truncate(width);
+    }
+    let edge = RightEdge::rebuild(frontier, &hashes, |id| tiles.get(&id)).map_err(|error| wrong(&error))?;
+    Ok((head, edge))
+}
+
 /// The same instruction again: the first answer, or a conflict.
 fn repeat(differs: Option<&'static str>, bound: &Bound, stamp: Stamp) -> Result<Outcome, CommandError> {
     if let Some(field) = differs {
@@ -814,7 +828,7 @@ impl Wanted {
                 }
                 Command::Reverse { reversal, .. } => wanted.wallets.push(reversal.wallet),
                 Command::OpenWallet { wallet, .. } | Command::PayOut { wallet, .. } => {
-                    wanted.wallets.push(*wallet)
+                    wanted.wallets.push(*wallet);
                 }
                 _ => {}
             }

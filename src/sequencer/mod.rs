@@ -188,6 +188,8 @@ enum Preparation {
     Ready(Next),
     /// Something must be read that the commit under way may be changing.
     Unsettled(Vec<Waiting>),
+    /// Another writer has moved the head: what was read may be newer than what the desk holds.
+    Behind(Vec<Waiting>),
     /// It could not be decided; the desk must catch up.
     Failed(Vec<Waiting>, DeskError),
 }
@@ -235,6 +237,11 @@ impl Writer {
                     self.put_back(batch);
                     self.land(None).await;
                 }
+                Preparation::Behind(batch) => {
+                    self.put_back(batch);
+                    self.land(None).await;
+                    self.contended = true;
+                }
                 Preparation::Failed(batch, error) => {
                     // What is under way was decided before and is not at fault.
                     if self.flight.is_some() {
@@ -255,7 +262,8 @@ impl Writer {
             let landed = tokio::select! {
                 biased;
                 result = &mut flight.task => Some(result),
-                command = self.commands.recv(), if !self.commands.is_closed() || !self.commands.is_empty() => {
+                command = self.commands.recv(), if self.pending.len() < QUEUE_MAX
+                    && (!self.commands.is_closed() || !self.commands.is_empty()) => {
                     if let Some(command) = command {
                         self.pending.push_back(waiting(command));
                     }
@@ -325,6 +333,13 @@ impl Writer {
             Ok(true) => {}
             Ok(false) => return Preparation::Unsettled(join(requests)),
             Err(error) => return Preparation::Failed(join(requests), error),
+        }
+        match self.store.head().await {
+            // The desk's head is the store's, or will be once the commit under way is in: no other writer was there
+            // before the last read, so all that was read fits together, and a refusal is as current as an entry.
+            Ok(Some(head)) if head == self.desk.head() || head == self.confirmed.0 => {}
+            Ok(_) => return Preparation::Behind(join(requests)),
+            Err(error) => return Preparation::Failed(join(requests), error.into()),
         }
         let stamp = match self.stamp() {
             Ok(stamp) => stamp,
@@ -519,7 +534,7 @@ impl Writer {
                 }
                 Err(error) => self.recover(work, &commit, error).await,
             },
-            Preparation::Unsettled(batch) => self.put_back(batch),
+            Preparation::Unsettled(batch) | Preparation::Behind(batch) => self.put_back(batch),
             Preparation::Failed(batch, error) => {
                 drop(locked);
                 self.fail(batch, &error.to_string()).await;

@@ -30,7 +30,7 @@ pub const REHEARSALS_MAX: usize = 2;
 pub const WALLETS_MAX: usize = 1_000_000;
 
 /// How long an unused rehearsal is kept.
-pub const LIFETIME: Duration = Duration::from_secs(3_600);
+pub const LIFETIME: Duration = Duration::from_hours(1);
 
 struct Rehearsal {
     desk: Desk,

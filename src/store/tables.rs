@@ -143,9 +143,9 @@ impl Stored for NewProgramme {
         put(Cell::Text(&spec.payer.to_string()));
         put(Cell::Text(spec.legal_basis.as_str()));
         put(Cell::Int2(spec.class.code()));
-        put(text_or_null(spec.knp.as_ref().map(|code| code.as_str())));
-        put(text_or_null(spec.kbe.as_ref().map(|code| code.as_str())));
-        put(text_or_null(spec.iso_purpose.as_ref().map(|code| code.as_str())));
+        put(text_or_null(spec.knp.as_ref().map(crate::domain::Knp::as_str)));
+        put(text_or_null(spec.kbe.as_ref().map(crate::domain::Kbe::as_str)));
+        put(text_or_null(spec.iso_purpose.as_ref().map(crate::domain::IsoPurpose::as_str)));
         Ok(())
     }
 }

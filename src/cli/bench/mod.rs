@@ -24,7 +24,7 @@ use tempfile::TempDir;
 use self::database::Database;
 use super::child::{Place, Server};
 use super::error::{CliError, Outcome};
-use super::{Global, figures, table};
+use super::{Global, child, figures, table};
 
 /// What can be measured; the module's documentation says what each does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -181,6 +181,7 @@ impl Bench {
     }
 
     async fn measure(&mut self, scenario: Scenario, place: &Place) -> Result<Vec<Value>, CliError> {
+        child::migrate(place).await?;
         let server = Server::start(place.clone()).await?;
         let results = match scenario {
             Scenario::Payday => self.paydays(&server).await,

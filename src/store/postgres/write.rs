@@ -77,7 +77,7 @@ pub(super) async fn in_transaction(
 /// What an error means when it came while the server may have been committing: if the server says that it failed, it
 /// did; if the connection was lost, or the server shut down, nobody knows.
 fn in_doubt(error: sqlx::Error) -> CommitError {
-    let said = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
+    let said = error.as_database_error().and_then(|error| error.code().map(std::borrow::Cow::into_owned));
     match said.as_deref() {
         // 57P0x: the server shuts down, perhaps while the commit is on its way to a standby. 08: connection. 40003.
         Some(code) if !code.starts_with("57P0") && !code.starts_with("08") && code != "40003" => {
@@ -165,10 +165,11 @@ impl Statement {
         let first = self.arguments.len() + 1;
         let places: Vec<String> = (first..first + columns.len()).map(|place| format!("${place}")).collect();
         let (table, places) = (T::TABLE, places.join(", "));
-        self.sql.push_str(&format!(
+        let insert = format!(
             ", to_{table} AS (INSERT INTO {table} ({names}) SELECT {} FROM fence, unnest({places}) u ({names}))",
             T::COLUMNS.iter().map(|(name, _)| format!("u.{name}")).collect::<Vec<_>>().join(", ")
-        ));
+        );
+        self.sql.push_str(&insert);
         for column in columns {
             match column {
                 Column::Int8(values) => self.bind(values)?,

@@ -170,7 +170,7 @@ impl Draft<'_> {
     /// batch did not declare, and is refused.
     pub fn chunk(&mut self, number: u128, first_line: u64, lines: u64, tiyn: i64) {
         let line = |person: u64| {
-            let programme = code(if person % 3 == 0 { "BONUS" } else { "ASP" });
+            let programme = code(if person.is_multiple_of(3) { "BONUS" } else { "ASP" });
             let iin = Iin::from_prefix([8, 3, 0, 7, 1, 7, 3, 5, 0, 8, 6]).unwrap();
             let line =
                 AccrualLine { iin, programme, period: month(9), part: Part::FIRST, amount: amount(tiyn) };

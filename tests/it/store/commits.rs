@@ -192,7 +192,7 @@ async fn a_commit_that_the_schema_refuses_writes_nothing_and_the_store_goes_on(p
         let before = counts(place).await;
         match store.commit(&bad).await {
             Err(CommitError::Failed(error)) => {
-                assert!(error.to_string().contains("wallet_sums_sound"), "{error}")
+                assert!(error.to_string().contains("wallet_sums_sound"), "{error}");
             }
             other => panic!("{other:?}"),
         }

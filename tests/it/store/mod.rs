@@ -1,7 +1,7 @@
 //! The store's contract, held against both rooms.
 
 mod append_only;
-mod book;
+pub mod book;
 mod commits;
 mod postgres;
 mod reads;
@@ -87,7 +87,7 @@ impl Place {
         }
     }
 
-    async fn remove(self) {
+    pub async fn remove(self) {
         if let Self::Postgres { owner_url, schema } = self {
             let mut connection = PgConnection::connect(&owner_url).await.unwrap();
             let sql = format!("DROP SCHEMA {schema} CASCADE");

@@ -169,10 +169,9 @@ async fn lots_are_read_as_of_a_version(place: &Place) {
                 let of_lot = |moved: &&LotMovement| {
                     (moved.account, moved.lot) == (account, lot.version) && moved.version <= as_of
                 };
-                let expected =
-                    all.iter().filter(of_lot).next_back().map_or((entry.amount, 0, 0, 0), |moved| {
-                        (moved.remaining, moved.held, moved.reversed, moved.movement)
-                    });
+                let expected = all.iter().rfind(of_lot).map_or((entry.amount, 0, 0, 0), |moved| {
+                    (moved.remaining, moved.held, moved.reversed, moved.movement)
+                });
                 assert_eq!((lot.remaining, lot.held, lot.reversed, lot.movements), expected);
             }
         }

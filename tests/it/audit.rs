@@ -1,0 +1,186 @@
+//! Invariant 10: projections are the replay of the journal; and what was done behind the service's back is found and named.
+
+use social_wallet::audit::{Report, audit};
+
+use crate::sequencer::{
+    Dice, Payroll, accrue, actor, at_once, furnish, give_back, made, open, pay_out, reverse, serve,
+};
+use crate::store::book::month;
+use crate::store::{Place, Raw, in_both_rooms};
+
+/// A book with something of everything.
+async fn furnished(place: &Place) {
+    let sequencer = serve(place.open().await).await;
+    furnish(&sequencer).await;
+    let mut dice = Dice(7);
+    for round in 1..=4 {
+        let commands = (0..60).map(|_| {
+            let person = dice.roll(10);
+            let command = match dice.roll(5) {
+                0 => open(person),
+                1 => pay_out(person, 50),
+                2 => reverse(person, "ASP", month(round)),
+                3 => accrue(person, "BONUS", month(round), 90),
+                _ => accrue(person, "ASP", month(round), 200),
+            };
+            (command, actor(None))
+        });
+        at_once(&sequencer, commands.collect()).await;
+    }
+    made(sequencer.submit(accrue(1, "BONUS", month(11), 700), actor(None)).await);
+    let paid = made(sequencer.submit(pay_out(1, 300), actor(None)).await).seq;
+    made(sequencer.submit(give_back(paid, 100), actor(None)).await);
+    let payroll = Payroll::of(1, 300, 200, 9);
+    made(sequencer.submit(payroll.open(), actor(None)).await);
+    let chunks = payroll.chunks(100).into_iter().map(|chunk| (chunk, actor(None))).collect();
+    at_once(&sequencer, chunks).await;
+    made(sequencer.submit(payroll.close(), actor(None)).await);
+}
+
+/// Takes the walls of the database down, as whoever owns it can.
+async fn unguard(raw: &mut Raw) {
+    match raw {
+        Raw::Sqlite(_) => {
+            for trigger in raw.texts("SELECT name FROM sqlite_schema WHERE type = 'trigger'").await {
+                raw.run(&format!("DROP TRIGGER {trigger}")).await.unwrap();
+            }
+            raw.run("PRAGMA ignore_check_constraints = ON").await.unwrap();
+        }
+        Raw::Postgres(_) => {
+            for table in raw.tables().await {
+                raw.run(&format!("ALTER TABLE {table} DISABLE TRIGGER USER")).await.unwrap();
+            }
+        }
+    }
+}
+
+/// Does something behind the service's back: what the audit says.
+async fn after(place: &Place, on_sqlite: &str, on_postgres: &str) -> Report {
+    furnished(place).await;
+    let report = audit(place.open().await, |_| {}).await.unwrap();
+    assert!(report.matches(), "{:#?}", report.findings);
+    assert!(report.debit > 0 && report.debit == report.credit && report.entries > 300);
+    let mut raw = place.raw().await;
+    unguard(&mut raw).await;
+    let sql = if matches!(raw, Raw::Sqlite(_)) { on_sqlite } else { on_postgres };
+    raw.run(sql).await.unwrap();
+    drop(raw);
+    let report = audit(place.open().await, |_| {}).await.unwrap();
+    assert!(!report.matches(), "the audit does not see: {sql}");
+    assert_eq!(report.findings.is_empty(), report.findings_count == 0);
+    report
+}
+
+fn names(report: &Report, what: &str) {
+    assert!(report.findings.iter().any(|finding| finding.contains(what)), "{what}: {:#?}", report.findings);
+}
+
+macro_rules! tampering {
+    ($($name:ident: $on_sqlite:expr, $on_postgres:expr, [$($named:expr),+];)*) => {
+        $(async fn $name(place: &Place) {
+            let report = after(place, $on_sqlite, $on_postgres).await;
+            $(names(&report, $named);)+
+        })*
+        in_both_rooms!($($name),*);
+    };
+    ($($name:ident: $sql:expr, [$($named:expr),+];)*) => {
+        tampering!($($name: $sql, $sql, [$($named),+];)*);
+    };
+}
+
+mod of_rows {
+    use super::*;
+
+    tampering! {
+        invariant_10_the_audit_names_the_wallet_whose_entry_has_another_amount:
+            "UPDATE wallet_entry SET amount = amount + 1 WHERE account = 2 AND version = 1",
+            ["wallet_entry: the rows of wallet number 2 "];
+        invariant_10_the_audit_names_the_wallet_whose_newest_balance_was_raised:
+            "UPDATE wallet_entry SET posted = posted + 1000 WHERE account = 2
+               AND version = (SELECT max(version) FROM wallet_entry WHERE account = 2)",
+            ["its head is not what the replay has", "wallet_entry: the rows of wallet number 2 "];
+        invariant_10_the_audit_finds_that_the_newest_rows_of_a_wallet_are_gone:
+            "DELETE FROM wallet_entry WHERE account = 3
+               AND version = (SELECT max(version) FROM wallet_entry WHERE account = 3)",
+            ["its head is not what the replay has", "wallet_entry: the rows of wallet number 3 "];
+        invariant_10_the_audit_finds_that_a_middle_row_of_a_wallet_is_gone:
+            "DELETE FROM wallet_entry WHERE account = 1 AND version = 2",
+            ["wallet_entry: the rows of wallet number 1 "];
+        invariant_10_the_audit_finds_an_entry_that_the_journal_never_made:
+            "INSERT INTO wallet_entry SELECT seq, at, amount, refers, posted, held, general, general_held, account,
+               version + 1000, first_open_lot, programme, period, part, class, kind, state, choice
+               FROM wallet_entry WHERE account = 1 AND version = 1",
+            ["its head is not what the replay has", "wallet_entry: the rows of wallet number 1 "];
+        invariant_10_the_audit_finds_protected_money_that_was_marked_general:
+            "UPDATE wallet_entry SET class = 3 - class WHERE kind = 1 AND account = 2 AND version = 1",
+            ["wallet_entry: the rows of wallet number 2 "];
+        invariant_10_the_audit_finds_a_lot_movement_that_was_changed:
+            "UPDATE lot_movement SET remaining = remaining + 1 WHERE account = (SELECT min(account) FROM lot_movement)
+               AND movement = 1",
+            ["lot_movement: the rows of wallet number"];
+        invariant_10_the_audit_finds_a_system_entry_that_was_changed:
+            "UPDATE system_entry SET credits = credits + 1 WHERE account = 2 AND version = 3",
+            ["system_entry 2 version 3 "];
+        invariant_10_the_audit_finds_that_the_newest_system_entry_is_gone:
+            "DELETE FROM system_entry WHERE account = 2
+               AND version = (SELECT max(version) FROM system_entry WHERE account = 2)",
+            ["the system accounts are not what the replay has"];
+        invariant_10_the_audit_finds_that_a_middle_system_entry_is_gone:
+            "DELETE FROM system_entry WHERE account = 2 AND version = 3",
+            ["system_entry 2 version 4 "];
+        invariant_10_the_audit_finds_batch_sums_that_were_changed:
+            "UPDATE batch_entry SET accepted_total = accepted_total - 1
+               WHERE version = (SELECT max(version) FROM batch_entry)",
+            ["batch "];
+        invariant_10_the_audit_finds_a_programme_whose_law_was_changed:
+            "UPDATE programme SET legal_basis = 'another law' WHERE number = 1",
+            ["the programmes are not what the replay has"];
+        invariant_10_the_audit_finds_a_head_that_was_moved_on:
+            "UPDATE log_head SET size = size + 1",
+            ["the journal ends, but its head says"];
+        invariant_10_the_audit_finds_that_the_newest_leaves_are_gone:
+            "DELETE FROM journal WHERE first = (SELECT max(first) FROM journal)",
+            ["the journal ends, but its head says"];
+        invariant_10_the_audit_finds_that_leaves_in_the_middle_are_gone:
+            "DELETE FROM journal WHERE first = (SELECT max(first) FROM journal WHERE first < 100)",
+            ["the journal has entry"];
+    }
+}
+
+mod of_bytes {
+    use super::*;
+
+    tampering! {
+        invariant_10_the_audit_finds_a_wallet_that_the_journal_never_opened:
+            "INSERT INTO wallet (id, opened_seq, account) VALUES (zeroblob(16), 5, 100000)",
+            "INSERT INTO wallet (id, opened_seq, account) VALUES ('00000000-0000-0000-0000-000000000000', 5, 100000)",
+            ["wallet 00000000-0000-0000-0000-000000000000: its head", "wallets, the replay has"];
+        invariant_10_the_audit_finds_a_benefit_whose_payment_was_forgotten:
+            "DELETE FROM benefit_paid WHERE programme = 1 AND part = 1 AND period = (SELECT min(period) FROM benefit_paid)",
+            "DELETE FROM benefit_paid WHERE programme = 1 AND part = 1 AND period = (SELECT min(period) FROM benefit_paid)",
+            ["benefit_paid: who was paid programme number 1, period "];
+        invariant_10_the_audit_finds_a_bitmap_with_another_person:
+            "UPDATE benefit_paid SET accounts = (SELECT accounts FROM benefit_paid b WHERE b.accounts <> benefit_paid.accounts LIMIT 1)
+               WHERE size_after = (SELECT min(size_after) FROM benefit_paid)",
+            "UPDATE benefit_paid SET accounts = (SELECT accounts FROM benefit_paid b WHERE b.accounts <> benefit_paid.accounts LIMIT 1)
+               WHERE size_after = (SELECT min(size_after) FROM benefit_paid)",
+            ["benefit_paid: who was paid "];
+        invariant_9_the_audit_finds_a_leaf_in_which_one_byte_of_a_blind_was_changed:
+            "UPDATE journal SET leaves = CAST(substr(leaves, 1, instr(leaves, CAST('\"blind\":\"' AS BLOB)) + 9) ||
+               (CASE substr(leaves, instr(leaves, CAST('\"blind\":\"' AS BLOB)) + 10, 1) WHEN CAST('0' AS BLOB) THEN '1' ELSE '0' END) ||
+               substr(leaves, instr(leaves, CAST('\"blind\":\"' AS BLOB)) + 11) AS BLOB)
+               WHERE first = (SELECT max(first) FROM journal)",
+            "UPDATE journal SET leaves = overlay(leaves placing
+               (CASE substring(leaves from position('\"blind\":\"'::bytea in leaves) + 10 for 1) WHEN '0'::bytea THEN '1'::bytea ELSE '0'::bytea END)
+               from position('\"blind\":\"'::bytea in leaves) + 10 for 1)
+               WHERE first = (SELECT max(first) FROM journal)",
+            ["the stored right edge of the log is not that of its entries"];
+        invariant_10_the_audit_finds_an_amount_that_was_changed_in_a_leaf:
+            "UPDATE journal SET leaves = CAST(replace(CAST(leaves AS TEXT), '\"amount\":\"2.00\"', '\"amount\":\"3.00\"') AS BLOB)
+               WHERE first < 256",
+            "UPDATE journal SET leaves = overlay(leaves placing '3'::bytea
+               from position('\"amount\":\"2.00\"'::bytea in leaves) + 10 for 1)
+               WHERE position('\"amount\":\"2.00\"'::bytea in leaves) > 0",
+            ["entry", "not"];
+    }
+}

@@ -1,0 +1,226 @@
+//! A store that fails when it is told to, around a real one.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use roaring::RoaringBitmap;
+use social_wallet::domain::{BatchId, BookId, WalletId};
+use social_wallet::ledger::account::SystemAccount;
+use social_wallet::ledger::batch::Batch;
+use social_wallet::ledger::books::{Paid, PayOut, SystemHead};
+use social_wallet::ledger::effects::SystemEntry;
+use social_wallet::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
+use social_wallet::store::{
+    BatchTimes, Bundle, ChunkRow, Commit, CommitError, Head, Locked, ProgrammeRow, StatementRange, Store,
+    StoreError, Tile,
+};
+use tokio::sync::RwLock;
+
+use super::Dice;
+
+/// What becomes of a commit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It is made, and said to be.
+    Made,
+    /// It is made, and nobody is told.
+    UnknownMade,
+    /// It is not made, and nobody is told.
+    UnknownLost,
+    /// It is not made, and said not to be.
+    Failed,
+    /// It is said that another writer came first.
+    Stale,
+}
+
+const FATES: [Fate; 4] = [Fate::UnknownMade, Fate::UnknownLost, Fate::Failed, Fate::Stale];
+
+#[derive(Default)]
+struct Plan {
+    next: VecDeque<Fate>,
+    /// Then: of so many commits one fails in some way.
+    one_in: Option<(u64, Dice)>,
+    seen: Vec<Fate>,
+}
+
+impl Plan {
+    fn fate(&mut self) -> Fate {
+        let chance = |one_in: u64, dice: &mut Dice| match dice.roll(one_in) {
+            0 => FATES[usize::try_from(dice.roll(4)).unwrap()],
+            _ => Fate::Made,
+        };
+        let fate = self.next.pop_front().unwrap_or_else(|| match &mut self.one_in {
+            Some((one_in, dice)) => chance(*one_in, dice),
+            None => Fate::Made,
+        });
+        self.seen.push(fate);
+        fate
+    }
+}
+
+type Interlude = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+/// The store.
+pub struct Faulty {
+    inner: Arc<dyn Store>,
+    plan: Arc<Mutex<Plan>>,
+    /// How many commits have come to the gate.
+    arrived: AtomicU64,
+    /// Commits wait while this is held.
+    pub gate: RwLock<()>,
+    /// Happens once, before the next read of the tree's right edge.
+    before_frontier: Mutex<Option<Interlude>>,
+}
+
+impl Faulty {
+    pub fn around(inner: Arc<dyn Store>) -> Arc<Self> {
+        let plan = Arc::default();
+        Arc::new(Self {
+            inner,
+            plan,
+            arrived: AtomicU64::new(0),
+            gate: RwLock::new(()),
+            before_frontier: Mutex::new(None),
+        })
+    }
+
+    /// The fates of the next commits; those after them are made.
+    pub fn next(&self, fates: &[Fate]) {
+        self.plan.lock().unwrap().next.extend(fates);
+    }
+
+    /// From now on one of so many commits fails in a random way.
+    pub fn one_in(&self, commits: u64, seed: u64) {
+        self.plan.lock().unwrap().one_in = Some((commits, Dice(seed)));
+    }
+
+    /// From now on nothing fails.
+    pub fn heal(&self) {
+        let mut plan = self.plan.lock().unwrap();
+        plan.one_in = None;
+        plan.next.clear();
+    }
+
+    /// How many commits have come to the gate.
+    pub fn arrived(&self) -> u64 {
+        self.arrived.load(Ordering::Relaxed)
+    }
+
+    /// What became of all commits so far.
+    pub fn seen(&self) -> Vec<Fate> {
+        self.plan.lock().unwrap().seen.clone()
+    }
+
+    pub fn before_frontier<F>(&self, interlude: impl FnOnce() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        *self.before_frontier.lock().unwrap() = Some(Box::new(move || Box::pin(interlude())));
+    }
+}
+
+fn injected() -> StoreError {
+    StoreError::Schema("injected".into())
+}
+
+async fn meet<C>(fate: Fate, commit: C) -> Result<(), CommitError>
+where
+    C: Future<Output = Result<(), CommitError>>,
+{
+    match fate {
+        Fate::Made => commit.await,
+        Fate::UnknownMade => {
+            commit.await?;
+            Err(CommitError::Unknown(injected()))
+        }
+        Fate::UnknownLost => Err(CommitError::Unknown(injected())),
+        Fate::Failed => Err(CommitError::Failed(injected())),
+        Fate::Stale => Err(CommitError::Stale),
+    }
+}
+
+struct FaultyLocked {
+    inner: Box<dyn Locked>,
+    plan: Arc<Mutex<Plan>>,
+}
+
+#[async_trait]
+impl Locked for FaultyLocked {
+    fn head(&self) -> Head {
+        self.inner.head()
+    }
+
+    async fn commit(self: Box<Self>, commit: &Commit) -> Result<(), CommitError> {
+        let fate = self.plan.lock().unwrap().fate();
+        meet(fate, self.inner.commit(commit)).await
+    }
+}
+
+/// Methods that the real store answers.
+macro_rules! delegated {
+    ($(fn $name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        #[async_trait]
+        impl Store for Faulty {
+            fn name(&self) -> &'static str {
+                self.inner.name()
+            }
+
+            $(async fn $name(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
+                self.inner.$name($($argument),*).await
+            })*
+
+            async fn frontier(&self) -> Result<Vec<u8>, StoreError> {
+                let interlude = self.before_frontier.lock().unwrap().take();
+                if let Some(interlude) = interlude {
+                    interlude().await;
+                }
+                self.inner.frontier().await
+            }
+
+            async fn commit(&self, commit: &Commit) -> Result<(), CommitError> {
+                self.arrived.fetch_add(1, Ordering::Relaxed);
+                let _open = self.gate.read().await;
+                let fate = self.plan.lock().unwrap().fate();
+                meet(fate, self.inner.commit(commit)).await
+            }
+
+            async fn lock(&self) -> Result<Box<dyn Locked>, StoreError> {
+                let inner = self.inner.lock().await?;
+                Ok(Box::new(FaultyLocked { inner, plan: Arc::clone(&self.plan) }))
+            }
+        }
+    };
+}
+
+delegated! {
+    fn head() -> Option<Head>;
+    fn create_book(book: BookId) -> ();
+    fn programmes() -> Vec<ProgrammeRow>;
+    fn system_accounts() -> Vec<SystemHead>;
+    fn wallets(ids: &[WalletId]) -> Vec<(WalletId, Wallet)>;
+    fn benefits(benefits: &[Benefit]) -> Vec<(Benefit, RoaringBitmap)>;
+    fn paid(keys: &[(u32, Benefit)]) -> Vec<((u32, Benefit), Paid)>;
+    fn lots(keys: &[(u32, u32, u32)]) -> Vec<(u32, Lot)>;
+    fn lots_of_benefits(keys: &[(u32, Benefit)]) -> Vec<(u32, Lot)>;
+    fn pay_outs(entries: &[u64]) -> Vec<(u64, PayOut)>;
+    fn instructions(ids: &[[u8; 16]]) -> Vec<([u8; 16], u64)>;
+    fn batches(ids: &[BatchId]) -> Vec<Batch>;
+    fn chunks(batch: u32, first: u64, last: u64) -> Vec<ChunkRow>;
+    fn batch_times(batch: u32) -> BatchTimes;
+    fn leaves(entries: &[u64]) -> Vec<(u64, Vec<u8>)>;
+    fn bundles(entry: u64, limit: u32) -> Vec<Bundle>;
+    fn tile(level: u8, index: u64) -> Option<Tile>;
+    fn wallet_at(account: u32, at: i64) -> Option<Wallet>;
+    fn statement(account: u32, range: StatementRange) -> Vec<WalletEntry>;
+    fn system_at(at: i64) -> Vec<(SystemAccount, SystemEntry)>;
+    fn sealed_iin(account: u32) -> Option<Vec<u8>>;
+    fn wallet_entries(after: (u32, u32), limit: u32) -> Vec<WalletEntry>;
+    fn lot_movements(after: (u32, u32, u32), limit: u32) -> Vec<LotMovement>;
+    fn system_entries(after: (u32, u64), limit: u32) -> Vec<SystemEntry>;
+    fn wallet_ids(after: u32, limit: u32) -> Vec<(u32, WalletId, u64)>;
+    fn is_committed(commit: &Commit) -> bool;
+}
