@@ -220,9 +220,13 @@ impl Service {
         let leaves = self.leaves().await;
         for answer in self.answers.lock().unwrap().iter() {
             no_iin(&answer.body);
-            answer.headers.iter().for_each(|(_, value)| no_iin(value));
+            for (_, value) in &answer.headers {
+                no_iin(value);
+            }
         }
-        leaves.iter().for_each(|leaf| no_iin(leaf));
+        for leaf in &leaves {
+            no_iin(leaf);
+        }
         self.stop().await;
     }
 

@@ -4,6 +4,7 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::{HEADER, Service, accrual, declaration, fresh, in_both_rooms, line, lines};
 use crate::store::{Place, in_place, owner_url};
@@ -192,20 +193,22 @@ async fn connections_are_lost(place: &Place) {
          (SELECT oid FROM pg_class WHERE relnamespace = '{}'::regnamespace)) AS holders",
         place.schema()
     );
-    let (done, mut finished) = tokio::sync::oneshot::channel::<()>();
-    let killer = tokio::spawn(async move {
-        let mut connection = PgConnection::connect(&owner_url()).await.unwrap();
-        let mut killed = 0;
-        while finished.try_recv().is_err() {
-            let row = sqlx::query(AssertSqlSafe(kill.as_str())).fetch_one(&mut connection).await.unwrap();
-            killed += row.get::<i64, _>(0);
-        }
-        killed
-    });
     let bodies: Vec<_> = (1_000..1_040).map(|person| accrual(person, "2.00")).collect();
     let texts: Vec<_> = (0..8).map(|part| lines(part * 100..part * 100 + 100, "1.00")).collect();
-    let mut acknowledged = 0;
+    let (mut acknowledged, mut killed) = (0, 0);
     for round in 0..4 {
+        // A few connections a round: the store is lost and found again, and the writer is patient.
+        let (done, mut finished) = oneshot::channel::<()>();
+        let kill = kill.clone();
+        let killer = tokio::spawn(async move {
+            let mut connection = PgConnection::connect(&owner_url()).await.unwrap();
+            let mut count = 0;
+            while count < 3 && finished.try_recv() == Err(TryRecvError::Empty) {
+                let row = sqlx::query(AssertSqlSafe(kill.as_str())).fetch_one(&mut connection).await.unwrap();
+                count += row.get::<i64, _>(0);
+            }
+            count
+        });
         let singles = bodies[round * 10..round * 10 + 10].iter().enumerate().map(|(number, body)| {
             let key = format!("key-{}", round * 10 + number);
             let service = &service;
@@ -223,9 +226,9 @@ async fn connections_are_lost(place: &Place) {
                 other => panic!("{other}: {}", answer.body),
             }
         }
+        drop(done);
+        killed += killer.await.unwrap();
     }
-    done.send(()).unwrap();
-    let killed = killer.await.unwrap();
     assert!(killed > 0, "no connection was lost in time: the test proves nothing");
     println!("{killed} connections lost, {acknowledged} of 48 commands acknowledged meanwhile");
     for (number, body) in bodies.iter().enumerate() {

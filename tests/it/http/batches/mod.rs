@@ -175,7 +175,7 @@ async fn missing_lines_are_listed_by_range(place: &Place) {
     for (first, expected) in
         [(2, json!([[1, 1], [3, 4001]])), (4_001, json!([[1, 1], [3, 4000]])), (1, json!([[3, 4000]]))]
     {
-        service.chunk(&id, first, &lines(first as u32..first as u32 + 1, "1.00")).await.expect(200);
+        service.chunk(&id, first.into(), &lines(first..first + 1, "1.00")).await.expect(200);
         assert_eq!(service.batch(&id).await["missing"], expected);
     }
     service.close().await;

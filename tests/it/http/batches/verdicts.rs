@@ -1,5 +1,7 @@
 //! `/v1/batches/{id}/verdicts`.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::super::{HEADER, Service, in_both_rooms, line, lines, mistyped_iin};
@@ -71,10 +73,10 @@ async fn verdicts_come_as_csv_when_asked_for(place: &Place) {
     assert_eq!(answer.header("content-type"), Some("text/csv; charset=utf-8"));
     let mut expected = "line,verdict,entry,code,field\n".to_owned();
     for verdict in &all {
-        expected += &match verdict["verdict"].as_str().unwrap() {
-            "refused" => "7,refused,,iin_check_digit,iin\n".to_owned(),
-            verdict_name => format!("{},{verdict_name},{},,\n", verdict["line"], verdict["entry"]),
-        };
+        match verdict["verdict"].as_str().unwrap() {
+            "refused" => expected.push_str("7,refused,,iin_check_digit,iin\n"),
+            name => writeln!(expected, "{},{name},{},,", verdict["line"], verdict["entry"]).unwrap(),
+        }
     }
     assert_eq!(answer.body, expected);
     let again =
