@@ -603,7 +603,7 @@ mod tests {
             accepted_total: 12_000,
         };
         let bank = Bic::parse(b"CASPKZKA").unwrap();
-        let reason = Reason::parse("төленді «екі рет» \"\\/ é \u{2028}").unwrap();
+        let reason = Reason::parse("төленді \u{2028} «екі рет» \"\\/ é").unwrap();
         vec![
             Record::BookOpened,
             Record::ProgrammeRegistered(Box::new(ProgrammeSpec {
