@@ -296,7 +296,7 @@ pub(super) async fn statement(
 const SYSTEM_AT: &str = "SELECT e.account, e.version, e.seq, e.at, e.debits, e.credits, a.name
     FROM system_account a CROSS JOIN LATERAL
         (SELECT * FROM system_entry WHERE account = a.number AND at <= $1 ORDER BY at DESC, version DESC LIMIT 1) e
-    ORDER BY e.account";
+    ORDER BY a.number";
 
 pub(super) async fn system_at(
     connection: &mut PgConnection,
