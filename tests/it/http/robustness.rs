@@ -78,6 +78,8 @@ async fn clients_that_stall_keep_nobody_waiting(place: &Place) {
         if full.status == 503 {
             break;
         }
+        // The stalled one may have come while ours held the last place, and been turned away itself: another comes.
+        stalled.push(begin(&service, &half).await);
         full = service.chunk(&id, 1, &line(2, "1.00")).await;
     }
     full.refused(503, "busy", None);
