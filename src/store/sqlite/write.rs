@@ -2,7 +2,7 @@
 //! transaction that has the file's lock from its beginning.
 //!
 //! Rows go in many at a time, by statements with places for 256, 64, 16, 4 and 1 of them that stay prepared: a statement a
-//! row costs four times as much, and one JSON text for all of them nearly twice (measured; see `benches/store.rs`).
+//! row costs four times as much, and one JSON text for all of them nearly twice (measured).
 
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, AssertSqlSafe, Encode, Executor, SqlSafeStr, SqlStr, Sqlite, SqliteConnection};
