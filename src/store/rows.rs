@@ -571,7 +571,10 @@ pub(super) fn declaration_json(declaration: &BatchDeclaration) -> String {
 
 /// The wallets that a commit paid a benefit to, as a serialised bitmap.
 pub(super) fn bitmap(accounts: &[u32]) -> Vec<u8> {
-    let bitmap: RoaringBitmap = accounts.iter().copied().collect();
+    // In order they go to the end of the bitmap, not into its middle.
+    let mut sorted = accounts.to_vec();
+    sorted.sort_unstable();
+    let bitmap: RoaringBitmap = sorted.into_iter().collect();
     let mut bytes = Vec::with_capacity(bitmap.serialized_size());
     bitmap.serialize_into(&mut bytes).expect("a vector takes any number of bytes");
     bytes

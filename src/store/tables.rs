@@ -6,11 +6,36 @@
 use uuid::Uuid;
 
 use crate::ledger::batch::BatchEntry;
-use crate::ledger::effects::{NewBatch, NewProgramme, NewSystemAccount, SystemEntry};
+use crate::ledger::effects::{Effects, NewBatch, NewProgramme, NewSystemAccount, SystemEntry};
 use crate::ledger::wallet::{Benefit, LotMovement, NewWallet, WalletEntry};
 
-use super::rows::{PayOutRow, declaration_json};
+use super::rows::{PayOutRow, bitmap, declaration_json};
 use super::{Bundle, Commit, StoreError, Tile};
+
+/// The rows of a table that can be many, in the order of their random index: neighbours in it are written together, which
+/// saves more than half of the time of writing (measured on SQLite: 5 µs a row against 14).
+pub(super) struct Many<'a> {
+    pub(super) wallets: Vec<&'a NewWallet>,
+    pub(super) tags: Vec<Tag<'a>>,
+    pub(super) sealed: Vec<Sealed<'a>>,
+    pub(super) entries: Vec<&'a WalletEntry>,
+}
+
+impl<'a> Many<'a> {
+    pub(super) fn of(commit: &'a Commit) -> Self {
+        let Effects { wallets, entries, .. } = &commit.effects;
+        let mut many = Self {
+            wallets: wallets.iter().collect(),
+            tags: wallets.iter().map(Tag).collect(),
+            sealed: wallets.iter().map(Sealed).collect(),
+            entries: entries.iter().collect(),
+        };
+        many.wallets.sort_unstable_by_key(|wallet| wallet.id);
+        many.tags.sort_unstable_by_key(|tag| tag.0.tag);
+        many.entries.sort_unstable_by_key(|entry| (entry.after.account, entry.after.version));
+        many
+    }
+}
 
 /// The type of a column, as PostgreSQL has it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +67,9 @@ pub(super) trait Stored {
     const TABLE: &'static str;
     const COLUMNS: &'static [(&'static str, Type)];
 
+    /// Whether a row is of many kilobytes: such rows are not handled many at a time.
+    const LARGE: bool = false;
+
     /// Gives the row's cells, in the order of the columns.
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError>;
 }
@@ -64,6 +92,16 @@ fn part(benefit: &Benefit) -> Cell<'static> {
 
 fn text_or_null(text: Option<&str>) -> Cell<'_> {
     text.map_or(Cell::Null, Cell::Text)
+}
+
+impl<T: Stored> Stored for &T {
+    const TABLE: &'static str = T::TABLE;
+    const COLUMNS: &'static [(&'static str, Type)] = T::COLUMNS;
+    const LARGE: bool = T::LARGE;
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        T::cells(self, put)
+    }
 }
 
 /// The commit itself.
@@ -94,6 +132,8 @@ impl Stored for Bundle {
     const COLUMNS: &'static [(&'static str, Type)] =
         &[("first", Type::Int8), ("count", Type::Int4), ("leaves", Type::Bytes)];
 
+    const LARGE: bool = true;
+
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
         put(int8(self.first)?);
         put(int4(self.count)?);
@@ -106,6 +146,8 @@ impl Stored for Tile {
     const TABLE: &'static str = "tile";
     const COLUMNS: &'static [(&'static str, Type)] =
         &[("level", Type::Int2), ("place", Type::Int8), ("hashes", Type::Bytes)];
+
+    const LARGE: bool = true;
 
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
         put(Cell::Int2(self.level.into()));
@@ -345,6 +387,8 @@ impl Stored for BenefitPaid {
         ("accounts", Type::Bytes),
     ];
 
+    const LARGE: bool = true;
+
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
         put(int4(self.benefit.programme)?);
         put(Cell::Int4(self.benefit.period.code()));
@@ -353,6 +397,16 @@ impl Stored for BenefitPaid {
         put(Cell::Bytes(&self.accounts));
         Ok(())
     }
+}
+
+/// Whom a commit paid which benefit.
+pub(super) fn benefits_paid(commit: &Commit) -> Vec<BenefitPaid> {
+    let paid = commit.effects.benefits.iter().map(|(benefit, accounts)| BenefitPaid {
+        size_after: commit.after.size,
+        benefit: *benefit,
+        accounts: bitmap(accounts),
+    });
+    paid.collect()
 }
 
 /// An instruction id and the entry that it is bound to.
@@ -405,6 +459,8 @@ impl Stored for BatchEntry {
         ("accepted_lines", Type::Int8),
         ("accepted_total", Type::Int8),
     ];
+
+    const LARGE: bool = true;
 
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
         put(int4(self.batch)?);

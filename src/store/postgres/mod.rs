@@ -5,7 +5,7 @@
 //!
 //! There is one connection for writing, opened again when it was lost, and a few for reading. A commit of a few entries is
 //! one statement and one round trip. A commit of many streams its wallet entries with `COPY`, in a transaction whose
-//! first statement is the same one. See [`write`](self) for the fence.
+//! first statement is the same one. The fence is told in `write`.
 
 mod connect;
 mod read;

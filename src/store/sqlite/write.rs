@@ -2,14 +2,14 @@
 //! transaction that has the file's lock from its beginning.
 //!
 //! Rows go in many at a time, by statements with places for 256, 64, 16, 4 and 1 of them that stay prepared: a statement a
-//! row costs four times as much, and one JSON text for all of them nearly twice (measured; see `benches/store.rs`).
+//! row costs four times as much, and one JSON text for all of them nearly twice (measured).
 
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{Arguments, AssertSqlSafe, Encode, Executor, Sqlite, SqliteConnection};
+use sqlx::{Arguments, AssertSqlSafe, Encode, Executor, SqlSafeStr, SqlStr, Sqlite, SqliteConnection};
 
 use crate::domain::BookId;
 use crate::store::rows::{self, pay_out_rows};
-use crate::store::tables::{BenefitPaid, Cell, Sealed, Stored, Tag};
+use crate::store::tables::{Cell, Many, Stored, benefits_paid};
 use crate::store::{Commit, CommitError, StoreError};
 
 /// Rows of a statement, the most first.
@@ -69,76 +69,72 @@ async fn move_head(connection: &mut SqliteConnection, commit: &Commit) -> Result
 
 async fn write(connection: &mut SqliteConnection, commit: &Commit) -> Result<(), StoreError> {
     let effects = &commit.effects;
-    insert(connection, &[commit]).await?;
-    insert(connection, &refs(&commit.bundles)).await?;
-    insert(connection, &refs(&commit.tiles)).await?;
-    insert(connection, &refs(&effects.programmes)).await?;
-    insert(connection, &refs(&effects.system_accounts)).await?;
-    insert(connection, &refs(&effects.system_entries)).await?;
-    let tags: Vec<Tag<'_>> = effects.wallets.iter().map(Tag).collect();
-    let sealed: Vec<Sealed<'_>> = effects.wallets.iter().map(Sealed).collect();
-    insert(connection, &refs(&effects.wallets)).await?;
-    insert(connection, &refs(&tags)).await?;
-    insert(connection, &refs(&sealed)).await?;
-    // In the order of their wallets, which is the index's: neighbours in it are written together.
-    let mut entries = refs(&effects.entries);
-    entries.sort_unstable_by_key(|entry| (entry.after.account, entry.after.version));
-    insert(connection, &entries).await?;
-    insert(connection, &refs(&effects.movements)).await?;
-    insert(connection, &refs(&pay_out_rows(commit)?)).await?;
-    let paid = effects.benefits.iter().map(|(benefit, accounts)| BenefitPaid {
-        size_after: commit.after.size,
-        benefit: *benefit,
-        accounts: rows::bitmap(accounts),
-    });
-    insert(connection, &refs(&paid.collect::<Vec<_>>())).await?;
-    insert(connection, &refs(&effects.instructions)).await?;
-    insert(connection, &refs(&effects.batches)).await?;
-    insert(connection, &refs(&effects.batch_entries)).await
+    let many = Many::of(commit);
+    insert(connection, std::slice::from_ref(commit)).await?;
+    insert(connection, &commit.bundles).await?;
+    insert(connection, &commit.tiles).await?;
+    insert(connection, &effects.programmes).await?;
+    insert(connection, &effects.system_accounts).await?;
+    insert(connection, &effects.system_entries).await?;
+    insert(connection, &many.wallets).await?;
+    insert(connection, &many.tags).await?;
+    insert(connection, &many.sealed).await?;
+    insert(connection, &many.entries).await?;
+    insert(connection, &effects.movements).await?;
+    insert(connection, &pay_out_rows(commit)?).await?;
+    insert(connection, &benefits_paid(commit)).await?;
+    insert(connection, &effects.instructions).await?;
+    insert(connection, &effects.batches).await?;
+    insert(connection, &effects.batch_entries).await
 }
 
-fn refs<T>(rows: &[T]) -> Vec<&T> {
-    rows.iter().collect()
-}
-
-/// Inserts the rows of a table.
-async fn insert<T: Stored>(connection: &mut SqliteConnection, rows: &[&T]) -> Result<(), StoreError> {
+/// Inserts the rows of a table. While SQLite's thread inserts some, the next are made ready.
+async fn insert<T: Stored>(connection: &mut SqliteConnection, rows: &[T]) -> Result<(), StoreError> {
     let mut rest = rows;
-    for count in ROWS {
-        if rest.len() < count {
-            continue;
-        }
-        let sql = sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(insert_sql::<T>(count)));
-        while let Some((these, others)) = rest.split_at_checked(count) {
+    for count in if T::LARGE { &ROWS[ROWS.len() - 1..] } else { &ROWS } {
+        let mut texts = None;
+        let mut ready = None;
+        while let Some((these, others)) = rest.split_at_checked(*count) {
             rest = others;
-            let mut arguments = SqliteArguments::default();
-            arguments.reserve(count * T::COLUMNS.len(), 0);
-            let mut refused = None;
-            for row in these {
-                row.cells(&mut |cell| {
-                    if let Err(error) = bind(&mut arguments, cell) {
-                        refused = Some(error);
-                    }
-                })?;
-            }
-            if let Some(error) = refused {
-                return Err(StoreError::Database(sqlx::Error::Encode(error)));
-            }
-            sqlx::query_with(sql.clone(), arguments).execute(&mut *connection).await?;
+            let sql: &SqlStr =
+                texts.get_or_insert_with(|| AssertSqlSafe(insert_sql::<T>(*count)).into_sql_str());
+            let arguments = match ready.take() {
+                Some(arguments) => arguments,
+                None => arguments_of(these)?,
+            };
+            let insert = sqlx::query_with(sql.clone(), arguments).execute(&mut *connection);
+            let prepare = async { others.get(..*count).map(arguments_of).transpose() };
+            let (inserted, prepared) = tokio::join!(biased; insert, prepare);
+            inserted?;
+            ready = prepared?;
         }
     }
     Ok(())
 }
 
+fn arguments_of<T: Stored>(rows: &[T]) -> Result<SqliteArguments, StoreError> {
+    let mut arguments = SqliteArguments::default();
+    arguments.reserve(rows.len() * T::COLUMNS.len(), 0);
+    let mut refused = None;
+    for row in rows {
+        row.cells(&mut |cell| {
+            if let Err(error) = bind(&mut arguments, cell) {
+                refused = Some(error);
+            }
+        })?;
+    }
+    match refused {
+        None => Ok(arguments),
+        Some(error) => Err(StoreError::Database(sqlx::Error::Encode(error))),
+    }
+}
+
 fn insert_sql<T: Stored>(rows: usize) -> String {
     let names: Vec<&str> = T::COLUMNS.iter().map(|(name, _)| *name).collect();
     let places = format!("({})", vec!["?"; names.len()].join(", "));
-    format!(
-        "INSERT INTO {} ({}) VALUES {}",
-        T::TABLE,
-        names.join(", "),
-        vec![places.as_str(); rows].join(", ")
-    )
+    let values = vec![places.as_str(); rows].join(", ");
+    // A row that is refused ends the transaction: see the migration.
+    format!("INSERT OR ROLLBACK INTO {} ({}) VALUES {values}", T::TABLE, names.join(", "))
 }
 
 fn bind(arguments: &mut SqliteArguments, cell: Cell<'_>) -> Result<(), sqlx::error::BoxDynError> {
