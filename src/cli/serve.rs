@@ -21,8 +21,9 @@ pub struct ServeArgs {
     /// The address to listen on: a loopback address, since requests are not authenticated yet
     #[arg(long, value_name = "ADDRESS", env = "SOCIAL_WALLET_LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// Wallets whose heads are kept in memory: about 200 bytes each
-    #[arg(long, value_name = "COUNT", default_value_t = 1_500_000, value_parser = clap::value_parser!(u32).range(100_000..=100_000_000))]
+    /// Wallets whose heads are kept in memory, about 80 bytes each. Two paydays in a row read no head from the database if
+    /// this is twice the number of their wallets
+    #[arg(long, value_name = "COUNT", default_value_t = 3_500_000, value_parser = clap::value_parser!(u32).range(100_000..=100_000_000))]
     wallets_in_memory: u32,
 }
 

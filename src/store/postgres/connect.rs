@@ -69,6 +69,7 @@ pub(super) fn session(schema: &Identifier, role: &Identifier) -> String {
          SET enable_hashjoin = off;
          SET enable_mergejoin = off;
          SET enable_bitmapscan = off;
+         SET work_mem = '32MB';
          SET jit = off"
     )
 }

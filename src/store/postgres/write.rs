@@ -5,7 +5,7 @@
 //! again: then the head is not the one that it wanted, no row is updated, and none is added. So the row is the lock and
 //! the fence at once, and a commit of a few entries is one round trip.
 //!
-//! Many wallets or entries are streamed by `COPY` after it, in one transaction: that is nearly twice as fast as arrays
+//! The rows of a commit of many wallets or entries are streamed by `COPY` after it, in one transaction: that is nearly twice as fast as arrays
 //! (measured: 8,192 entries in 50 ms against 80), because the server takes them in without a query and logs a page of them
 //! at a time.
 
@@ -68,7 +68,7 @@ pub(super) async fn in_transaction(
 ) -> Result<(), CommitError> {
     let failed = |error: sqlx::Error| CommitError::Failed(error.into());
     let mut many = Many::of(commit);
-    let mut copied = Many { wallets: Vec::new(), tags: Vec::new(), sealed: Vec::new(), entries: Vec::new() };
+    let mut copied = Many::default();
     if is_large(commit) {
         std::mem::swap(&mut many, &mut copied);
     }
@@ -76,6 +76,7 @@ pub(super) async fn in_transaction(
     if !statement.run(connection).await.map_err(failed)? {
         return Err(CommitError::Stale);
     }
+    copy(connection, &copied.bundles).await?;
     copy(connection, &copied.wallets).await?;
     copy(connection, &copied.tags).await?;
     copy(connection, &copied.sealed).await?;
@@ -108,7 +109,7 @@ impl Statement {
         statement.fence(commit)?;
         let effects = &commit.effects;
         statement.rows(std::slice::from_ref(commit))?;
-        statement.rows(&commit.bundles)?;
+        statement.rows(&many.bundles)?;
         statement.rows(&commit.tiles)?;
         statement.rows(&effects.programmes)?;
         statement.rows(&effects.system_accounts)?;

@@ -87,7 +87,7 @@ impl SqliteStore {
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .test_before_acquire(false)
-            .connect_lazy_with(options.clone().pragma("query_only", "on").pragma("cache_size", "-65536"));
+            .connect_lazy_with(options.clone().pragma("query_only", "on").pragma("cache_size", "-16384"));
         Ok(Self { options, readers, writer: Arc::new(Mutex::new(Some(writer))) })
     }
 
