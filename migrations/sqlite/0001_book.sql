@@ -223,6 +223,11 @@ BEGIN SELECT RAISE(ABORT, 'append-only: delete of log_head is refused'); END;
 CREATE TRIGGER log_commit_no_replace BEFORE INSERT ON log_commit
 WHEN EXISTS (SELECT 1 FROM log_commit WHERE size_after = NEW.size_after)
 BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of log_commit is refused'); END;
+-- A commit belongs to the head that it has moved; if it has moved none, another writer was there, and nothing of it stays.
+CREATE TRIGGER log_commit_of_head BEFORE INSERT ON log_commit
+WHEN NOT EXISTS (SELECT 1 FROM log_commit WHERE size_after = NEW.size_after)
+    AND NOT EXISTS (SELECT 1 FROM log_head WHERE size = NEW.size_after AND nonce = NEW.nonce)
+BEGIN SELECT RAISE(ROLLBACK, 'stale: the head is another'); END;
 CREATE TRIGGER log_commit_no_update BEFORE UPDATE ON log_commit
 BEGIN SELECT RAISE(ABORT, 'append-only: update of log_commit is refused'); END;
 CREATE TRIGGER log_commit_no_delete BEFORE DELETE ON log_commit

@@ -9,7 +9,7 @@ use crate::ledger::batch::BatchEntry;
 use crate::ledger::effects::{Effects, NewBatch, NewProgramme, NewSystemAccount, SystemEntry};
 use crate::ledger::wallet::{Benefit, LotMovement, NewWallet, WalletEntry};
 
-use super::rows::{PayOutRow, bitmap, declaration_json};
+use super::rows::{PayOutRow, bitmap, declaration_json, pay_out_rows};
 use super::{Bundle, Commit, StoreError, Tile};
 
 /// The rows of a table that can be many, in the order of their random index: neighbours in it are written together, which
@@ -75,6 +75,33 @@ pub(super) trait Stored {
 
     /// Gives the row's cells, in the order of the columns.
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError>;
+}
+
+/// What takes the rows of a commit.
+pub(super) trait Sink {
+    /// Takes rows of a table.
+    async fn rows<T: Stored + Sync>(&mut self, rows: &[T]) -> Result<(), StoreError>;
+}
+
+/// Gives the rows of a commit, table by table: the order in which every room writes them.
+pub(super) async fn write(commit: &Commit, many: &Many<'_>, sink: &mut impl Sink) -> Result<(), StoreError> {
+    let effects = &commit.effects;
+    sink.rows(std::slice::from_ref(commit)).await?;
+    sink.rows(&many.bundles).await?;
+    sink.rows(&commit.tiles).await?;
+    sink.rows(&effects.programmes).await?;
+    sink.rows(&effects.system_accounts).await?;
+    sink.rows(&effects.system_entries).await?;
+    sink.rows(&many.wallets).await?;
+    sink.rows(&many.tags).await?;
+    sink.rows(&many.sealed).await?;
+    sink.rows(&many.entries).await?;
+    sink.rows(&effects.movements).await?;
+    sink.rows(&pay_out_rows(commit)?).await?;
+    sink.rows(&benefits_paid(commit)).await?;
+    sink.rows(&effects.instructions).await?;
+    sink.rows(&effects.batches).await?;
+    sink.rows(&effects.batch_entries).await
 }
 
 fn too_large(value: impl std::fmt::Display) -> StoreError {
@@ -403,7 +430,7 @@ impl Stored for BenefitPaid {
 }
 
 /// Whom a commit paid which benefit.
-pub(super) fn benefits_paid(commit: &Commit) -> Vec<BenefitPaid> {
+fn benefits_paid(commit: &Commit) -> Vec<BenefitPaid> {
     let paid = commit.effects.benefits.iter().map(|(benefit, accounts)| BenefitPaid {
         size_after: commit.after.size,
         benefit: *benefit,

@@ -15,8 +15,8 @@ use sqlx::{Arguments, AssertSqlSafe, Encode, Executor, PgConnection, Postgres};
 use uuid::Uuid;
 
 use crate::domain::BookId;
-use crate::store::rows::{self, pay_out_rows};
-use crate::store::tables::{Cell, Many, Stored, Type, benefits_paid};
+use crate::store::rows;
+use crate::store::tables::{self, Cell, Many, Sink, Stored, Type};
 use crate::store::{Commit, CommitError, StoreError};
 
 /// From so many wallets or entries on they are copied: below, the transaction's round trips cost more than they save.
@@ -48,7 +48,7 @@ pub(super) async fn commit(connection: &mut PgConnection, commit: &Commit) -> Re
         }
         return outcome;
     }
-    let statement = Statement::of(commit, &Many::of(commit)).map_err(CommitError::Failed)?;
+    let statement = Statement::of(commit, &Many::of(commit)).await.map_err(CommitError::Failed)?;
     match statement.run(connection).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(CommitError::Stale),
@@ -72,7 +72,7 @@ pub(super) async fn in_transaction(
     if is_large(commit) {
         std::mem::swap(&mut many, &mut copied);
     }
-    let statement = Statement::of(commit, &many).map_err(CommitError::Failed)?;
+    let statement = Statement::of(commit, &many).await.map_err(CommitError::Failed)?;
     if !statement.run(connection).await.map_err(failed)? {
         return Err(CommitError::Stale);
     }
@@ -104,26 +104,10 @@ struct Statement {
 }
 
 impl Statement {
-    fn of(commit: &Commit, many: &Many<'_>) -> Result<Self, StoreError> {
+    async fn of(commit: &Commit, many: &Many<'_>) -> Result<Self, StoreError> {
         let mut statement = Self { sql: String::with_capacity(4_096), arguments: PgArguments::default() };
         statement.fence(commit)?;
-        let effects = &commit.effects;
-        statement.rows(std::slice::from_ref(commit))?;
-        statement.rows(&many.bundles)?;
-        statement.rows(&commit.tiles)?;
-        statement.rows(&effects.programmes)?;
-        statement.rows(&effects.system_accounts)?;
-        statement.rows(&effects.system_entries)?;
-        statement.rows(&many.wallets)?;
-        statement.rows(&many.tags)?;
-        statement.rows(&many.sealed)?;
-        statement.rows(&many.entries)?;
-        statement.rows(&effects.movements)?;
-        statement.rows(&pay_out_rows(commit)?)?;
-        statement.rows(&benefits_paid(commit))?;
-        statement.rows(&effects.instructions)?;
-        statement.rows(&effects.batches)?;
-        statement.rows(&effects.batch_entries)?;
+        tables::write(commit, many, &mut statement).await?;
         statement.sql.push_str(" SELECT count(*) FROM fence");
         Ok(statement)
     }
@@ -151,9 +135,18 @@ impl Statement {
         self.bind(before.book.uuid())
     }
 
+    /// Runs it: whether the head was the one that was wanted.
+    async fn run(self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        let moved: i64 =
+            sqlx::query_scalar_with(AssertSqlSafe(self.sql), self.arguments).fetch_one(connection).await?;
+        Ok(moved == 1)
+    }
+}
+
+impl Sink for Statement {
     /// Adds a table's rows. A table without rows is left out, so that a small commit is a small statement; each
     /// combination of tables is prepared once a connection.
-    fn rows<T: Stored>(&mut self, rows: &[T]) -> Result<(), StoreError> {
+    async fn rows<T: Stored + Sync>(&mut self, rows: &[T]) -> Result<(), StoreError> {
         if rows.is_empty() {
             return Ok(());
         }
@@ -185,13 +178,6 @@ impl Statement {
             }
         }
         Ok(())
-    }
-
-    /// Runs it: whether the head was the one that was wanted.
-    async fn run(self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-        let moved: i64 =
-            sqlx::query_scalar_with(AssertSqlSafe(self.sql), self.arguments).fetch_one(connection).await?;
-        Ok(moved == 1)
     }
 }
 

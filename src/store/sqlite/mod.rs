@@ -262,11 +262,7 @@ impl Store for SqliteStore {
 
     async fn commit(&self, commit: &Commit) -> Result<(), CommitError> {
         let (mut place, mut connection) = self.writer().await.map_err(CommitError::Failed)?;
-        write::begin(&mut connection).await.map_err(CommitError::Failed)?;
-        let outcome = write::in_transaction(&mut connection, commit).await;
-        if matches!(outcome, Err(CommitError::Stale)) {
-            write::roll_back(&mut connection).await.map_err(CommitError::Failed)?;
-        }
+        let outcome = write::commit(&mut connection, commit).await;
         // After another error the connection is not trusted with another commit.
         if matches!(outcome, Ok(()) | Err(CommitError::Stale)) {
             *place = Some(connection);

@@ -8,12 +8,25 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, AssertSqlSafe, Encode, Executor, SqlSafeStr, SqlStr, Sqlite, SqliteConnection};
 
 use crate::domain::BookId;
-use crate::store::rows::{self, pay_out_rows};
-use crate::store::tables::{Cell, Many, Stored, benefits_paid};
+use crate::store::rows;
+use crate::store::tables::{self, Cell, Many, Sink, Stored};
 use crate::store::{Commit, CommitError, StoreError};
 
 /// Rows of a statement, the most first.
 const ROWS: [usize; 5] = [256, 64, 16, 4, 1];
+
+/// Journal entries of a commit that is one text, at most: the texts of larger ones would hardly ever come again.
+const SCRIPT_ENTRIES_MAX: usize = 64;
+
+/// What the triggers of `log_commit` say when the head is not this commit's, or a commit of its size is there.
+const STALE: [&str; 2] = ["stale: the head is another", "append-only: replace of log_commit is refused"];
+
+/// Primary result codes of SQLite.
+const BUSY: u32 = 5;
+const CONSTRAINT: u32 = 19;
+
+const MOVE_HEAD: &str = "UPDATE log_head SET size = ?, wallet_count = ?, batch_count = ?, at = ?, nonce = ?
+    WHERE size = ? AND nonce = ? AND book = ?";
 
 pub(super) async fn create_book(connection: &mut SqliteConnection, book: BookId) -> Result<(), StoreError> {
     let sql = "INSERT INTO log_head (one, book, size, at, wallet_count, batch_count, nonce)
@@ -33,15 +46,48 @@ pub(super) async fn roll_back(connection: &mut SqliteConnection) -> Result<(), S
     Ok(())
 }
 
+/// Commits, or says why not. A commit of a few entries is one text of statements, `BEGIN` to `COMMIT`: every statement of
+/// its own would be handed to SQLite's thread and waited for, which takes longer than the statement.
+pub(super) async fn commit(connection: &mut SqliteConnection, commit: &Commit) -> Result<(), CommitError> {
+    if commit.effects.records.len() > SCRIPT_ENTRIES_MAX {
+        begin(connection).await.map_err(CommitError::Failed)?;
+        let outcome = in_transaction(connection, commit).await;
+        if matches!(outcome, Err(CommitError::Stale)) {
+            roll_back(connection).await.map_err(CommitError::Failed)?;
+        }
+        return outcome;
+    }
+    let mut script = Script::begin(commit).map_err(CommitError::Failed)?;
+    tables::write(commit, &Many::of(commit), &mut script).await.map_err(CommitError::Failed)?;
+    script.sql.push_str("; COMMIT");
+    let query = sqlx::query_with(AssertSqlSafe(script.sql), script.arguments);
+    query.execute(connection).await.map(drop).map_err(|error| {
+        let said = error.as_database_error();
+        let code = said.and_then(|said| said.code()?.parse::<u32>().ok()).map(|code| code & 0xFF);
+        match code {
+            // The trigger has rolled all back.
+            Some(CONSTRAINT) if said.is_some_and(|said| STALE.contains(&said.message())) => {
+                CommitError::Stale
+            }
+            Some(BUSY | CONSTRAINT) => CommitError::Failed(error.into()),
+            // It may have come of the COMMIT.
+            _ => CommitError::Unknown(error.into()),
+        }
+    })
+}
+
 /// Commits in the open transaction. After an error the transaction is still open.
 pub(super) async fn in_transaction(
     connection: &mut SqliteConnection,
     commit: &Commit,
 ) -> Result<(), CommitError> {
-    if !move_head(connection, commit).await.map_err(CommitError::Failed)? {
+    let head = head_arguments(commit).map_err(CommitError::Failed)?;
+    let moved = sqlx::query_with(MOVE_HEAD, head).execute(&mut *connection).await;
+    if moved.map_err(|error| CommitError::Failed(error.into()))?.rows_affected() != 1 {
         return Err(CommitError::Stale);
     }
-    write(connection, commit).await.map_err(CommitError::Failed)?;
+    let mut bulk = Bulk { connection: &mut *connection };
+    tables::write(commit, &Many::of(commit), &mut bulk).await.map_err(CommitError::Failed)?;
     // What SQLite says of COMMIT is the truth, but for a thread or a disk that failed.
     connection.execute("COMMIT").await.map(drop).map_err(|error| match error {
         sqlx::Error::Database(ref said) if said.code().as_deref() == Some("5") => {
@@ -51,82 +97,106 @@ pub(super) async fn in_transaction(
     })
 }
 
-async fn move_head(connection: &mut SqliteConnection, commit: &Commit) -> Result<bool, StoreError> {
+fn head_arguments(commit: &Commit) -> Result<SqliteArguments, StoreError> {
     let (before, after) = (&commit.before, &commit.after);
-    let sql = "UPDATE log_head SET size = ?, wallet_count = ?, batch_count = ?, at = ?, nonce = ?
-        WHERE size = ? AND nonce = ? AND book = ?";
-    let query = sqlx::query(sql)
-        .bind(rows::signed::<_, i64>("log_head", "size", after.size)?)
-        .bind(after.wallet_count)
-        .bind(after.batch_count)
-        .bind(after.at)
-        .bind(after.nonce.to_vec())
-        .bind(rows::signed::<_, i64>("log_head", "size", before.size)?)
-        .bind(before.nonce.to_vec())
-        .bind(before.book.uuid());
-    Ok(query.execute(connection).await?.rows_affected() == 1)
-}
-
-async fn write(connection: &mut SqliteConnection, commit: &Commit) -> Result<(), StoreError> {
-    let effects = &commit.effects;
-    let many = Many::of(commit);
-    insert(connection, std::slice::from_ref(commit)).await?;
-    insert(connection, &commit.bundles).await?;
-    insert(connection, &commit.tiles).await?;
-    insert(connection, &effects.programmes).await?;
-    insert(connection, &effects.system_accounts).await?;
-    insert(connection, &effects.system_entries).await?;
-    insert(connection, &many.wallets).await?;
-    insert(connection, &many.tags).await?;
-    insert(connection, &many.sealed).await?;
-    insert(connection, &many.entries).await?;
-    insert(connection, &effects.movements).await?;
-    insert(connection, &pay_out_rows(commit)?).await?;
-    insert(connection, &benefits_paid(commit)).await?;
-    insert(connection, &effects.instructions).await?;
-    insert(connection, &effects.batches).await?;
-    insert(connection, &effects.batch_entries).await
-}
-
-/// Inserts the rows of a table. While SQLite's thread inserts some, the next are made ready.
-async fn insert<T: Stored>(connection: &mut SqliteConnection, rows: &[T]) -> Result<(), StoreError> {
-    let mut rest = rows;
-    for count in if T::LARGE { &ROWS[ROWS.len() - 1..] } else { &ROWS } {
-        let mut texts = None;
-        let mut ready = None;
-        while let Some((these, others)) = rest.split_at_checked(*count) {
-            rest = others;
-            let sql: &SqlStr =
-                texts.get_or_insert_with(|| AssertSqlSafe(insert_sql::<T>(*count)).into_sql_str());
-            let arguments = match ready.take() {
-                Some(arguments) => arguments,
-                None => arguments_of(these)?,
-            };
-            let insert = sqlx::query_with(sql.clone(), arguments).execute(&mut *connection);
-            let prepare = async { others.get(..*count).map(arguments_of).transpose() };
-            let (inserted, prepared) = tokio::join!(biased; insert, prepare);
-            inserted?;
-            ready = prepared?;
-        }
+    let mut arguments = SqliteArguments::default();
+    let cells = [
+        Cell::Int8(rows::signed("log_head", "size", after.size)?),
+        Cell::Int8(after.wallet_count.into()),
+        Cell::Int8(after.batch_count.into()),
+        Cell::Int8(after.at),
+        Cell::Bytes(&after.nonce),
+        Cell::Int8(rows::signed("log_head", "size", before.size)?),
+        Cell::Bytes(&before.nonce),
+        Cell::Uuid(before.book.uuid()),
+    ];
+    for cell in cells {
+        bind(&mut arguments, cell).map_err(encoding)?;
     }
-    Ok(())
+    Ok(arguments)
+}
+
+fn encoding(error: sqlx::error::BoxDynError) -> StoreError {
+    StoreError::Database(sqlx::Error::Encode(error))
+}
+
+/// The statements of a small commit in one text, with the arguments of all of them in a row.
+struct Script {
+    sql: String,
+    arguments: SqliteArguments,
+}
+
+impl Script {
+    fn begin(commit: &Commit) -> Result<Self, StoreError> {
+        Ok(Self { sql: format!("BEGIN IMMEDIATE; {MOVE_HEAD}"), arguments: head_arguments(commit)? })
+    }
+}
+
+impl Sink for Script {
+    async fn rows<T: Stored + Sync>(&mut self, rows: &[T]) -> Result<(), StoreError> {
+        let mut rest = rows;
+        for count in ROWS {
+            while let Some((these, others)) = rest.split_at_checked(count) {
+                rest = others;
+                self.sql.push_str("; ");
+                self.sql.push_str(&insert_sql::<T>(count));
+                add_rows(&mut self.arguments, these)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Statement by statement. While SQLite's thread inserts some rows, the next are made ready.
+struct Bulk<'c> {
+    connection: &'c mut SqliteConnection,
+}
+
+impl Sink for Bulk<'_> {
+    async fn rows<T: Stored + Sync>(&mut self, rows: &[T]) -> Result<(), StoreError> {
+        let mut rest = rows;
+        for count in if T::LARGE { &ROWS[ROWS.len() - 1..] } else { &ROWS } {
+            let mut texts = None;
+            let mut ready = None;
+            while let Some((these, others)) = rest.split_at_checked(*count) {
+                rest = others;
+                let sql: &SqlStr =
+                    texts.get_or_insert_with(|| AssertSqlSafe(insert_sql::<T>(*count)).into_sql_str());
+                let arguments = match ready.take() {
+                    Some(arguments) => arguments,
+                    None => arguments_of(these)?,
+                };
+                let insert = sqlx::query_with(sql.clone(), arguments).execute(&mut *self.connection);
+                let prepare = async { others.get(..*count).map(arguments_of).transpose() };
+                let (inserted, prepared) = tokio::join!(biased; insert, prepare);
+                inserted?;
+                ready = prepared?;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn arguments_of<T: Stored>(rows: &[T]) -> Result<SqliteArguments, StoreError> {
     let mut arguments = SqliteArguments::default();
     arguments.reserve(rows.len() * T::COLUMNS.len(), 0);
-    let mut refused = None;
+    add_rows(&mut arguments, rows)?;
+    Ok(arguments)
+}
+
+fn add_rows<T: Stored>(arguments: &mut SqliteArguments, rows: &[T]) -> Result<(), StoreError> {
     for row in rows {
+        let mut refused = None;
         row.cells(&mut |cell| {
-            if let Err(error) = bind(&mut arguments, cell) {
+            if let Err(error) = bind(arguments, cell) {
                 refused = Some(error);
             }
         })?;
+        if let Some(error) = refused {
+            return Err(encoding(error));
+        }
     }
-    match refused {
-        None => Ok(arguments),
-        Some(error) => Err(StoreError::Database(sqlx::Error::Encode(error))),
-    }
+    Ok(())
 }
 
 fn insert_sql<T: Stored>(rows: usize) -> String {
