@@ -353,8 +353,14 @@ impl Writer {
                 });
             }
         };
-        // Deciding a batch takes tens of milliseconds of this thread.
-        match tokio::task::block_in_place(|| self.desk.decide(&requests, stamp)) {
+        let weight: usize = requests.iter().map(|request| request.command.weight()).sum();
+        let decided = if weight < OVERTAKE_WEIGHT_MIN {
+            self.desk.decide(&requests, stamp)
+        } else {
+            // It takes tens of milliseconds of this thread: others take its other tasks, which is not worth it for less.
+            tokio::task::block_in_place(|| self.desk.decide(&requests, stamp))
+        };
+        match decided {
             Ok(prepared) => {
                 let work = Work { waiting: join(requests), answers: prepared.answers };
                 Preparation::Ready(Next { work, commit: prepared.commit.map(Arc::new) })

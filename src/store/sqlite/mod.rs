@@ -42,6 +42,9 @@ const PAGE_BYTES: u32 = 8_192;
 /// commits touch is written back once. +40 % and more against SQLite's 1,000, at equal durability. 256 MiB.
 const CHECKPOINT_PAGES: u32 = 32_768;
 
+/// What `PRAGMA synchronous` says of FULL.
+const SYNCHRONOUS_FULL: i64 = 2;
+
 /// How long a writer waits for another process's commit.
 const BUSY: Duration = Duration::from_secs(30);
 
@@ -75,7 +78,7 @@ impl SqliteStore {
             .pragma("cache_size", "-131072")
             .pragma("temp_store", "memory")
             .disable_statement_logging();
-        let mut writer = options.connect().await?;
+        let mut writer = connect_to_write(&options).await?;
         let (version, name, sql) = BOOK;
         let migration =
             Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false);
@@ -99,10 +102,24 @@ impl SqliteStore {
         let mut place = Arc::clone(&self.writer).lock_owned().await;
         let connection = match place.take() {
             Some(connection) => connection,
-            None => self.options.connect().await?,
+            None => connect_to_write(&self.options).await?,
         };
         Ok((place, connection))
     }
+}
+
+/// Connects, and holds SQLite to what makes a commit durable: on some file systems it silently does without.
+async fn connect_to_write(options: &SqliteConnectOptions) -> Result<SqliteConnection, StoreError> {
+    let mut connection = options.connect().await?;
+    let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut connection).await?;
+    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut connection).await?;
+    if journal != "wal" || synchronous != SYNCHRONOUS_FULL {
+        return Err(StoreError::Schema(format!(
+            "the file's place does not let SQLite commit durably (journal_mode = {journal}, synchronous = \
+             {synchronous}): put it on a local disk"
+        )));
+    }
+    Ok(connection)
 }
 
 /// Creates the file and its directory with rights for the user alone. The write-ahead log gets the rights of the file.
