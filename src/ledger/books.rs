@@ -120,6 +120,8 @@ pub struct Bound {
     pub kind: String,
     /// The entry's members.
     pub content: Map<String, Value>,
+    /// The hash of its leaf; `None` while the leaf is not written.
+    pub leaf_hash: Option<[u8; 32]>,
 }
 
 impl Bound {
@@ -292,7 +294,8 @@ impl Books {
             fx.instructions.retain(|(bound, _)| *bound != id);
             fx.instructions.push((id, seq));
             let content = record.members();
-            self.instructions.insert(id, Some(Bound { seq, kind: record.kind().to_owned(), content }));
+            self.instructions
+                .insert(id, Some(Bound { seq, kind: record.kind().to_owned(), content, leaf_hash: None }));
         }
         fx.records.push((record, actor));
         seq

@@ -128,7 +128,7 @@ impl Books {
         let record = Record::ProgrammeFunded { programme, amount, bank_reference };
         let seq = self.write(entry.fx, record, entry.actor);
         entry.fx.instructions.push((reference, seq));
-        let bound = Bound { seq, kind: String::new(), content: serde_json::Map::new() };
+        let bound = Bound { seq, kind: String::new(), content: serde_json::Map::new(), leaf_hash: None };
         self.instructions.insert(reference, Some(bound));
         self.move_system(backing, seq, -amount.tiyn());
         self.move_system(place, seq, amount.tiyn());
