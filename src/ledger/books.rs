@@ -17,6 +17,7 @@ use super::account::SystemAccount;
 use super::batch::{Batch, LineVerdict};
 use super::cache::WalletCache;
 use super::effects::{Effects, NewSystemAccount, SystemEntry};
+use super::log_rules::LogState;
 use super::record::{Actor, ProgrammeSpec, Record};
 use super::refusal::Refusal;
 use super::wallet::{Benefit, Lot, Wallet};
@@ -171,6 +172,7 @@ pub struct Books {
     pub batch_count: u32,
     /// Whether these books hold everything, so that what is not here does not exist.
     pub complete: bool,
+    pub(super) log: LogState,
     pub(super) programmes: Vec<Programme>,
     pub(super) programme_by_code: HashMap<ProgrammeCode, usize>,
     pub(super) system: Vec<SystemHead>,
@@ -202,6 +204,7 @@ impl Books {
             wallet_count: 0,
             batch_count: 0,
             complete,
+            log: LogState::default(),
             programmes: Vec::new(),
             programme_by_code: HashMap::new(),
             system: Vec::new(),
