@@ -545,10 +545,14 @@ impl Desk {
         let (commit, hashes) = self.seal(fx, stamp);
         self.head = commit.after;
         for answer in &mut answers {
-            let Ok(Outcome::Entry(entry)) = answer else { continue };
+            let (seq, hash) = match answer {
+                Ok(Outcome::Entry(entry)) => (Some(entry.seq), &mut entry.leaf_hash),
+                Ok(Outcome::Chunk(chunk)) => (chunk.entry, &mut chunk.leaf_hash),
+                Err(_) => continue,
+            };
             // What was bound before has its hash already: its leaf was read.
-            let place = entry.seq.checked_sub(first).and_then(|place| usize::try_from(place).ok());
-            entry.leaf_hash = entry.leaf_hash.or(place.and_then(|place| hashes.get(place).copied()));
+            let place = seq.and_then(|seq| usize::try_from(seq.checked_sub(first)?).ok());
+            *hash = hash.or(place.and_then(|place| hashes.get(place).copied()));
         }
         Ok(Prepared { commit: Some(commit), answers })
     }
