@@ -27,6 +27,7 @@
 //!
 //! It may use the store, the log, and the sequencer's word on what is durable. It decides nothing about money.
 
+pub mod export;
 pub mod file;
 pub mod key;
 pub mod operator;

@@ -76,7 +76,7 @@ impl Published {
                     bytes
                 }))
             }
-            TileKind::Entries => entries(store, path.index, width).await.map(Some),
+            TileKind::Entries => read_entries(store, path).await.map(Some),
         }
     }
 
@@ -146,11 +146,12 @@ pub fn paths_of(kind: TileKind, size: u64, from: u64) -> impl Iterator<Item = Ti
     full_paths.chain(partial)
 }
 
-/// The first `width` entries of a bundle of 256, as a bundle.
-async fn entries(store: &dyn Store, index: u64, width: usize) -> Result<Vec<u8>, TreeError> {
-    let first = index * TILE_WIDTH as u64;
+/// The bundle of a path from the journal, whatever is published.
+pub async fn read_entries(store: &dyn Store, path: TilePath) -> Result<Vec<u8>, TreeError> {
+    let width = path.width.map_or(TILE_WIDTH, |width| usize::from(width.get()));
+    let first = path.index.saturating_mul(TILE_WIDTH as u64);
     let mut next = first;
-    let end = first + width as u64;
+    let end = first.saturating_add(width as u64);
     let mut bytes = Vec::new();
     let limit = u32::try_from(width).expect("at most 256");
     for row in store.bundles(first, limit).await? {
