@@ -204,7 +204,7 @@ pub struct Publisher {
     keys: LogKeyFile,
     kept: Box<dyn Keep>,
     now: fn() -> i64,
-    published: watch::Sender<Option<Arc<Published>>>,
+    shown: watch::Sender<Option<Arc<Published>>>,
 }
 
 impl Publisher {
@@ -217,8 +217,8 @@ impl Publisher {
         kept: Box<dyn Keep>,
         now: fn() -> i64,
     ) -> Result<Self, PublishError> {
-        let (published, _) = watch::channel(None);
-        let mut publisher = Self { store, book, keys, kept, now, published };
+        let (shown, _) = watch::channel(None);
+        let mut publisher = Self { store, book, keys, kept, now, shown };
         publisher.check_kept().await?;
         publisher.follow().await?;
         Ok(publisher)
@@ -227,7 +227,7 @@ impl Publisher {
     /// The newest published checkpoint, as it changes; `None` before the first.
     #[must_use]
     pub fn published(&self) -> watch::Receiver<Option<Arc<Published>>> {
-        self.published.subscribe()
+        self.shown.subscribe()
     }
 
     /// Publishes within a second of every commit, until the writer has ended and everything is published. `durable` is
@@ -263,7 +263,7 @@ impl Publisher {
     }
 
     fn last(&self) -> Option<Arc<Published>> {
-        self.published.borrow().clone()
+        self.shown.borrow().clone()
     }
 
     /// Step 2: fixes the body of what is durable. Answers whether there is a body to sign, of this replica or another.
@@ -345,7 +345,7 @@ impl Publisher {
         }
         let edge = self.grown(&changes, &checkpoint).await?;
         self.keep(&checkpoint, &row.note)?;
-        self.published.send_replace(Some(Arc::new(Published { checkpoint, note, at: row.at, edge })));
+        self.shown.send_replace(Some(Arc::new(Published { checkpoint, note, at: row.at, edge })));
         Ok(())
     }
 

@@ -15,6 +15,7 @@
 mod audit;
 mod crash;
 mod http;
+mod publisher;
 mod rooms;
 mod sequencer;
 mod store;
