@@ -15,6 +15,7 @@
 mod audit;
 mod crash;
 mod http;
+mod log;
 mod rooms;
 mod sequencer;
 mod store;
