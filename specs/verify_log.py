@@ -191,7 +191,7 @@ class Books:
 class Trust:
     """What the log says of itself: its keys and origins, each with the size of tree from which it holds."""
     def __init__(self, key):
-        self.given, self.name, self.keys, self.origins = key, key.name, [], [(0, key.name)]
+        self.given, self.name, self.keys, self.origins, self.lost = key, key.name, [], [(0, key.name)], []
 
     def generation(self, origin):
         match = re.fullmatch(re.escape(self.name) + "(?:/([2-9]|[1-9][0-9]+))?", origin)
@@ -212,12 +212,16 @@ class Trust:
             now, lost, next = map(self.generation, (self.origins[-1][1], entry["lost_origin"], entry["origin"]))
             check(now <= lost == next - 1, "its origin does not follow that of the lost checkpoint")
             self.origins.append((entry["seq"] + 1, entry["origin"]))
+            self.lost.append((entry["lost_origin"], entry["lost_size"], entry["lost_root"]))
+
+    def is_lost(self, checkpoint):
+        return (checkpoint.origin, checkpoint.size, checkpoint.root.hex()) in self.lost
 
     def check_checkpoint(self, checkpoint):
         keys = self.keys or [(0, self.given)]
         check(self.given.vkey in [key.vkey for _, key in keys], "the verifier key given is none of this log's")
         origin = [origin for since, origin in self.origins if since <= checkpoint.size][-1]
-        check(checkpoint.origin == origin, f"{checkpoint.what} is of {checkpoint.origin}, not of {origin}")
+        check(checkpoint.origin == origin or self.is_lost(checkpoint), f"{checkpoint.what} is of {checkpoint.origin}, not of {origin}")
         checkpoint.check_signed_by([key for since, key in keys if since <= checkpoint.size][-1])
 
 def verify(directory, key, earlier):
@@ -238,8 +242,11 @@ def verify(directory, key, earlier):
             raise Finding(f"entry {seq}: " + (str(error) if isinstance(error, Finding) else f"malformed: {error!r}"))
     trust.check_checkpoint(head)
     if earlier:
-        check(earlier.size <= head.size, f"the earlier checkpoint has {earlier.size} entries, the log only {head.size}")
         trust.check_checkpoint(earlier)
+        if trust.is_lost(earlier):
+            print(f"LOST: the log says that the history of the earlier checkpoint, {earlier.size} entries, was lost")
+            return report(head, books)
+        check(earlier.size <= head.size, f"the earlier checkpoint has {earlier.size} entries, the log only {head.size}")
         check(tree_root(hashes[:earlier.size]) == earlier.root, "the log does not begin with the entries of the earlier checkpoint")
     report(head, books)
 

@@ -7,6 +7,7 @@ use std::process::Command;
 use social_wallet::domain::{FundClass, Period};
 use social_wallet::ledger::account::SystemAccount;
 use social_wallet::ledger::record::{LostCheckpoint, Record};
+use social_wallet::log::checkpoint::Checkpoint;
 use social_wallet::log::note::SigningKey;
 use social_wallet::log::origin::{key_name, origin};
 use social_wallet::log::tile::BundleEntries;
@@ -301,6 +302,18 @@ fn keys_and_origins_follow_one_another() {
     renamed.push(unruled(seq, at, &declared(2, 1)));
     let (code, said) = verdict(&renamed, 2, 2, 1);
     assert_eq!(code, 0, "{said}");
+    // Who kept the lost checkpoint hears of the loss; who kept another of that history is told that it is not this one.
+    let (directory, kept) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
+    write_directory(directory.path(), &renamed, &checkpoint(&renamed, 2).sign(&second).unwrap());
+    let against = |size: u64| {
+        let lost = Checkpoint { origin: origin(book_id(), 1), size, root: [1; 32], extensions: Vec::new() };
+        fs::write(kept.path(), lost.sign(&second).unwrap().to_string()).unwrap();
+        verify(directory.path(), &[&vkey(&first), "--earlier", kept.path().to_str().unwrap()])
+    };
+    let (code, said) = against(400);
+    assert!(code == 0 && said.contains("LOST: "), "{said}");
+    refused(against(399), "the earlier checkpoint is of social-wallet/");
+    refused(against(renamed.len() as u64 - 1), "the log does not begin with the entries of the earlier");
     refused(verdict(&renamed, 2, 1, 1), "the checkpoint is of social-wallet/");
     refused(verdict(&rotated, 2, 2, 1), "the checkpoint is of social-wallet/");
 }

@@ -1,6 +1,7 @@
 //! The log as others read it: the published vectors, an exported directory, and a verifier that shares no code with us.
 
 mod independent;
+mod seeds;
 mod vectors;
 
 use std::num::NonZeroU8;

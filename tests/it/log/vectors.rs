@@ -23,7 +23,7 @@ fn directory() -> PathBuf {
 }
 
 /// A journal with every kind of entry that moves money, a rotation and a declared origin.
-fn journal() -> Vec<Vec<u8>> {
+pub fn journal() -> Vec<Vec<u8>> {
     let mut book = Book::new();
     book.draft(|draft| {
         draft.open_book();
@@ -94,7 +94,7 @@ impl NodeSource for Hashes {
     }
 }
 
-fn receipt(leaves: &[Vec<u8>], index: usize, checkpoint: &SignedNote, extra: bool) -> Receipt {
+pub fn receipt(leaves: &[Vec<u8>], index: usize, checkpoint: &SignedNote, extra: bool) -> Receipt {
     let size = leaves.len() as u64;
     let proof = inclusion_proof(size, index as u64, &Hashes(hashes(leaves))).unwrap();
     let extra = extra.then(|| leaves[index].clone());
