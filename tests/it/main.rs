@@ -16,6 +16,7 @@ mod audit;
 mod crash;
 mod http;
 mod publisher;
+mod log;
 mod rooms;
 mod sequencer;
 mod store;
