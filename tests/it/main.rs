@@ -15,8 +15,8 @@
 mod audit;
 mod crash;
 mod http;
-mod publisher;
 mod log;
+mod publisher;
 mod rooms;
 mod sequencer;
 mod store;
