@@ -57,10 +57,10 @@ use key::LogKeyFile;
 use tree::{Published, TreeError};
 
 /// Between two checkpoints at least: under load, one for many commits.
-pub const INTERVAL_MIN: Duration = Duration::from_millis(200);
+pub const INTERVAL_MIN: Duration = Duration::from_millis(300);
 
 /// How often the store is asked for commits of other replicas.
-pub const POLL: Duration = Duration::from_millis(500);
+pub const POLL: Duration = Duration::from_millis(400);
 
 /// How many checkpoints of other replicas are followed before it is somebody else's turn.
 const ROUNDS_MAX: usize = 8;
@@ -233,11 +233,8 @@ impl Publisher {
     /// Publishes within a second of every commit, until the writer has ended and everything is published. `durable` is
     /// the writer's word on its commits. Ends early only on an error that is final.
     pub async fn run(mut self, mut durable: watch::Receiver<u64>) -> Result<(), PublishError> {
+        let mut ended = false;
         loop {
-            let ended = tokio::select! {
-                changed = durable.changed() => changed.is_err(),
-                () = tokio::time::sleep(POLL) => false,
-            };
             match self.step().await {
                 Ok(()) => {}
                 Err(error) if error.is_final() => return Err(error),
@@ -247,6 +244,10 @@ impl Publisher {
                 return Ok(());
             }
             tokio::time::sleep(INTERVAL_MIN).await;
+            ended = tokio::select! {
+                changed = durable.changed() => changed.is_err(),
+                () = tokio::time::sleep(POLL) => false,
+            };
         }
     }
 

@@ -1,5 +1,6 @@
 //! The publisher: one root for a size, nothing signed that could be lost unnoticed, whatever fails and whoever signs.
 
+mod cli;
 mod export;
 mod keys;
 mod lost;
