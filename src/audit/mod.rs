@@ -194,7 +194,7 @@ impl Audit {
         };
         let mut fx = Effects::default();
         if let Err(error) = self.replay.apply(&mut fx, stamp, actor, record) {
-            return Ok(Err(error.found));
+            return Ok(Err(format!("expected {}; found {}", error.expected, error.found)));
         }
         for row in &fx.entries {
             add(&mut self.entry_sums, row.after.account, entry_key(row));
@@ -277,7 +277,7 @@ impl Audit {
             let heads: HashMap<_, _> = self.store.wallets(&ids).await?.into_iter().collect();
             for (account, id, _) in &page {
                 self.report.wallets += 1;
-                let replayed = self.replay.books.wallets.get(*id).flatten();
+                let replayed = self.replay.books.wallet(*id).ok().flatten();
                 if replayed.is_none_or(|wallet| wallet.account != *account)
                     || replayed != heads.get(id).copied()
                 {

@@ -18,6 +18,7 @@ pub mod refusal;
 pub mod replay;
 pub mod rules;
 pub mod wallet;
+mod whole;
 
 #[cfg(test)]
 mod tests;

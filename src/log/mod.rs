@@ -2,4 +2,5 @@
 
 pub mod leaf;
 pub mod merkle;
+pub mod reader;
 pub mod tile;
