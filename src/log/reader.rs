@@ -409,7 +409,7 @@ mod tests {
                 part: Part::FIRST,
                 share,
                 uncollected: Money::ZERO,
-                reason: Reason::parse("төленді \u{2028}").unwrap(),
+                reason: Reason::parse("төленді \u{2028} é").unwrap(),
                 batch: None,
             },
             Record::PaidOut {
