@@ -12,3 +12,4 @@ pub mod log;
 pub mod payroll;
 pub mod sequencer;
 pub mod store;
+pub mod verify;

@@ -17,6 +17,7 @@ use super::account::SystemAccount;
 use super::batch::{Batch, LineVerdict};
 use super::cache::WalletCache;
 use super::effects::{Effects, NewSystemAccount, SystemEntry};
+use super::log_rules::LogState;
 use super::record::{Actor, ProgrammeSpec, Record};
 use super::refusal::Refusal;
 use super::wallet::{Benefit, Lot, Wallet};
@@ -172,6 +173,7 @@ pub struct Books {
     pub batch_count: u32,
     /// What grows with the book, where these books hold everything: what is not there does not exist.
     pub(super) whole: Option<Box<Whole>>,
+    pub(super) log: LogState,
     pub(super) programmes: Vec<Programme>,
     pub(super) programme_by_code: HashMap<ProgrammeCode, usize>,
     pub(super) system: Vec<SystemHead>,
@@ -204,6 +206,7 @@ impl Books {
             wallet_count: 0,
             batch_count: 0,
             whole: complete.then(Box::default),
+            log: LogState::default(),
             programmes: Vec::new(),
             programme_by_code: HashMap::new(),
             system: Vec::new(),

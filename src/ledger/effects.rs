@@ -60,6 +60,19 @@ pub struct NewBatch {
     pub declaration: BatchDeclaration,
 }
 
+/// What the journal says of its own log, after an entry that changes it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogChange {
+    /// The entry.
+    pub seq: u64,
+    /// The generation of the origin from then on.
+    pub generation: u32,
+    /// The key that this entry replaced, as a vkey.
+    pub old_key: Option<String>,
+    /// The key from then on, as a vkey; `None` if no rotation has named it yet.
+    pub key: Option<String>,
+}
+
 /// Everything that one commit adds. Nothing in it changes a row that exists.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Effects {
@@ -85,6 +98,8 @@ pub struct Effects {
     pub batches: Vec<NewBatch>,
     /// Batch entries.
     pub batch_entries: Vec<BatchEntry>,
+    /// Changes of the log's origin and key.
+    pub log_changes: Vec<LogChange>,
 }
 
 impl Effects {
@@ -102,6 +117,7 @@ impl Effects {
             instructions,
             batches,
             batch_entries,
+            log_changes,
         } = self;
         records.clear();
         wallets.clear();
@@ -113,6 +129,7 @@ impl Effects {
         instructions.clear();
         batches.clear();
         batch_entries.clear();
+        log_changes.clear();
         if benefits.len() > BENEFITS_KEPT_MAX {
             benefits.clear();
         }

@@ -13,6 +13,7 @@ pub mod batch_rules;
 pub mod books;
 pub mod cache;
 pub mod effects;
+pub mod log_rules;
 pub mod record;
 pub mod refusal;
 pub mod replay;

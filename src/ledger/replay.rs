@@ -271,6 +271,12 @@ impl Replay {
             Record::BatchCancelled { batch, .. } => {
                 books.cancel_batch(entry, *batch)?;
             }
+            Record::OriginDeclared { origin, lost } => {
+                books.declare_origin(entry, origin.clone(), lost.clone())?;
+            }
+            Record::LogKeyRotated { old, new, signature } => {
+                books.rotate_log_key(entry, old.clone(), new.clone(), signature.clone())?;
+            }
             Record::ChunkReceived { batch, first_line, lines, totals, .. } => {
                 let claim = Claim { batch: *batch, first_line: *first_line, lines: *lines, totals: *totals };
                 self.chunk(entry, &claim, record)?;

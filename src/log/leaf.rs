@@ -219,8 +219,15 @@ pub struct Leaf<'a> {
     #[serde(borrow)]
     pub legal_basis: Option<Cow<'a, str>>,
     pub lines: Option<u64>,
+    pub lost_note: Option<&'a str>,
+    pub lost_origin: Option<&'a str>,
+    pub lost_root: Option<&'a str>,
+    pub lost_size: Option<u64>,
     pub names: Option<crate::domain::Names>,
+    pub new_key: Option<&'a str>,
     pub not_before: Option<&'a str>,
+    pub old_key: Option<&'a str>,
+    pub origin: Option<&'a str>,
     pub outcome: Option<&'a str>,
     pub part: Option<u16>,
     pub pay_out: Option<u64>,
@@ -240,6 +247,7 @@ pub struct Leaf<'a> {
     pub received_total: Option<&'a str>,
     pub refused_lines: Option<u64>,
     pub release_required: Option<bool>,
+    pub signature: Option<&'a str>,
     pub total: Option<&'a str>,
     pub uncollected: Option<&'a str>,
     pub verdicts: Option<&'a str>,
@@ -324,13 +332,18 @@ impl<'a> Leaf<'a> {
 mod read {
     //! From a leaf back to the record that it tells.
 
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD as BASE64;
+
     use super::{Leaf, LeafError, LeafPosting};
     use crate::domain::{
         Amount, BankReference, BatchId, Bic, Bin, FundClass, IsoPurpose, Kbe, Knp, LegalBasis, Money, Part,
         Period, ProgrammeCode, Reason, WalletId,
     };
     use crate::ledger::account::{Account, SystemAccount};
-    use crate::ledger::record::{BatchDeclaration, BatchTotals, LotShare, ProgrammeSpec, Record};
+    use crate::ledger::record::{
+        BatchDeclaration, BatchTotals, LostCheckpoint, LotShare, ProgrammeSpec, Record,
+    };
     use crate::payroll::LineKind;
 
     fn member<T, E>(name: &'static str, read: Result<T, E>) -> Result<T, LeafError> {
@@ -530,6 +543,23 @@ mod read {
                 "batch_cancelled" => {
                     Record::BatchCancelled { batch: self.batch_id()?, totals: self.totals()? }
                 }
+                "origin_declared" => Record::OriginDeclared {
+                    origin: self.origin.ok_or(LeafError::Member("origin"))?.to_owned(),
+                    lost: Box::new(LostCheckpoint {
+                        origin: self.lost_origin.ok_or(LeafError::Member("lost_origin"))?.to_owned(),
+                        size: self.lost_size.ok_or(LeafError::Member("lost_size"))?,
+                        root: digest("lost_root", self.lost_root)?,
+                        note_sha256: digest("lost_note", self.lost_note)?,
+                    }),
+                },
+                "log_key_rotated" => {
+                    let signature = member("signature", BASE64.decode(self.signature.unwrap_or_default()))?;
+                    Record::LogKeyRotated {
+                        old: self.old_key.ok_or(LeafError::Member("old_key"))?.to_owned(),
+                        new: self.new_key.ok_or(LeafError::Member("new_key"))?.to_owned(),
+                        signature: Box::new(member("signature", signature.try_into())?),
+                    }
+                }
                 "book_opened" => Record::BookOpened,
                 _ => return Err(LeafError::Kind),
             })
@@ -576,7 +606,7 @@ mod tests {
         Amount, BankReference, BatchId, Bic, Bin, ClientId, FundClass, IsoPurpose, Kbe, Knp, LegalBasis,
         Money, Names, Part, Period, ProgrammeCode, Reason, Text, WalletId,
     };
-    use crate::ledger::record::{BatchDeclaration, BatchTotals, LotShare, ProgrammeSpec};
+    use crate::ledger::record::{BatchDeclaration, BatchTotals, LostCheckpoint, LotShare, ProgrammeSpec};
     use crate::payroll::LineKind;
 
     fn writer() -> LeafWriter {
@@ -682,6 +712,20 @@ mod tests {
             Record::BatchClosed { batch: batch(), completed: true, totals },
             Record::BatchClosed { batch: batch(), completed: false, totals },
             Record::BatchCancelled { batch: batch(), totals },
+            Record::OriginDeclared {
+                origin: "social-wallet/6f9619ff-8b86-4d01-b42d-00cf4fc964ff/2".into(),
+                lost: Box::new(LostCheckpoint {
+                    origin: "social-wallet/6f9619ff-8b86-4d01-b42d-00cf4fc964ff".into(),
+                    size: 12_345,
+                    root: [0x1f; 32],
+                    note_sha256: [0x2e; 32],
+                }),
+            },
+            Record::LogKeyRotated {
+                old: "social-wallet/6f9619ff-8b86-4d01-b42d-00cf4fc964ff+530a1e8c+AbCd/+==".into(),
+                new: "social-wallet/6f9619ff-8b86-4d01-b42d-00cf4fc964ff+0d0a1e8c+AbCe/+==".into(),
+                signature: Box::new([0xfb; 64]),
+            },
         ]
     }
 
