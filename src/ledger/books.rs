@@ -367,12 +367,17 @@ impl Books {
     }
 
     /// The entry that an instruction id or a bank reference is bound to.
-    pub(super) fn bound_to(&self, id: &[u8; 16]) -> Ruling<Option<u64>> {
+    pub fn bound_to(&self, id: &[u8; 16]) -> Ruling<Option<u64>> {
         match (&self.whole, self.instructions.get(id)) {
             (Some(whole), _) => Ok(whole.bound.get(id).copied()),
             (None, Some(known)) => Ok(known.as_ref().map(|bound| bound.seq)),
             (None, None) => Err(Fault::Unread("whether an id is bound")),
         }
+    }
+
+    /// All ids that books that hold everything have bound, with their entries, in no order.
+    pub fn bound(&self) -> impl Iterator<Item = ([u8; 16], u64)> + '_ {
+        self.whole.iter().flat_map(|whole| whole.bound.iter().map(|(id, seq)| (*id, *seq)))
     }
 
     /// How many lots books that hold everything have, and how many of them have moved.
