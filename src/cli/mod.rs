@@ -25,6 +25,7 @@ mod figures;
 mod fund;
 mod generate;
 mod health;
+mod log;
 mod migrate;
 mod payday;
 mod person;
@@ -140,6 +141,8 @@ enum Command {
     Batch(batch::BatchCommand),
     #[command(subcommand)]
     Report(report::ReportCommand),
+    #[command(subcommand)]
+    Log(log::LogCommand),
     /// An entry of the journal
     Entry(entry::EntryArgs),
     /// Whether the service is ready
@@ -168,6 +171,7 @@ impl Cli {
             Command::Statement(args) => statement::run(global, args).await,
             Command::Batch(command) => batch::run(global, command).await,
             Command::Report(command) => report::run(global, command).await,
+            Command::Log(command) => log::run(global, command).await,
             Command::Entry(args) => entry::run(global, args).await,
             Command::Health => health::run(global).await,
             Command::Demo(args) => demo::run(args).await,

@@ -437,6 +437,13 @@ impl Client {
         self.read(Call::new(Method::GET, &["v1", "book"])).await
     }
 
+    /// A file of the log, by its path below `/log/`.
+    pub async fn log_file(&self, path: &str) -> Result<Vec<u8>, ClientError> {
+        let segments: Vec<&str> = std::iter::once("log").chain(path.split('/')).collect();
+        let answer = self.send(&Call::new(Method::GET, &segments)).await?;
+        Ok(self.accepted(answer)?.body.to_vec())
+    }
+
     /// Whether the service can serve now. Asked once, whatever the client's patience.
     pub async fn ready(&self) -> Result<(), ClientError> {
         let answer = self.exchange(&Call::new(Method::GET, &["health", "ready"])).await;

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::body::{Body, malformed, missing};
 use super::problem::{Problem, busy};
 use super::wallets::{known_parameters, money};
-use super::{App, BODY_BYTES_MAX, actor, client, read_body, refusal};
+use super::{App, BODY_BYTES_MAX, actor, client, put_proof, read_body, refusal};
 use crate::domain::time::{parse_rfc3339, rfc3339};
 use crate::domain::{BatchId, Bin, Money, Period, ProgrammeCode};
 use crate::keys::BookKeys;
@@ -72,9 +72,20 @@ pub async fn open(
     } else {
         app.sequencer.submit(command, actor).await?
     };
-    let replayed = matches!(outcome, Outcome::Entry(entry) if entry.replayed);
+    let replayed = matches!(&outcome, Outcome::Entry(entry) if entry.replayed);
     let status = if replayed { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Json(view(&app, id).await?)).into_response())
+    Ok((status, Json(with_entry(view(&app, id).await?, &outcome))).into_response())
+}
+
+/// The batch, with the entry that a write on it has made.
+fn with_entry(mut view: Value, outcome: &Outcome) -> Value {
+    if let (Value::Object(members), Outcome::Entry(entry)) = (&mut view, outcome)
+        && entry.leaf_hash.is_some()
+    {
+        members.insert("entry".into(), json!(entry.seq));
+        put_proof(members, entry.seq, entry.leaf_hash);
+    }
+    view
 }
 
 fn declaration(batch: BatchId, body: &mut Body) -> Result<BatchDeclaration, Problem> {
@@ -179,7 +190,7 @@ async fn step(
         None => app.sequencer.submit(command.clone(), actor).await,
     };
     match outcome {
-        Ok(_) => view(app, id).await.map(Json),
+        Ok(outcome) => Ok(Json(with_entry(view(app, id).await?, &outcome))),
         // A step that was taken before is answered with what it made.
         Err(error)
             if matches!(
@@ -393,7 +404,7 @@ fn answer(batch: BatchId, first_line: u64, outcome: &ChunkOutcome, csv: bool) ->
     for line in &outcome.verdicts {
         *counts.entry(name(&line.verdict)).or_default() += 1;
     }
-    Json(json!({
+    let mut answer = json!({
         "batch": batch,
         "first_line": first_line,
         "lines": outcome.verdicts.len(),
@@ -401,8 +412,11 @@ fn answer(batch: BatchId, first_line: u64, outcome: &ChunkOutcome, csv: bool) ->
         "state": outcome.state.name(),
         "counts": counts,
         "verdicts": verdicts.map(|(line, verdict)| verdict_view(line, &verdict)).collect::<Vec<_>>(),
-    }))
-    .into_response()
+    });
+    if let (Value::Object(members), Some(entry)) = (&mut answer, outcome.entry) {
+        put_proof(members, entry, outcome.leaf_hash);
+    }
+    Json(answer).into_response()
 }
 
 fn name(verdict: &Verdict) -> &'static str {

@@ -121,6 +121,8 @@ pub struct Bound {
     pub kind: String,
     /// The entry's members.
     pub content: Map<String, Value>,
+    /// The hash of its leaf; `None` while the leaf is not written.
+    pub leaf_hash: Option<[u8; 32]>,
 }
 
 impl Bound {
@@ -297,7 +299,8 @@ impl Books {
                 whole.bound.insert(id, seq);
             } else {
                 let content = record.members();
-                self.instructions.insert(id, Some(Bound { seq, kind: record.kind().to_owned(), content }));
+                let kind = record.kind().to_owned();
+                self.instructions.insert(id, Some(Bound { seq, kind, content, leaf_hash: None }));
             }
         }
         fx.records.push((record, actor));

@@ -127,8 +127,9 @@ impl Books {
         if let Some(whole) = &mut self.whole {
             whole.bound.insert(reference, seq);
         } else {
-            let bound = Bound { seq, kind: String::new(), content: serde_json::Map::new() };
-            self.instructions.insert(reference, Some(bound));
+            let content = serde_json::Map::new();
+            self.instructions
+                .insert(reference, Some(Bound { seq, kind: String::new(), content, leaf_hash: None }));
         }
         self.move_system(backing, seq, -amount.tiyn());
         self.move_system(place, seq, amount.tiyn());

@@ -12,12 +12,12 @@ use social_wallet::domain::{BatchId, BookId, WalletId};
 use social_wallet::ledger::account::SystemAccount;
 use social_wallet::ledger::batch::Batch;
 use social_wallet::ledger::books::{Paid, PayOut, SystemHead};
-use social_wallet::ledger::effects::SystemEntry;
+use social_wallet::ledger::effects::{LogChange, SystemEntry};
 use social_wallet::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
 use social_wallet::store::projections::{BatchEntryRow, PayOutRow, Projections};
 use social_wallet::store::{
-    BatchTimes, Bundle, ChunkRow, Commit, CommitError, Head, Locked, ProgrammeRow, StatementRange, Store,
-    StoreError, Tile,
+    BatchTimes, Bundle, ChunkRow, Commit, CommitError, FixedCheckpoint, Head, Locked, ProgrammeRow,
+    PublishedCheckpoint, StatementRange, Store, StoreError, Tile,
 };
 use tokio::sync::RwLock;
 
@@ -215,6 +215,13 @@ delegated! {
     fn leaves(entries: &[u64]) -> Vec<(u64, Vec<u8>)>;
     fn bundles(entry: u64, limit: u32) -> Vec<Bundle>;
     fn tile(level: u8, index: u64) -> Option<Tile>;
+    fn tiles(level: u8, index: u64, limit: u32) -> Vec<Tile>;
+    fn frontier_at(size: u64) -> Option<Vec<u8>>;
+    fn log_changes() -> Vec<LogChange>;
+    fn fixed_checkpoint() -> Option<FixedCheckpoint>;
+    fn published_checkpoint() -> Option<PublishedCheckpoint>;
+    fn fix_checkpoint(checkpoint: &FixedCheckpoint) -> bool;
+    fn publish_checkpoint(checkpoint: &PublishedCheckpoint) -> bool;
     fn wallet_at(account: u32, at: i64) -> Option<Wallet>;
     fn statement(account: u32, range: StatementRange) -> Vec<WalletEntry>;
     fn system_at(at: i64) -> Vec<(SystemAccount, SystemEntry)>;
