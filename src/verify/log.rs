@@ -165,6 +165,7 @@ impl<'a> Walk<'a> {
         report.bytes = self.bytes;
         report.wallets = self.replay.books.wallet_count;
         report.lots = self.replay.books.lots_count();
+        report.bitmaps_put_away = self.shelf.put_away;
         report.rotations.clone_from(&self.trust.rotations);
         report.declared.clone_from(&self.trust.declared);
     }

@@ -98,6 +98,8 @@ pub struct Report {
     pub wallets: u32,
     /// Lots credited, and how many of them have moved.
     pub lots: (usize, usize),
+    /// How often a bitmap of paid benefits went to a temporary file.
+    pub bitmaps_put_away: u64,
     /// Changes of the log's key.
     pub rotations: Vec<Rotated>,
     /// Histories that were declared lost.

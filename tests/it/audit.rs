@@ -9,7 +9,7 @@ use crate::store::book::month;
 use crate::store::{Place, Raw, in_both_rooms};
 
 /// A book with something of everything.
-async fn furnished(place: &Place) {
+pub async fn furnished(place: &Place) {
     let sequencer = serve(place.open().await).await;
     furnish(&sequencer).await;
     let mut dice = Dice(7);

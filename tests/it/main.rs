@@ -18,3 +18,4 @@ mod http;
 mod rooms;
 mod sequencer;
 mod store;
+mod verify;
