@@ -13,3 +13,4 @@ pub mod payroll;
 pub mod publisher;
 pub mod sequencer;
 pub mod store;
+pub mod verify;

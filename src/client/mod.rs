@@ -42,7 +42,8 @@ const BUSY_PATIENCE: Duration = Duration::from_secs(10);
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
-const CLIENT_HEADER: &str = "social-wallet-client";
+/// Names who calls.
+pub const CLIENT_HEADER: &str = "social-wallet-client";
 const KEY_HEADER: &str = "idempotency-key";
 const REPLAYED_HEADER: &str = "idempotency-replayed";
 

@@ -11,6 +11,7 @@
 //! negative balance) is refused by the schema itself, as a second wall behind the rules.
 
 pub mod postgres;
+pub mod projections;
 mod rows;
 pub mod sqlite;
 mod tables;
@@ -193,7 +194,7 @@ pub struct StatementRange {
 
 /// A place where a book is kept.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: projections::Projections + 'static {
     /// `sqlite` or `postgres`.
     fn name(&self) -> &'static str;
 

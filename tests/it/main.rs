@@ -20,3 +20,4 @@ mod publisher;
 mod rooms;
 mod sequencer;
 mod store;
+mod verify;

@@ -40,7 +40,7 @@ const READERS: u32 = 4;
 pub struct PostgresStore {
     options: PgConnectOptions,
     session: String,
-    readers: PgPool,
+    pub(super) readers: PgPool,
     writer: Writer,
     warnings: Vec<String>,
 }

@@ -51,7 +51,7 @@ const BOOK: (i64, &str, &str) = (1, "book", include_str!("../../../migrations/sq
 /// A book in an SQLite file.
 pub struct SqliteStore {
     options: SqliteConnectOptions,
-    readers: SqlitePool,
+    pub(super) readers: SqlitePool,
     writer: Writer,
 }
 

@@ -14,6 +14,7 @@ use social_wallet::ledger::batch::Batch;
 use social_wallet::ledger::books::{Paid, PayOut, SystemHead};
 use social_wallet::ledger::effects::{LogChange, SystemEntry};
 use social_wallet::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
+use social_wallet::store::projections::{BatchEntryRow, PayOutRow, Projections};
 use social_wallet::store::{
     BatchTimes, Bundle, ChunkRow, Commit, CommitError, FixedCheckpoint, Head, Locked, ProgrammeRow,
     PublishedCheckpoint, StatementRange, Store, StoreError, Tile,
@@ -277,4 +278,25 @@ delegated! {
     fn system_entries(after: (u32, u64), limit: u32) -> Vec<SystemEntry>;
     fn wallet_ids(after: u32, limit: u32) -> Vec<(u32, WalletId, u64)>;
     fn is_committed(commit: &Commit) -> bool;
+}
+
+/// What only an audit reads.
+macro_rules! projections {
+    ($(fn $name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        #[async_trait]
+        impl Projections for Faulty {
+            $(async fn $name(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
+                self.inner.$name($($argument),*).await
+            })*
+        }
+    };
+}
+
+projections! {
+    fn instruction_rows(after: &[u8], limit: u32) -> Vec<([u8; 16], u64)>;
+    fn person_tag_rows(after: &[u8], limit: u32) -> Vec<([u8; 32], u32)>;
+    fn pay_out_rows(after: (u64, u32), limit: u32) -> Vec<PayOutRow>;
+    fn tile_rows(after: Option<(u8, u64)>, limit: u32) -> Vec<Tile>;
+    fn batch_entry_rows(after: (u32, u32), limit: u32) -> Vec<BatchEntryRow>;
+    fn benefit_keys() -> Vec<Benefit>;
 }
