@@ -13,11 +13,13 @@ pub mod batch_rules;
 pub mod books;
 pub mod cache;
 pub mod effects;
+pub mod log_rules;
 pub mod record;
 pub mod refusal;
 pub mod replay;
 pub mod rules;
 pub mod wallet;
+mod whole;
 
 #[cfg(test)]
 mod tests;

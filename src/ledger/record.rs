@@ -4,6 +4,8 @@
 //! the books need to be rebuilt, and nothing of a person but the wallet's id and the keyed tag. It depends on the books
 //! only through what the rules decided, so that replaying records gives the same books again.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value, json};
 
 use crate::domain::{
@@ -99,6 +101,19 @@ impl BatchTotals {
     pub fn refused_lines(&self) -> u64 {
         self.received_lines - self.accepted_lines
     }
+}
+
+/// A signed checkpoint that the store no longer holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LostCheckpoint {
+    /// Its origin.
+    pub origin: String,
+    /// How many entries its tree had.
+    pub size: u64,
+    /// The root of its tree.
+    pub root: [u8; 32],
+    /// SHA-256 of the signed note, to the byte.
+    pub note_sha256: [u8; 32],
 }
 
 /// One thing that happened.
@@ -216,6 +231,23 @@ pub enum Record {
         /// The batch at this moment.
         totals: BatchTotals,
     },
+    /// The store was found without a checkpoint that had been signed, and an operator declared a new origin: checkpoints
+    /// of larger trees than this entry's number carry it.
+    OriginDeclared {
+        /// The new origin.
+        origin: String,
+        /// What was lost.
+        lost: Box<LostCheckpoint>,
+    },
+    /// The log's key was replaced: checkpoints of larger trees than this entry's number carry a line of the new one.
+    LogKeyRotated {
+        /// The key so far, as a C2SP vkey.
+        old: String,
+        /// The key from now on, as a C2SP vkey.
+        new: String,
+        /// The old key's Ed25519 signature over the statement that names both.
+        signature: Box<[u8; 64]>,
+    },
 }
 
 #[allow(clippy::needless_pass_by_value)] // values and references alike
@@ -268,6 +300,8 @@ impl Record {
             Self::ChunkReceived { .. } => "chunk_received",
             Self::BatchClosed { .. } => "batch_closed",
             Self::BatchCancelled { .. } => "batch_cancelled",
+            Self::OriginDeclared { .. } => "origin_declared",
+            Self::LogKeyRotated { .. } => "log_key_rotated",
         }
     }
 
@@ -375,6 +409,18 @@ impl Record {
             Self::BatchCancelled { batch, totals } => {
                 put("batch", text(batch));
                 totals_members(&mut map, totals);
+            }
+            Self::OriginDeclared { origin, lost } => {
+                put("origin", json!(origin));
+                put("lost_origin", json!(lost.origin));
+                put("lost_size", json!(lost.size));
+                put("lost_root", Value::String(hex::encode(lost.root)));
+                put("lost_note", Value::String(hex::encode(lost.note_sha256)));
+            }
+            Self::LogKeyRotated { old, new, signature } => {
+                put("old_key", json!(old));
+                put("new_key", json!(new));
+                put("signature", Value::String(BASE64.encode(signature.as_slice())));
             }
         }
         map

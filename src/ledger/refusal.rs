@@ -69,11 +69,15 @@ pub enum RefusalCode {
     BatchReleasedAlready = 94,
     /// The person has a wallet.
     WalletExists = 95,
+    /// The origin declared is not the one that follows the lost checkpoint's, or that one is older than the log's.
+    OriginOutOfOrder = 96,
+    /// The key to be replaced is not the log's, or the new one has not its name.
+    LogKeyNotCurrent = 97,
 }
 
 impl RefusalCode {
     /// All codes, in the order of their numbers.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::ProgrammeUnknown,
         Self::ProgrammeExists,
         Self::ProgrammeNotDeclared,
@@ -105,6 +109,8 @@ impl RefusalCode {
         Self::BookFull,
         Self::BatchReleasedAlready,
         Self::WalletExists,
+        Self::OriginOutOfOrder,
+        Self::LogKeyNotCurrent,
     ];
 
     /// The stored number.
@@ -216,6 +222,13 @@ impl RefusalCode {
             }
             Self::BatchReleasedAlready => {
                 ("batch_released_already", "The batch needs no release; send its lines.")
+            }
+            Self::OriginOutOfOrder => (
+                "origin_out_of_order",
+                "Declare the origin that follows the lost checkpoint's, of the newest checkpoint that is kept anywhere.",
+            ),
+            Self::LogKeyNotCurrent => {
+                ("log_key_not_current", "Replace the key that signs the log now, by one of the same name.")
             }
         }
     }

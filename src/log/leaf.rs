@@ -23,28 +23,37 @@ pub const LEAF_VERSION: u64 = 1;
 
 /// Writes the leaves of one commit.
 pub struct LeafWriter {
-    book: String,
     blind: Hmac<Sha256>,
-    at: String,
-    date: String,
+    frame: Frame,
 }
+
+/// What the leaves of one commit have in common.
+#[derive(Default)]
+pub(super) struct Frame {
+    pub(super) book: String,
+    pub(super) at: String,
+    pub(super) date: String,
+}
+
+/// An entry's blind as its leaf has it: 32 hexadecimal digits.
+pub(super) type BlindText = [u8; 32];
 
 impl LeafWriter {
     /// For a book, with the key of its blinds.
     #[must_use]
     pub fn new(book: BookId, blind_key: &[u8; 32]) -> Self {
         let blind = Hmac::<Sha256>::new_from_slice(blind_key).expect("HMAC takes a key of any length");
-        Self { book: book.to_string(), blind, at: String::new(), date: String::new() }
+        Self { blind, frame: Frame { book: book.to_string(), ..Frame::default() } }
     }
 
     /// Sets the moment of the commit.
     pub fn stamp(&mut self, stamp: Stamp) {
-        self.at = stamp.at_text();
-        self.date = stamp.date_text();
+        self.frame.at = stamp.at_text();
+        self.frame.date = stamp.date_text();
     }
 
     /// The blind of an entry: 128 bits of HMAC-SHA-256 over its number, so that a published hash confirms no guess.
-    fn blind(&self, seq: u64) -> [u8; 32] {
+    fn blind(&self, seq: u64) -> BlindText {
         let mut mac = self.blind.clone();
         mac.update(&seq.to_be_bytes());
         let full = mac.finalize().into_bytes();
@@ -55,14 +64,28 @@ impl LeafWriter {
 
     /// Appends the leaf of a record to `out`.
     pub fn write(&self, out: &mut Vec<u8>, seq: u64, record: &Record, actor: &Actor) {
+        self.frame.write(out, seq, &self.blind(seq), record, actor);
+    }
+}
+
+impl Frame {
+    /// Appends the leaf of a record to `out`.
+    pub(super) fn write(
+        &self,
+        out: &mut Vec<u8>,
+        seq: u64,
+        blind: &BlindText,
+        record: &Record,
+        actor: &Actor,
+    ) {
         if let Record::Accrued { .. } = record {
-            self.write_accrual(out, seq, record, actor);
+            self.write_accrual(out, seq, blind, record, actor);
             return;
         }
         let mut map = record.members();
         map.insert("actor".into(), actor_members(actor));
         map.insert("at".into(), Value::String(self.at.clone()));
-        map.insert("blind".into(), Value::String(String::from_utf8_lossy(&self.blind(seq)).into_owned()));
+        map.insert("blind".into(), Value::String(String::from_utf8_lossy(blind).into_owned()));
         map.insert("book".into(), Value::String(self.book.clone()));
         map.insert("currency".into(), json!("KZT"));
         map.insert("date".into(), Value::String(self.date.clone()));
@@ -73,7 +96,7 @@ impl LeafWriter {
             .expect("writing to memory does not fail, and the map is JSON");
     }
 
-    fn write_accrual(&self, out: &mut Vec<u8>, seq: u64, record: &Record, actor: &Actor) {
+    fn write_accrual(&self, out: &mut Vec<u8>, seq: u64, blind: &BlindText, record: &Record, actor: &Actor) {
         let Record::Accrued { wallet, programme, period, part, amount, class, batch } = record else {
             return;
         };
@@ -112,7 +135,7 @@ impl LeafWriter {
             put(batch.uuid().hyphenated().encode_lower(&mut uuid).as_bytes());
         }
         put(br#"","blind":""#);
-        put(&self.blind(seq));
+        put(blind);
         put(br#"","book":""#);
         put(self.book.as_bytes());
         put(br#"","class":""#);
@@ -196,8 +219,15 @@ pub struct Leaf<'a> {
     #[serde(borrow)]
     pub legal_basis: Option<Cow<'a, str>>,
     pub lines: Option<u64>,
+    pub lost_note: Option<&'a str>,
+    pub lost_origin: Option<&'a str>,
+    pub lost_root: Option<&'a str>,
+    pub lost_size: Option<u64>,
     pub names: Option<crate::domain::Names>,
+    pub new_key: Option<&'a str>,
     pub not_before: Option<&'a str>,
+    pub old_key: Option<&'a str>,
+    pub origin: Option<&'a str>,
     pub outcome: Option<&'a str>,
     pub part: Option<u16>,
     pub pay_out: Option<u64>,
@@ -217,6 +247,7 @@ pub struct Leaf<'a> {
     pub received_total: Option<&'a str>,
     pub refused_lines: Option<u64>,
     pub release_required: Option<bool>,
+    pub signature: Option<&'a str>,
     pub total: Option<&'a str>,
     pub uncollected: Option<&'a str>,
     pub verdicts: Option<&'a str>,
@@ -261,6 +292,9 @@ pub enum LeafError {
     /// Another version.
     #[error("the leaf's version is not 1")]
     Version,
+    /// The bytes are not the one way to write what they say.
+    #[error("the leaf is not in canonical form, or has members that its kind does not have: at byte {0}")]
+    NotCanonical(usize),
 }
 
 impl<'a> Leaf<'a> {
@@ -298,13 +332,18 @@ impl<'a> Leaf<'a> {
 mod read {
     //! From a leaf back to the record that it tells.
 
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD as BASE64;
+
     use super::{Leaf, LeafError, LeafPosting};
     use crate::domain::{
         Amount, BankReference, BatchId, Bic, Bin, FundClass, IsoPurpose, Kbe, Knp, LegalBasis, Money, Part,
         Period, ProgrammeCode, Reason, WalletId,
     };
     use crate::ledger::account::{Account, SystemAccount};
-    use crate::ledger::record::{BatchDeclaration, BatchTotals, LotShare, ProgrammeSpec, Record};
+    use crate::ledger::record::{
+        BatchDeclaration, BatchTotals, LostCheckpoint, LotShare, ProgrammeSpec, Record,
+    };
     use crate::payroll::LineKind;
 
     fn member<T, E>(name: &'static str, read: Result<T, E>) -> Result<T, LeafError> {
@@ -504,6 +543,23 @@ mod read {
                 "batch_cancelled" => {
                     Record::BatchCancelled { batch: self.batch_id()?, totals: self.totals()? }
                 }
+                "origin_declared" => Record::OriginDeclared {
+                    origin: self.origin.ok_or(LeafError::Member("origin"))?.to_owned(),
+                    lost: Box::new(LostCheckpoint {
+                        origin: self.lost_origin.ok_or(LeafError::Member("lost_origin"))?.to_owned(),
+                        size: self.lost_size.ok_or(LeafError::Member("lost_size"))?,
+                        root: digest("lost_root", self.lost_root)?,
+                        note_sha256: digest("lost_note", self.lost_note)?,
+                    }),
+                },
+                "log_key_rotated" => {
+                    let signature = member("signature", BASE64.decode(self.signature.unwrap_or_default()))?;
+                    Record::LogKeyRotated {
+                        old: self.old_key.ok_or(LeafError::Member("old_key"))?.to_owned(),
+                        new: self.new_key.ok_or(LeafError::Member("new_key"))?.to_owned(),
+                        signature: Box::new(member("signature", signature.try_into())?),
+                    }
+                }
                 "book_opened" => Record::BookOpened,
                 _ => return Err(LeafError::Kind),
             })
@@ -550,7 +606,7 @@ mod tests {
         Amount, BankReference, BatchId, Bic, Bin, ClientId, FundClass, IsoPurpose, Kbe, Knp, LegalBasis,
         Money, Names, Part, Period, ProgrammeCode, Reason, Text, WalletId,
     };
-    use crate::ledger::record::{BatchDeclaration, BatchTotals, LotShare, ProgrammeSpec};
+    use crate::ledger::record::{BatchDeclaration, BatchTotals, LostCheckpoint, LotShare, ProgrammeSpec};
     use crate::payroll::LineKind;
 
     fn writer() -> LeafWriter {
@@ -656,6 +712,20 @@ mod tests {
             Record::BatchClosed { batch: batch(), completed: true, totals },
             Record::BatchClosed { batch: batch(), completed: false, totals },
             Record::BatchCancelled { batch: batch(), totals },
+            Record::OriginDeclared {
+                origin: "social-wallet/6f9619ff-8b86-4d01-b42d-00cf4fc964ff/2".into(),
+                lost: Box::new(LostCheckpoint {
+                    origin: "social-wallet/6f9619ff-8b86-4d01-b42d-00cf4fc964ff".into(),
+                    size: 12_345,
+                    root: [0x1f; 32],
+                    note_sha256: [0x2e; 32],
+                }),
+            },
+            Record::LogKeyRotated {
+                old: "social-wallet/6f9619ff-8b86-4d01-b42d-00cf4fc964ff+530a1e8c+AbCd/+==".into(),
+                new: "social-wallet/6f9619ff-8b86-4d01-b42d-00cf4fc964ff+0d0a1e8c+AbCe/+==".into(),
+                signature: Box::new([0xfb; 64]),
+            },
         ]
     }
 
