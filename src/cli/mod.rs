@@ -17,6 +17,7 @@ mod accrue;
 mod advice;
 mod batch;
 mod bench;
+mod call;
 mod child;
 mod demo;
 mod entry;
@@ -25,6 +26,7 @@ mod figures;
 mod fund;
 mod generate;
 mod health;
+mod keygen;
 mod log;
 mod migrate;
 mod payday;
@@ -41,12 +43,16 @@ mod verify;
 mod wallet;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 
-use crate::client::{Client, ClientError};
+use crate::client::Client;
+use crate::client::key::{self, KeyFileError};
 use crate::domain::ClientId;
+use crate::sequencer::clock;
+use crate::signature::Signer;
 
 pub use error::{CliError, Outcome};
 
@@ -85,6 +91,9 @@ pub struct Global {
     /// Who calls
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "ID", env = "SOCIAL_WALLET_CLIENT", default_value = "operator", value_parser = ClientId::parse, hide_env_values = true)]
     client: ClientId,
+    /// The key file to sign requests with, made by `keygen`
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE", env = "SOCIAL_WALLET_KEY_FILE", hide_env_values = true)]
+    key_file: Option<PathBuf>,
     /// Answer with JSON, for machines
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     json: bool,
@@ -92,8 +101,12 @@ pub struct Global {
 
 impl Global {
     /// A client of the service that is meant.
-    pub fn client(&self) -> Result<Client, ClientError> {
-        Client::new(&self.server, self.client)
+    pub fn client(&self) -> Result<Client, CliError> {
+        let client = Client::new(&self.server, self.client)?;
+        let Some(file) = &self.key_file else { return Ok(client) };
+        let malformed = || KeyFileError::Malformed(file.display().to_string());
+        let signer = Signer::new(self.client, key::load(file)?).ok_or_else(malformed)?;
+        Ok(client.with_signer(signer, clock::now))
     }
 
     /// Gives the answer: the value with `--json`, else what `human` writes.
@@ -147,6 +160,10 @@ enum Command {
     Entry(entry::EntryArgs),
     /// Whether the service is ready
     Health,
+    /// Make a key to sign requests with
+    Keygen(keygen::KeygenArgs),
+    /// Sign and send any request of the interface
+    Call(call::CallArgs),
     /// See it work: a payday on this machine, killed in the middle and finished
     Demo(demo::DemoArgs),
     /// Measure it on this machine, over HTTP, with its durability on
@@ -174,6 +191,8 @@ impl Cli {
             Command::Log(command) => log::run(global, command).await,
             Command::Entry(args) => entry::run(global, args).await,
             Command::Health => health::run(global).await,
+            Command::Keygen(args) => keygen::run(global, &args),
+            Command::Call(args) => call::run(global, args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Bench(args) => bench::run(global, args).await,
         }
@@ -194,6 +213,6 @@ mod tests {
     #[test]
     fn the_help_fits_a_screen() {
         let help = Cli::command().render_help().to_string();
-        assert!(help.lines().count() <= 37, "{help}");
+        assert!(help.lines().count() <= 40, "{help}");
     }
 }

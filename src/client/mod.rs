@@ -3,6 +3,7 @@
 //! | File          | Holds |
 //! |---------------|-------|
 //! | `mod.rs`      | one method for each request of `specs/http.md`, and when a request is repeated |
+//! | `key.rs`      | the key that requests are signed with, in its file |
 //! | `error.rs`    | why there is no usable answer |
 //! | `verdicts.rs` | the verdicts on the lines of a chunk, read without copying |
 //! | `upload.rs`   | a payroll file, sent in chunks, several in flight, and taken up again where it stopped |
@@ -14,6 +15,7 @@
 //! Bodies hold people's numbers: none of them is ever logged or repeated in an error.
 
 mod error;
+pub mod key;
 mod upload;
 mod verdicts;
 
@@ -29,6 +31,7 @@ use uuid::Uuid;
 
 use crate::domain::{BatchId, ClientId, IdempotencyKey, Iin, ProgrammeCode, WalletId};
 use crate::payroll::Encoding;
+use crate::signature::Signer;
 
 pub use error::{ClientError, ProblemDetails};
 pub use upload::{Judged, Upload, UploadError};
@@ -69,6 +72,14 @@ pub struct Client {
     id: ClientId,
     patience: Duration,
     observer: Option<WaitObserver>,
+    signing: Option<Arc<Signing>>,
+}
+
+/// What requests are signed with.
+struct Signing {
+    signer: Signer,
+    /// UTC milliseconds.
+    clock: fn() -> i64,
 }
 
 impl fmt::Debug for Client {
@@ -186,6 +197,34 @@ impl<'a> Call<'a> {
     }
 }
 
+/// Any request, for [`Client::call`].
+#[derive(Clone)]
+pub struct RawRequest {
+    /// In upper case.
+    pub method: String,
+    /// Begins with `/`; with the query, if there is one.
+    pub path: String,
+    /// The `Idempotency-Key`.
+    pub key: Option<IdempotencyKey>,
+    /// What the body is; not sent without one.
+    pub content_type: String,
+    /// What the answer should be.
+    pub accept: String,
+    /// Empty: there is none.
+    pub body: Vec<u8>,
+}
+
+/// Its answer, whatever it is.
+#[derive(Clone)]
+pub struct RawAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// All its fields.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
 /// A whole answer, successful or not.
 struct Answer {
     status: StatusCode,
@@ -209,7 +248,7 @@ impl Client {
             .no_proxy()
             .build()
             .map_err(|_| address())?;
-        Ok(Self { http, base, id, patience: Duration::ZERO, observer: None })
+        Ok(Self { http, base, id, patience: Duration::ZERO, observer: None, signing: None })
     }
 
     /// Asks again for so long when the service cannot be reached.
@@ -223,6 +262,14 @@ impl Client {
     #[must_use]
     pub fn with_observer(mut self, observer: WaitObserver) -> Self {
         self.observer = Some(observer);
+        self
+    }
+
+    /// Signs every request, as the client that the key belongs to. `clock` gives UTC milliseconds.
+    #[must_use]
+    pub fn with_signer(mut self, signer: Signer, clock: fn() -> i64) -> Self {
+        self.id = signer.key_id().client();
+        self.signing = Some(Arc::new(Signing { signer, clock }));
         self
     }
 
@@ -534,10 +581,50 @@ impl Client {
         if let Some(key) = call.key {
             headers.insert(KEY_HEADER, value(key.as_str()));
         }
+        self.sign(&mut request, &call.body);
         if !call.body.is_empty() {
             *request.body_mut() = Some(call.body.clone().into());
         }
         request
+    }
+
+    /// Signs a request that has all its other fields. Every attempt is signed anew: a nonce is used once.
+    fn sign(&self, request: &mut reqwest::Request, body: &[u8]) {
+        let Some(signing) = &self.signing else { return };
+        let (method, uri) = (request.method().clone(), request.url().to_string());
+        let nonce = Uuid::new_v4().simple().to_string();
+        let created = (signing.clock)().div_euclid(1_000);
+        signing.signer.sign(method.as_str(), &uri, request.headers_mut(), body, created, &nonce);
+    }
+
+    /// Sends a request as it is, once, and gives the answer whatever it is.
+    pub async fn call(&self, raw: &RawRequest) -> Result<RawAnswer, ClientError> {
+        let refused = |what: &str| ClientError::Request(what.to_owned());
+        let method =
+            Method::from_bytes(raw.method.as_bytes()).map_err(|_| refused("the method is no HTTP method"))?;
+        if !raw.path.starts_with('/') {
+            return Err(refused("the path does not begin with /"));
+        }
+        let url = Url::parse(&format!("{}{}", self.address(), raw.path));
+        let url = url.map_err(|_| refused("the path cannot stand in a URL"))?;
+        let mut request = reqwest::Request::new(method, url);
+        let value =
+            |text: &str| HeaderValue::from_str(text).map_err(|_| refused("a field is not visible ASCII"));
+        let headers = request.headers_mut();
+        headers.insert(CLIENT_HEADER, value(self.id.as_str())?);
+        headers.insert(ACCEPT, value(&raw.accept)?);
+        if let Some(key) = &raw.key {
+            headers.insert(KEY_HEADER, value(key.as_str())?);
+        }
+        if !raw.body.is_empty() {
+            headers.insert(CONTENT_TYPE, value(&raw.content_type)?);
+            *request.body_mut() = Some(raw.body.clone().into());
+        }
+        self.sign(&mut request, &raw.body);
+        let unreachable = |error: reqwest::Error| self.unreachable(network_reason(&error));
+        let response = self.http.execute(request).await.map_err(unreachable)?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Ok(RawAnswer { status, headers, body: response.bytes().await.map_err(unreachable)? })
     }
 
     /// The answer, if it is a success.
