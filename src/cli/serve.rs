@@ -65,7 +65,7 @@ pub async fn run(global: &Global, args: ServeArgs) -> Result<Outcome, CliError> 
     out.flush()?;
     drop(out);
     tracing::info!(store = store.name(), book = %keys.book(), "serving this machine only: requests are not authenticated yet");
-    let app = App::new(store, keys, sequencer, shown);
+    let app = App::new(store, keys, sequencer, shown, None);
     let stop = async {
         tokio::select! { () = stopped() => {}, _ = stuck => tracing::error!("the log cannot be signed: stopping") }
     };

@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::body::{Body, malformed, missing};
+use super::door::{Caller, caller};
 use super::problem::{Problem, busy};
 use super::wallets::{known_parameters, money};
-use super::{App, BODY_BYTES_MAX, actor, client, read_body, refusal};
+use super::{App, BODY_BYTES_MAX, actor, read_body, refusal};
 use crate::domain::time::{parse_rfc3339, rfc3339};
 use crate::domain::{BatchId, Bin, Money, Period, ProgrammeCode};
 use crate::keys::BookKeys;
@@ -46,7 +47,7 @@ fn parse_id(text: &str) -> Result<BatchId, Problem> {
     })
 }
 
-fn unknown() -> Problem {
+pub(super) fn unknown() -> Problem {
     Problem::unknown("batch_unknown", "There is no such batch.")
 }
 
@@ -57,11 +58,12 @@ pub async fn open(
     request: Request,
 ) -> Result<Response, Problem> {
     let id = parse_id(&id)?;
-    let headers = request.headers().clone();
+    let caller = caller(&request)?;
     let bytes = read_body(request, BODY_BYTES_MAX).await?;
-    let actor = actor(&headers, &bytes)?;
+    let actor = actor(&caller, &bytes);
     let mut body = Body::read(&bytes)?;
     let declaration = Box::new(declaration(id, &mut body)?);
+    caller.must_act_for(declaration.payer)?;
     let rehearse = body.flag("validate_only")?;
     body.finish()?;
     let command = Command::OpenBatch(declaration);
@@ -189,12 +191,16 @@ async fn step(
     command: fn(BatchId) -> Command,
 ) -> Result<Response, Problem> {
     let id = parse_id(id)?;
-    let headers = request.headers().clone();
+    let caller = caller(&request)?;
     let bytes = read_body(request, BODY_BYTES_MAX).await?;
     if !bytes.is_empty() {
         Body::read(&bytes)?.finish()?;
     }
-    let actor = actor(&headers, &bytes)?;
+    let actor = actor(&caller, &bytes);
+    seen_by(app, &caller, id).await.map_err(|problem| match problem.code() {
+        "batch_unknown" => Refusal::of(RefusalCode::BatchUnknown, "batch").into(), // as the rules refuse it
+        _ => problem,
+    })?;
     let command = command(id);
     let outcome = match rehearsed(app, id).await? {
         Some(_) => app.rehearsals.run(id, command.clone(), actor).await,
@@ -226,8 +232,20 @@ async fn step(
 }
 
 /// `GET /v1/batches/{id}`.
-pub async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
-    view(&app, parse_id(&id)?).await.map(Json)
+pub async fn show(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    caller: Caller,
+) -> Result<Json<Value>, Problem> {
+    let id = parse_id(&id)?;
+    seen_by(&app, &caller, id).await?;
+    view(&app, id).await.map(Json)
+}
+
+/// Another payer's batch is as unknown as none.
+async fn seen_by(app: &App, caller: &Caller, id: BatchId) -> Result<LineKind, Problem> {
+    let (kind, payer) = kind_of(app, id).await?;
+    if caller.acts_for(payer) { Ok(kind) } else { Err(unknown()) }
 }
 
 async fn find(app: &App, id: BatchId) -> Result<(Batch, bool), Problem> {
@@ -297,8 +315,7 @@ pub async fn chunk(
         .ok()
         .filter(|line| (1..=LINES_MAX).contains(line))
         .ok_or_else(|| malformed("first_line"))?;
-    let headers = request.headers().clone();
-    let client = client(&headers)?;
+    let (caller, headers) = (caller(&request)?, request.headers().clone());
     let encoding = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -313,14 +330,14 @@ pub async fn chunk(
         "body_too_large" => chunk_fault(ChunkFault::TooLarge).with("limit", json!(CHUNK_BYTES_MAX)),
         _ => problem,
     })?;
-    let kind = kind_of(&app, id).await?;
+    let kind = seen_by(&app, &caller, id).await?;
     let keys = Arc::clone(&app.keys);
     let read = tokio::task::spawn_blocking(move || {
         let digest: [u8; 32] = Sha256::digest(&bytes).into();
         parse_chunk(kind, encoding, &bytes).map(|lines| read_chunk(&keys, id, first_line, digest, lines))
     });
     let chunk = read.await.map_err(|error| Problem::internal(&error))?.map_err(chunk_fault)?;
-    let actor = Actor { client, request: chunk.digest, line: None, instruction: None };
+    let actor = Actor { client: caller.client, request: chunk.digest, line: None, instruction: None };
     let command = Command::Chunk(Box::new(chunk));
     let outcome = match rehearse(&app, id, &command, actor).await? {
         Some(outcome) => outcome,
@@ -352,15 +369,15 @@ async fn rehearse(
     }
 }
 
-/// What the lines of a batch are. Asked once a batch: it never changes.
-async fn kind_of(app: &App, id: BatchId) -> Result<LineKind, Problem> {
-    let known = |kinds: &HashMap<BatchId, LineKind>| kinds.get(&id).copied();
+/// What the lines of a batch are, and who pays. Asked once a batch: it never changes.
+async fn kind_of(app: &App, id: BatchId) -> Result<(LineKind, Bin), Problem> {
+    let known = |kinds: &HashMap<BatchId, (LineKind, Bin)>| kinds.get(&id).copied();
     let lock = || app.kinds.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(kind) = known(&lock()) {
         return Ok(kind);
     }
     let (batch, rehearsed) = find(app, id).await?;
-    let kind = batch.declaration.kind;
+    let kind = (batch.declaration.kind, batch.declaration.payer);
     if rehearsed {
         return Ok(kind); // a real batch of the same id may be of another
     }
@@ -480,6 +497,7 @@ pub async fn verdicts(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     known_parameters(&query, &["after_line", "limit"])?;
@@ -491,7 +509,9 @@ pub async fn verdicts(
     if !(1..=VERDICTS_LIMIT_MAX).contains(&limit) || after > LINES_MAX {
         return Err(malformed(if after > LINES_MAX { "after_line" } else { "limit" }));
     }
-    let (batch, rehearsed) = find(&app, parse_id(&id)?).await?;
+    let id = parse_id(&id)?;
+    seen_by(&app, &caller, id).await?;
+    let (batch, rehearsed) = find(&app, id).await?;
     if rehearsed {
         let detail = "The verdicts of a batch that is only validated are in the answers to its chunks.";
         return Err(Problem::new(StatusCode::CONFLICT, "verdicts_not_kept", detail));

@@ -3,10 +3,13 @@
 //! A handler reads a request into a typed command, hands it to the sequencer, and shows the outcome; or it reads the store.
 //! It decides nothing. Past this room there is no raw text.
 //!
-//! There is no authentication yet, so [`serve`] takes a loopback address only.
+//! [`access`] is the table of routes and of whom they are for, [`door`] holds requests to it. A service without a door takes
+//! its clients at their word, so [`listen`] takes a loopback address only.
 
+pub mod access;
 pub mod batches;
 pub mod body;
+pub mod door;
 pub mod health;
 pub mod instructions;
 pub mod log;
@@ -27,13 +30,12 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
 use futures::StreamExt as _;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, watch};
 
-use crate::domain::{BatchId, ClientId, IdempotencyKey};
+use crate::domain::{BatchId, Bin, IdempotencyKey};
 use crate::keys::BookKeys;
 use crate::ledger::record::Actor;
 use crate::log::merkle::Hash;
@@ -44,6 +46,7 @@ use crate::sequencer::command::{Command, CommandError, EntryView, Outcome, instr
 use crate::sequencer::rehearsal::Rehearsals;
 use crate::store::Store;
 
+use door::{Caller, Door};
 use problem::Problem;
 
 /// Bytes that the body of a single command may have.
@@ -75,18 +78,21 @@ pub struct App {
     pub published: watch::Receiver<Option<Arc<Published>>>,
     /// Permits of the chunks in memory.
     pub(crate) chunks: Semaphore,
-    /// What the lines of a batch are, by batch: read once.
-    pub(crate) kinds: Mutex<HashMap<BatchId, LineKind>>,
+    /// What the lines of a batch are, and whose, by batch: read once.
+    pub(crate) kinds: Mutex<HashMap<BatchId, (LineKind, Bin)>>,
+    /// What holds requests to their signatures; `None` takes clients at their word.
+    pub(crate) door: Option<Door>,
 }
 
 impl App {
-    /// The state of a service.
+    /// The state of a service. Without a door its clients are taken at their word.
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
         keys: Arc<BookKeys>,
         sequencer: Sequencer,
         published: watch::Receiver<Option<Arc<Published>>>,
+        door: Option<Door>,
     ) -> Arc<Self> {
         let rehearsals = Rehearsals::new(Arc::clone(&store), Arc::clone(&keys));
         Arc::new(Self {
@@ -97,6 +103,7 @@ impl App {
             published,
             chunks: Semaphore::new(CHUNKS_IN_FLIGHT_MAX),
             kinds: Mutex::new(HashMap::new()),
+            door,
         })
     }
 
@@ -111,35 +118,7 @@ impl App {
 
 /// The routes.
 pub fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .route("/v1/book", get(health::book))
-        .route("/v1/programmes", get(programmes::list).post(programmes::register))
-        .route("/v1/programmes/{code}", get(programmes::show))
-        .route("/v1/programmes/{code}/fundings", post(programmes::fund))
-        .route("/v1/wallets", post(wallets::open))
-        .route("/v1/wallets/lookup", post(wallets::lookup))
-        .route("/v1/wallets/{id}", get(wallets::show))
-        .route("/v1/wallets/{id}/balance", get(wallets::balance))
-        .route("/v1/wallets/{id}/statement", get(wallets::statement))
-        .route("/v1/accruals", post(instructions::accrue))
-        .route("/v1/reversals", post(instructions::reverse))
-        .route("/v1/entries/{entry}", get(instructions::entry))
-        .route("/v1/entries/{entry}/receipt", get(receipts::of_entry))
-        .route("/v1/receipt", get(receipts::of_instruction))
-        .route("/v1/log/inclusion", get(proofs::inclusion))
-        .route("/v1/log/consistency", get(proofs::consistency))
-        .route("/log/checkpoint", get(log::checkpoint))
-        .route("/log/tile/{*path}", get(log::tile))
-        .route("/v1/batches/{id}", put(batches::open).get(batches::show))
-        .route("/v1/batches/{id}/release", post(batches::release))
-        .route("/v1/batches/{id}/close", post(batches::close))
-        .route("/v1/batches/{id}/cancel", post(batches::cancel))
-        .route("/v1/batches/{id}/chunks/{first_line}", put(batches::chunk))
-        .route("/v1/batches/{id}/verdicts", get(batches::verdicts))
-        .route("/v1/reports/trial-balance", get(reports::trial_balance))
-        .route("/v1/reports/programmes", get(reports::programmes))
+    access::routes(&app)
         .fallback(|| async { Problem::unknown("path_unknown", "There is nothing at this path.") })
         .method_not_allowed_fallback(|| async {
             Problem::new(
@@ -194,12 +173,14 @@ pub async fn serve(
 }
 
 /// Reads a body of at most `limit` bytes, in at most [`BODY_TIME_MAX`]. What is sent beyond it is thrown away as it comes,
-/// up to [`DISCARDED_BYTES_MAX`]: a client that is still sending reads no answer, only a broken connection.
+/// up to [`DISCARDED_BYTES_MAX`]: a client that is still sending reads no answer, only a broken connection. The body of a
+/// signed request is the one that was signed.
 pub(crate) async fn read_body(request: Request, limit: usize) -> Result<Bytes, Problem> {
     let too_large = || {
         let detail = format!("The body has more than {limit} bytes. Nothing was done.");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail).with("limit", json!(limit))
     };
+    let admission = door::admission(&request);
     let headers = request.headers();
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let declared_too_large =
@@ -226,38 +207,27 @@ pub(crate) async fn read_body(request: Request, limit: usize) -> Result<Bytes, P
         }
         if declared_too_large || received > limit { Err(too_large()) } else { Ok(Bytes::from(bytes)) }
     };
-    tokio::time::timeout(BODY_TIME_MAX, read).await.unwrap_or_else(|_| {
+    let read = tokio::time::timeout(BODY_TIME_MAX, read).await.unwrap_or_else(|_| {
         let detail =
             format!("The body did not arrive within {} seconds. Nothing was done.", BODY_TIME_MAX.as_secs());
         Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail))
-    })
-}
-
-/// Who calls. Taken at its word until requests are signed.
-pub(crate) fn client(headers: &HeaderMap) -> Result<ClientId, Problem> {
-    let name = headers.get("social-wallet-client").map_or(Ok("anonymous"), HeaderValue::to_str);
-    name.ok().and_then(|name| ClientId::parse(name).ok()).ok_or_else(|| {
-        Problem::malformed(
-            "client_malformed",
-            "Social-Wallet-Client",
-            "A client is named by 1 to 32 of a-z 0-9 . _ -",
-        )
-    })
+    });
+    let bytes = read?;
+    if let Some(admission) = admission {
+        let digest = Sha256::digest(&bytes).into();
+        admission.signed.check_body(&digest, bytes.len()).map_err(door::body_refused)?;
+    }
+    Ok(bytes)
 }
 
 /// The actor of a request without an idempotency key: it names what it makes.
-pub(crate) fn actor(headers: &HeaderMap, body: &[u8]) -> Result<Actor, Problem> {
-    Ok(Actor {
-        client: client(headers)?,
-        request: Sha256::digest(body).into(),
-        line: None,
-        instruction: None,
-    })
+pub(crate) fn actor(caller: &Caller, body: &[u8]) -> Actor {
+    Actor { client: caller.client, request: Sha256::digest(body).into(), line: None, instruction: None }
 }
 
 /// The actor of a single instruction, with the id that binds it.
-pub(crate) fn instructing(headers: &HeaderMap, body: &[u8]) -> Result<Actor, Problem> {
-    let actor = actor(headers, body)?;
+pub(crate) fn instructing(caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Result<Actor, Problem> {
+    let actor = actor(caller, body);
     let mut keys = headers.get_all("idempotency-key").iter();
     let (Some(key), None) = (keys.next(), keys.next()) else {
         let detail =

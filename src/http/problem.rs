@@ -17,13 +17,21 @@ pub struct Problem {
     detail: String,
     members: Map<String, Value>,
     retry_after: Option<u32>,
+    headers: Vec<(&'static str, &'static str)>,
 }
 
 impl Problem {
     /// A problem with a code and a sentence.
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), members: Map::new(), retry_after: None }
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            members: Map::new(),
+            retry_after: None,
+            headers: Vec::new(),
+        }
     }
 
     /// 400: the request cannot be read.
@@ -59,6 +67,13 @@ impl Problem {
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
+        self
+    }
+
+    /// Adds a field to the answer.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.push((name, value));
         self
     }
 
@@ -159,6 +174,9 @@ impl IntoResponse for Problem {
         let mut response = (self.status, Json(Value::Object(members))).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        for (name, value) in self.headers {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -9,6 +9,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::body::Body;
+use super::door::{Caller, caller};
 use super::problem::Problem;
 use super::{App, BODY_BYTES_MAX, entry_answer, instructing, read_body};
 use crate::domain::{
@@ -21,9 +22,9 @@ use crate::store::ProgrammeRow;
 
 /// `POST /v1/programmes`.
 pub async fn register(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
-    let headers = request.headers().clone();
+    let (caller, headers) = (caller(&request)?, request.headers().clone());
     let bytes = read_body(request, BODY_BYTES_MAX).await?;
-    let actor = instructing(&headers, &bytes)?;
+    let actor = instructing(&caller, &headers, &bytes)?;
     let mut body = Body::read(&bytes)?;
     let spec = ProgrammeSpec {
         code: body.required("code", |text| ProgrammeCode::parse(text.as_bytes()))?,
@@ -62,9 +63,9 @@ pub async fn fund(
     request: Request,
 ) -> Result<Response, Problem> {
     let programme = parse_code(&code)?;
-    let headers = request.headers().clone();
+    let (caller, headers) = (caller(&request)?, request.headers().clone());
     let bytes = read_body(request, BODY_BYTES_MAX).await?;
-    let actor = instructing(&headers, &bytes)?;
+    let actor = instructing(&caller, &headers, &bytes)?;
     let mut body = Body::read(&bytes)?;
     let amount = body.amount()?;
     let bank_reference = body.required("bank_reference", BankReference::parse)?;
@@ -73,17 +74,25 @@ pub async fn fund(
 }
 
 /// `GET /v1/programmes`.
-pub async fn list(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+pub async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<Json<Value>, Problem> {
     let (rows, balances) = read(&app).await?;
-    let programmes: Vec<Value> = rows.iter().map(|row| view(row, &balances)).collect();
+    let programmes: Vec<Value> =
+        rows.iter().filter(|row| caller.acts_for(row.spec.payer)).map(|row| view(row, &balances)).collect();
     Ok(Json(json!({"programmes": programmes})))
 }
 
 /// `GET /v1/programmes/{code}`.
-pub async fn show(State(app): State<Arc<App>>, Path(code): Path<String>) -> Result<Json<Value>, Problem> {
+pub async fn show(
+    State(app): State<Arc<App>>,
+    Path(code): Path<String>,
+    caller: Caller,
+) -> Result<Json<Value>, Problem> {
     let code = parse_code(&code)?;
     let (rows, balances) = read(&app).await?;
-    let row = rows.iter().find(|row| row.spec.code == code).ok_or_else(unknown)?;
+    let row = rows
+        .iter()
+        .find(|row| row.spec.code == code && caller.acts_for(row.spec.payer))
+        .ok_or_else(unknown)?;
     Ok(Json(view(row, &balances)))
 }
 
@@ -91,7 +100,7 @@ fn parse_code(text: &str) -> Result<ProgrammeCode, Problem> {
     ProgrammeCode::parse(text.as_bytes()).map_err(|_| unknown())
 }
 
-fn unknown() -> Problem {
+pub(super) fn unknown() -> Problem {
     Problem::unknown("programme_unknown", "No programme is registered under this code.")
 }
 

@@ -10,6 +10,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::body::malformed;
+use super::door::Caller;
+use super::instructions::visible;
 use super::problem::Problem;
 use super::{App, instructing};
 use crate::publisher::tree::Published;
@@ -27,19 +29,21 @@ pub fn url(entry: u64) -> String {
 pub async fn of_entry(
     State(app): State<Arc<App>>,
     Path(entry): Path<String>,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let entry: u64 = entry.parse().map_err(|_| malformed("entry"))?;
-    let size = app.store.head().await?.map_or(0, |head| head.size);
-    if entry >= size {
-        return Err(Problem::unknown("entry_unknown", "The journal has no entry of this number."));
-    }
+    visible(&app, &caller, entry).await?;
     answer(&app, entry, &headers).await
 }
 
 /// `GET /v1/receipt` with the `Idempotency-Key` of an instruction: the key stays out of URLs, since it may hold anything.
-pub async fn of_instruction(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
-    let actor = instructing(&headers, b"")?;
+pub async fn of_instruction(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let actor = instructing(&caller, &headers, b"")?;
     let ids: Vec<[u8; 16]> = actor.instruction.into_iter().collect();
     let bound = app.store.instructions(&ids).await?;
     let (_, entry) = bound.first().ok_or_else(|| {

@@ -6,6 +6,7 @@
 
 mod accruals;
 mod batches;
+mod door;
 mod entries;
 mod log;
 mod privacy;
@@ -22,6 +23,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use social_wallet::domain::{Amount, Bic, BookId, ClientId, Iin, WalletId};
 use social_wallet::http::App;
+use social_wallet::http::door::Door;
 use social_wallet::keys::BookKeys;
 use social_wallet::ledger::record::Actor;
 use social_wallet::log::origin::key_name;
@@ -194,6 +196,16 @@ impl Service {
     }
 
     async fn beside(place: &Place, now: fn() -> i64, outside: Arc<TempDir>) -> Self {
+        Self::with(place, now, outside, None).await
+    }
+
+    /// A service on a new book that asks for signatures.
+    async fn behind(place: &Place, door: Door) -> Self {
+        place.open().await.create_book(keys().book()).await.unwrap();
+        Self::with(place, first_day, Arc::new(tempfile::tempdir().unwrap()), Some(door)).await
+    }
+
+    async fn with(place: &Place, now: fn() -> i64, outside: Arc<TempDir>, door: Option<Door>) -> Self {
         let store = place.open().await;
         let keys = keys();
         let clock = Clock::with(now);
@@ -206,7 +218,7 @@ impl Service {
         };
         let kept = Box::new(CheckpointFile(outside.path().join("checkpoint")));
         let publisher = Publisher::open(Arc::clone(&store), keys.book(), log_key, kept, now).await.unwrap();
-        let app = App::new(Arc::clone(&store), keys, sequencer.clone(), publisher.published());
+        let app = App::new(Arc::clone(&store), keys, sequencer.clone(), publisher.published(), door);
         let publishing = tokio::spawn(publisher.run(sequencer.durable()));
         drop(sequencer);
         let listener = social_wallet::http::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
