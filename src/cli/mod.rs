@@ -92,8 +92,8 @@ pub struct Global {
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "ID", env = "SOCIAL_WALLET_CLIENT", default_value = "operator", value_parser = ClientId::parse, hide_env_values = true)]
     client: ClientId,
     /// The key file to sign requests with, made by `keygen`
-    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE", env = "SOCIAL_WALLET_KEY_FILE", hide_env_values = true)]
-    key_file: Option<PathBuf>,
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE", env = "SOCIAL_WALLET_CLIENT_KEY", hide_env_values = true)]
+    client_key: Option<PathBuf>,
     /// Answer with JSON, for machines
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     json: bool,
@@ -103,7 +103,7 @@ impl Global {
     /// A client of the service that is meant.
     pub fn client(&self) -> Result<Client, CliError> {
         let client = Client::new(&self.server, self.client)?;
-        let Some(file) = &self.key_file else { return Ok(client) };
+        let Some(file) = &self.client_key else { return Ok(client) };
         let malformed = || KeyFileError::Malformed(file.display().to_string());
         let signer = Signer::new(self.client, key::load(file)?).ok_or_else(malformed)?;
         Ok(client.with_signer(signer, clock::now))
