@@ -1,12 +1,15 @@
 //! Invariant 10: projections are the replay of the journal; and what was done behind the service's back is found and named.
 
 use social_wallet::audit::{Report, audit};
+use social_wallet::domain::FundClass;
+use social_wallet::ledger::registry::Proposal;
 use social_wallet::sequencer::command::Command;
 
+use crate::sequencer::registry::{agree, bootstrap};
 use crate::sequencer::{
     Dice, Payroll, accrue, actor, at_once, furnish, give_back, made, open, pay_out, reverse, serve,
 };
-use crate::store::book::{book_id, month};
+use crate::store::book::{book_id, code, month};
 use crate::store::{Place, Raw, in_both_rooms};
 
 /// A book with something of everything.
@@ -40,6 +43,8 @@ pub async fn furnished(place: &Place) {
     let (old, new) = (key(1), key(2));
     let rotation = Command::RotateLogKey { old, new, signature: Box::new([9; 64]) };
     made(sequencer.submit(rotation, actor(None)).await);
+    bootstrap(&sequencer).await;
+    agree(&sequencer, Proposal::ChangeClass { programme: code("BONUS"), class: FundClass::Protected }).await;
 }
 
 /// Takes the walls of the database down, as whoever owns it can.
@@ -143,6 +148,15 @@ mod of_rows {
         invariant_9_the_audit_finds_a_key_of_the_log_that_the_journal_does_not_name:
             "UPDATE log_change SET log_key = old_key",
             ["log_change: the log's origins and keys"];
+        invariant_10_the_audit_finds_a_class_that_nobody_agreed_on:
+            "UPDATE programme_class SET class = 2",
+            ["the programmes are not what the replay has"];
+        invariant_10_the_audit_finds_that_a_change_of_who_may_call_is_gone:
+            "DELETE FROM registry_change WHERE seq = (SELECT max(seq) FROM registry_change)",
+            ["registry_change: who may call is not what the replay has"];
+        invariant_10_the_audit_finds_a_change_of_who_may_call_by_another:
+            "UPDATE registry_change SET client = 'op-x' WHERE client = 'op-b'",
+            ["registry_change: who may call is not what the replay has"];
         invariant_10_the_audit_finds_a_head_that_was_moved_on:
             "UPDATE log_head SET size = size + 1",
             ["the journal ends, but its head says"];
