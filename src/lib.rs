@@ -10,5 +10,7 @@ pub mod keys;
 pub mod ledger;
 pub mod log;
 pub mod payroll;
+pub mod publisher;
 pub mod sequencer;
 pub mod store;
+pub mod verify;

@@ -211,12 +211,68 @@ CREATE TABLE batch_entry (
 );
 CREATE INDEX batch_entry_chunk ON batch_entry (batch, first_line, lines) WHERE kind = 2;
 
+-- What the journal says of its own log, after each entry that changes it: which origin and which key its checkpoints carry.
+CREATE TABLE log_change (
+    seq bigint PRIMARY KEY CHECK (seq >= 0),
+    generation integer NOT NULL CHECK (generation >= 1),
+    old_key text,
+    log_key text
+);
+
+-- The body of a checkpoint, fixed before it is signed: there is one for a size, and one that follows another. So all
+-- replicas sign one chain (docs/adr/0004).
+CREATE TABLE checkpoint (
+    size bigint PRIMARY KEY CHECK (size >= 1),
+    previous_size bigint NOT NULL CONSTRAINT checkpoint_follows_once UNIQUE CHECK (previous_size >= 0),
+    body bytea NOT NULL,
+    CHECK (previous_size < size)
+);
+
+-- The signed note of a checkpoint that may be shown.
+CREATE TABLE checkpoint_published (
+    size bigint PRIMARY KEY CHECK (size >= 1),
+    at bigint NOT NULL CHECK (at >= 0),
+    note bytea NOT NULL
+);
+
+-- A body follows the newest one, which is published, and is of a commit that is here. (One that is there already is
+-- refused by its keys.)
+CREATE FUNCTION check_checkpoint() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM checkpoint WHERE size = NEW.size OR previous_size = NEW.previous_size)
+        AND (NEW.previous_size <> (SELECT coalesce(max(size), 0) FROM checkpoint)
+            OR NEW.previous_size <> (SELECT coalesce(max(size), 0) FROM checkpoint_published)
+            OR NOT EXISTS (SELECT FROM log_commit WHERE size_after = NEW.size)) THEN
+        RAISE EXCEPTION 'checkpoint does not follow' USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+-- What is published is the newest body, with its signatures.
+CREATE FUNCTION check_checkpoint_published() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM checkpoint_published WHERE size = NEW.size)
+        AND (NEW.size <> (SELECT coalesce(max(size), 0) FROM checkpoint)
+            OR NOT EXISTS (SELECT FROM checkpoint WHERE size = NEW.size AND substr(NEW.note, 1, length(body)) = body)) THEN
+        RAISE EXCEPTION 'checkpoint_published is not of the newest body' USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
 -- Leaves and hashes do not shrink: no time is spent on trying.
 ALTER TABLE journal ALTER COLUMN leaves SET STORAGE EXTERNAL;
 ALTER TABLE tile ALTER COLUMN hashes SET STORAGE EXTERNAL;
 ALTER TABLE benefit_paid ALTER COLUMN accounts SET STORAGE EXTERNAL;
 ALTER TABLE batch_entry ALTER COLUMN verdicts SET STORAGE EXTERNAL;
 ALTER TABLE person ALTER COLUMN sealed_iin SET STORAGE EXTERNAL;
+
+CREATE TRIGGER checkpoint_follows BEFORE INSERT ON checkpoint FOR EACH ROW EXECUTE FUNCTION check_checkpoint();
+CREATE TRIGGER checkpoint_published_follows BEFORE INSERT ON checkpoint_published
+    FOR EACH ROW EXECUTE FUNCTION check_checkpoint_published();
 
 -- The head moves forward only, and stays.
 CREATE TRIGGER log_head_forward BEFORE UPDATE ON log_head FOR EACH ROW
@@ -235,7 +291,8 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY['log_commit', 'journal', 'tile', 'programme', 'system_account', 'system_entry', 'wallet',
-        'person_tag', 'wallet_entry', 'lot_movement', 'pay_out', 'benefit_paid', 'instruction', 'batch', 'batch_entry']
+        'person_tag', 'wallet_entry', 'lot_movement', 'pay_out', 'benefit_paid', 'instruction', 'batch', 'batch_entry',
+        'log_change', 'checkpoint', 'checkpoint_published']
     LOOP
         EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON %I
             FOR EACH ROW EXECUTE FUNCTION refuse_change()', name);

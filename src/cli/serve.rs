@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 
 use clap::Args;
 use serde_json::json;
+use tokio::sync::oneshot;
 
 use crate::http::{self, App};
+use crate::publisher::Publisher;
 use crate::sequencer::Sequencer;
-use crate::sequencer::clock::Clock;
+use crate::sequencer::clock::{self, Clock};
 
 use super::place::PlaceArgs;
 use super::{CliError, Global, Outcome};
@@ -33,9 +35,22 @@ pub async fn run(global: &Global, args: ServeArgs) -> Result<Outcome, CliError> 
     let listener = http::listen(args.listen).await.map_err(|error| failed(&error))?;
     let store = args.place.open_store().await?;
     let keys = args.place.open_keys(&*store).await?;
+    let log_key = args.place.open_log_key(&*store, keys.book()).await?;
+    // Before anything is written: a store that lacks what was signed is not served.
+    let publisher =
+        Publisher::open(store.clone(), keys.book(), log_key, Box::new(args.place.kept()), clock::now).await;
+    let publisher = publisher.map_err(|error| failed(&error))?;
     let wallets_max = args.wallets_in_memory as usize;
     let started = Sequencer::start(store.clone(), keys.clone(), Clock::system(), wallets_max).await;
     let (sequencer, writer) = started.map_err(|error| failed(&error))?;
+    let shown = publisher.published();
+    let durable = sequencer.durable();
+    let (tell_stuck, stuck) = oneshot::channel::<()>();
+    let publishing = tokio::spawn(async move {
+        let outcome = publisher.run(durable).await;
+        drop(tell_stuck);
+        outcome
+    });
     let address = listener.local_addr()?;
     let mut out = io::stdout().lock();
     if global.json {
@@ -50,10 +65,14 @@ pub async fn run(global: &Global, args: ServeArgs) -> Result<Outcome, CliError> 
     out.flush()?;
     drop(out);
     tracing::info!(store = store.name(), book = %keys.book(), "serving this machine only: requests are not authenticated yet");
-    let app = App::new(store, keys, sequencer);
-    http::serve(listener, app, stopped()).await?;
+    let app = App::new(store, keys, sequencer, shown);
+    let stop = async {
+        tokio::select! { () = stopped() => {}, _ = stuck => tracing::error!("the log cannot be signed: stopping") }
+    };
+    http::serve(listener, app, stop).await?;
     // All handles are gone with the app: the writer ends when everything handed in is answered.
     writer.await.map_err(|error| failed(&error))?;
+    publishing.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
     tracing::info!("stopped; everything acknowledged is durable");
     Ok(Outcome::Done)
 }

@@ -42,7 +42,8 @@ const BUSY_PATIENCE: Duration = Duration::from_secs(10);
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
-const CLIENT_HEADER: &str = "social-wallet-client";
+/// Names who calls.
+pub const CLIENT_HEADER: &str = "social-wallet-client";
 const KEY_HEADER: &str = "idempotency-key";
 const REPLAYED_HEADER: &str = "idempotency-replayed";
 
@@ -434,6 +435,13 @@ impl Client {
     /// The book: its id, its size, where it is kept.
     pub async fn book(&self) -> Result<Value, ClientError> {
         self.read(Call::new(Method::GET, &["v1", "book"])).await
+    }
+
+    /// A file of the log, by its path below `/log/`.
+    pub async fn log_file(&self, path: &str) -> Result<Vec<u8>, ClientError> {
+        let segments: Vec<&str> = std::iter::once("log").chain(path.split('/')).collect();
+        let answer = self.send(&Call::new(Method::GET, &segments)).await?;
+        Ok(self.accepted(answer)?.body.to_vec())
     }
 
     /// Whether the service can serve now. Asked once, whatever the client's patience.

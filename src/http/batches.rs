@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -22,6 +22,7 @@ use crate::ledger::batch::{Batch, LineVerdict, VERDICT_BYTES, Verdict};
 use crate::ledger::batch_rules::{Chunk, ChunkLine, ChunkOutcome};
 use crate::ledger::record::{Actor, BatchDeclaration};
 use crate::ledger::refusal::{Refusal, RefusalCode};
+use crate::log::merkle::Hash;
 use crate::payroll::{CHUNK_BYTES_MAX, ChunkFault, Encoding, Field, Line, LineKind, ParsedLine, parse_chunk};
 use crate::sequencer::command::{Command, Outcome};
 use crate::sequencer::desk::is_already;
@@ -72,9 +73,34 @@ pub async fn open(
     } else {
         app.sequencer.submit(command, actor).await?
     };
-    let replayed = matches!(outcome, Outcome::Entry(entry) if entry.replayed);
+    let replayed = matches!(&outcome, Outcome::Entry(entry) if entry.replayed);
     let status = if replayed { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Json(view(&app, id).await?)).into_response())
+    Ok(with_entry((status, Json(view(&app, id).await?)).into_response(), made(&outcome)))
+}
+
+/// The entry that a write on a batch has made, with the hash of its leaf.
+fn made(outcome: &Outcome) -> Option<(u64, Hash)> {
+    match outcome {
+        Outcome::Entry(entry) => Some(entry.seq).zip(entry.leaf_hash),
+        Outcome::Chunk(chunk) => chunk.entry.zip(chunk.leaf_hash),
+    }
+}
+
+/// Names it in the answer's headers: the body is the batch, or the verdicts.
+fn with_entry(mut response: Response, made: Option<(u64, Hash)>) -> Response {
+    if let Some((entry, hash)) = made {
+        let receipt = super::receipts::url(entry);
+        let values = [
+            ("social-wallet-entry", entry.to_string()),
+            ("social-wallet-leaf-hash", hex::encode(hash)),
+            ("social-wallet-receipt", receipt),
+        ];
+        for (name, value) in values {
+            let value = HeaderValue::try_from(value).expect("digits, and paths of them, are visible ASCII");
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
 }
 
 fn declaration(batch: BatchId, body: &mut Body) -> Result<BatchDeclaration, Problem> {
@@ -134,7 +160,7 @@ pub async fn release(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     request: Request,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     step(&app, &id, request, Command::ReleaseBatch).await
 }
 
@@ -143,7 +169,7 @@ pub async fn close(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     request: Request,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     step(&app, &id, request, Command::CloseBatch).await
 }
 
@@ -152,7 +178,7 @@ pub async fn cancel(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     request: Request,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     step(&app, &id, request, Command::CancelBatch).await
 }
 
@@ -161,7 +187,7 @@ async fn step(
     id: &str,
     request: Request,
     command: fn(BatchId) -> Command,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let id = parse_id(id)?;
     let headers = request.headers().clone();
     let bytes = read_body(request, BODY_BYTES_MAX).await?;
@@ -179,7 +205,7 @@ async fn step(
         None => app.sequencer.submit(command.clone(), actor).await,
     };
     match outcome {
-        Ok(_) => view(app, id).await.map(Json),
+        Ok(outcome) => Ok(with_entry(Json(view(app, id).await?).into_response(), made(&outcome))),
         // A step that was taken before is answered with what it made.
         Err(error)
             if matches!(
@@ -190,7 +216,7 @@ async fn step(
             let (batch, _) = find(app, id).await?;
             let own = batch.client == actor.client || matches!(command, Command::ReleaseBatch(_));
             if own && is_already(batch.state, &command) {
-                view(app, id).await.map(Json)
+                Ok(Json(view(app, id).await?).into_response())
             } else {
                 Err(error.into())
             }
@@ -300,10 +326,11 @@ pub async fn chunk(
         Some(outcome) => outcome,
         None => app.sequencer.submit(command, actor).await?,
     };
+    let made = made(&outcome);
     let Outcome::Chunk(outcome) = outcome else {
         return Err(Problem::internal(&"an entry's outcome for a chunk"));
     };
-    Ok(answer(id, first_line, &outcome, wants_csv(&headers)))
+    Ok(with_entry(answer(id, first_line, &outcome, wants_csv(&headers)), made))
 }
 
 async fn rehearse(

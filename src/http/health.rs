@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::App;
 use super::problem::Problem;
 use crate::domain::time::rfc3339;
+use crate::store::Head;
 
 /// `GET /health/live`: the process answers.
 pub async fn live() -> Json<Value> {
@@ -18,13 +19,27 @@ pub async fn live() -> Json<Value> {
 
 /// `GET /health/ready`: the store answers and the writer could write last time.
 pub async fn ready(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
-    app.store.head().await?;
+    let head = app.store.head().await?.ok_or_else(|| Problem::internal(&"the store has no book"))?;
     if app.sequencer.is_writable() {
-        Ok(Json(json!({"status": "ready", "queue_depth": app.sequencer.queue_depth()})))
+        Ok(Json(
+            json!({"status": "ready", "queue_depth": app.sequencer.queue_depth(), "log": log(&app, &head)}),
+        ))
     } else {
         let detail = "The ledger cannot write; reads may answer. The operator's log says why.";
         Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_writable", detail).retry_after(2))
     }
+}
+
+/// How far the log's checkpoint is behind the journal. `checkpoint_at` is when it was published; `unsigned_entries` are
+/// durable and wait for the next.
+fn log(app: &App, head: &Head) -> Value {
+    let published = app.published.borrow();
+    let size = published.as_ref().map_or(0, |published| published.size());
+    json!({
+        "checkpoint": size,
+        "checkpoint_at": published.as_ref().map(|published| rfc3339(published.at)),
+        "unsigned_entries": head.size.saturating_sub(size),
+    })
 }
 
 /// `GET /v1/book`: which book, and how far it is.

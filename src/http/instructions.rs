@@ -9,9 +9,10 @@ use serde_json::{Map, Value};
 
 use super::body::{Body, malformed};
 use super::problem::Problem;
-use super::{App, BODY_BYTES_MAX, entry_answer, instructing, read_body};
+use super::{App, BODY_BYTES_MAX, entry_answer, entry_members, instructing, read_body};
 use crate::domain::{Bin, Part, Period, ProgrammeCode, Reason};
 use crate::ledger::rules::{Accrual, Reversal};
+use crate::log::merkle::leaf_hash;
 use crate::sequencer::command::{Command, EntryView};
 
 fn part(body: &mut Body) -> Result<Part, Problem> {
@@ -71,5 +72,6 @@ pub async fn entry(
         .first()
         .ok_or_else(|| Problem::unknown("entry_unknown", "The journal has no entry of this number."))?;
     let members = serde_json::from_slice(leaf).map_err(|error| Problem::internal(&error))?;
-    Ok(Json(EntryView::of_leaf(seq, members, false).members))
+    let view = EntryView::of_leaf(seq, members, false);
+    Ok(Json(entry_members(EntryView { leaf_hash: Some(leaf_hash(leaf)), ..view })))
 }

@@ -9,8 +9,11 @@ pub mod batches;
 pub mod body;
 pub mod health;
 pub mod instructions;
+pub mod log;
 pub mod problem;
 pub mod programmes;
+pub mod proofs;
+pub mod receipts;
 pub mod reports;
 pub mod wallets;
 
@@ -26,14 +29,16 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use futures::StreamExt as _;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::domain::{BatchId, ClientId, IdempotencyKey};
 use crate::keys::BookKeys;
 use crate::ledger::record::Actor;
+use crate::log::merkle::Hash;
 use crate::payroll::LineKind;
+use crate::publisher::tree::Published;
 use crate::sequencer::Sequencer;
 use crate::sequencer::command::{Command, CommandError, EntryView, Outcome, instruction_id};
 use crate::sequencer::rehearsal::Rehearsals;
@@ -66,6 +71,8 @@ pub struct App {
     pub sequencer: Sequencer,
     /// Batches that are only validated.
     pub rehearsals: Rehearsals,
+    /// The newest published checkpoint.
+    pub published: watch::Receiver<Option<Arc<Published>>>,
     /// Permits of the chunks in memory.
     pub(crate) chunks: Semaphore,
     /// What the lines of a batch are, by batch: read once.
@@ -75,13 +82,19 @@ pub struct App {
 impl App {
     /// The state of a service.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, keys: Arc<BookKeys>, sequencer: Sequencer) -> Arc<Self> {
+    pub fn new(
+        store: Arc<dyn Store>,
+        keys: Arc<BookKeys>,
+        sequencer: Sequencer,
+        published: watch::Receiver<Option<Arc<Published>>>,
+    ) -> Arc<Self> {
         let rehearsals = Rehearsals::new(Arc::clone(&store), Arc::clone(&keys));
         Arc::new(Self {
             store,
             keys,
             sequencer,
             rehearsals,
+            published,
             chunks: Semaphore::new(CHUNKS_IN_FLIGHT_MAX),
             kinds: Mutex::new(HashMap::new()),
         })
@@ -113,6 +126,12 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/accruals", post(instructions::accrue))
         .route("/v1/reversals", post(instructions::reverse))
         .route("/v1/entries/{entry}", get(instructions::entry))
+        .route("/v1/entries/{entry}/receipt", get(receipts::of_entry))
+        .route("/v1/receipt", get(receipts::of_instruction))
+        .route("/v1/log/inclusion", get(proofs::inclusion))
+        .route("/v1/log/consistency", get(proofs::consistency))
+        .route("/log/checkpoint", get(log::checkpoint))
+        .route("/log/tile/{*path}", get(log::tile))
         .route("/v1/batches/{id}", put(batches::open).get(batches::show))
         .route("/v1/batches/{id}/release", post(batches::release))
         .route("/v1/batches/{id}/close", post(batches::close))
@@ -255,11 +274,26 @@ pub(crate) fn instructing(headers: &HeaderMap, body: &[u8]) -> Result<Actor, Pro
 /// The answer to a write: its entry.
 pub(crate) fn entry_answer(entry: EntryView) -> Response {
     let replayed = entry.replayed;
-    let mut response = (StatusCode::CREATED, axum::Json(entry.members)).into_response();
+    let mut response = (StatusCode::CREATED, axum::Json(entry_members(entry))).into_response();
     if replayed {
         response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
     }
     response
+}
+
+/// An entry's members, with the hash of its leaf and where its receipt is.
+pub(crate) fn entry_members(entry: EntryView) -> Map<String, Value> {
+    let mut members = entry.members;
+    put_proof(&mut members, entry.seq, entry.leaf_hash);
+    members
+}
+
+/// Adds the hash of an entry's leaf and where its receipt is, if the entry is in the log.
+pub(crate) fn put_proof(members: &mut Map<String, Value>, entry: u64, leaf_hash: Option<Hash>) {
+    if let Some(hash) = leaf_hash {
+        members.insert("leaf_hash".into(), json!(hex::encode(hash)));
+        members.insert("receipt".into(), json!(receipts::url(entry)));
+    }
 }
 
 /// A command's refusal, if that is what it is.

@@ -48,6 +48,8 @@ pub struct ChunkOutcome {
     pub verdicts: Vec<LineVerdict>,
     /// The entry that records the chunk; `None` if it brought nothing new.
     pub entry: Option<u64>,
+    /// The hash of that entry's leaf; `None` while the leaf is not written.
+    pub leaf_hash: Option<[u8; 32]>,
     /// The batch's state after it.
     pub state: BatchState,
     /// The batch's sums after it.
@@ -253,10 +255,10 @@ impl Books {
             }
         }
         if !news {
-            return Ok(ChunkOutcome { verdicts, entry: None, state: batch.state, totals });
+            return Ok(ChunkOutcome { verdicts, entry: None, leaf_hash: None, state: batch.state, totals });
         }
         let seq = self.record_chunk(Entry { fx, stamp, actor }, chunk, &verdicts, totals)?;
-        Ok(ChunkOutcome { verdicts, entry: Some(seq), state: batch.state, totals })
+        Ok(ChunkOutcome { verdicts, entry: Some(seq), leaf_hash: None, state: batch.state, totals })
     }
 
     fn record_chunk(

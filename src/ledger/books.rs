@@ -21,6 +21,7 @@ use super::log_rules::LogState;
 use super::record::{Actor, ProgrammeSpec, Record};
 use super::refusal::Refusal;
 use super::wallet::{Benefit, Lot, Wallet};
+use super::whole::Whole;
 
 /// The largest sum that any account may reach, tiyn: far above all money there is, far below what `i64` holds, so that
 /// no sum of a few can overflow.
@@ -120,6 +121,8 @@ pub struct Bound {
     pub kind: String,
     /// The entry's members.
     pub content: Map<String, Value>,
+    /// The hash of its leaf; `None` while the leaf is not written.
+    pub leaf_hash: Option<[u8; 32]>,
 }
 
 impl Bound {
@@ -170,24 +173,25 @@ pub struct Books {
     pub wallet_count: u32,
     /// How many batches have been opened.
     pub batch_count: u32,
-    /// Whether these books hold everything, so that what is not here does not exist.
-    pub complete: bool,
+    /// What grows with the book, where these books hold everything: what is not there does not exist.
+    pub(super) whole: Option<Box<Whole>>,
     pub(super) log: LogState,
     pub(super) programmes: Vec<Programme>,
     pub(super) programme_by_code: HashMap<ProgrammeCode, usize>,
     pub(super) system: Vec<SystemHead>,
     pub(super) system_by_account: HashMap<SystemAccount, usize>,
-    /// Heads of wallets.
+    /// Heads of wallets, where the books do not hold all.
     pub wallets: WalletCache,
     /// Who has been paid which benefit.
     pub benefits: HashMap<Benefit, RoaringBitmap>,
-    /// Open lots by wallet; an account that is here has all its open lots here, and perhaps spent ones.
+    /// Open lots by wallet, where the books do not hold all; an account that is here has all its open lots here, and
+    /// perhaps spent ones.
     pub lots: HashMap<u32, BTreeMap<u32, Lot>>,
     /// Pay-outs, by entry.
     pub pay_outs: HashMap<u64, PayOut>,
     /// Batches.
     pub batches: HashMap<BatchId, Batch>,
-    /// Bound instruction ids; `None`: known not to be bound.
+    /// Bound instruction ids, where the books do not hold all; `None`: known not to be bound.
     pub instructions: HashMap<[u8; 16], Option<Bound>>,
     /// Entries that paid a benefit, for lines that name one paid already.
     pub paid: HashMap<(u32, Benefit), Paid>,
@@ -203,7 +207,7 @@ impl Books {
             size: 0,
             wallet_count: 0,
             batch_count: 0,
-            complete,
+            whole: complete.then(Box::default),
             log: LogState::default(),
             programmes: Vec::new(),
             programme_by_code: HashMap::new(),
@@ -229,7 +233,7 @@ impl Books {
     /// Forgets what was looked up for one batch of commands. Call it only when nothing is being committed: what a commit
     /// under way has changed must stay.
     pub fn forget_lookups(&mut self) {
-        if !self.complete {
+        if self.whole.is_none() {
             self.lots.clear();
             self.pay_outs.clear();
             self.instructions.clear();
@@ -291,8 +295,13 @@ impl Books {
             // An instruction may write several records (a wallet opened on the way); it is bound to its last.
             fx.instructions.retain(|(bound, _)| *bound != id);
             fx.instructions.push((id, seq));
-            let content = record.members();
-            self.instructions.insert(id, Some(Bound { seq, kind: record.kind().to_owned(), content }));
+            if let Some(whole) = &mut self.whole {
+                whole.bound.insert(id, seq);
+            } else {
+                let content = record.members();
+                let kind = record.kind().to_owned();
+                self.instructions.insert(id, Some(Bound { seq, kind, content, leaf_hash: None }));
+            }
         }
         fx.records.push((record, actor));
         seq
@@ -323,11 +332,92 @@ impl Books {
 
     /// What is known of a wallet; `Ok(None)`: it does not exist.
     pub fn wallet(&mut self, id: WalletId) -> Ruling<Option<Wallet>> {
-        match self.wallets.get(id) {
-            Some(known) => Ok(known),
-            None if self.complete => Ok(None),
-            None => Err(Fault::Unread("a wallet")),
+        match &self.whole {
+            Some(whole) => Ok(whole.wallets.get(id)),
+            None => self.wallets.get(id).ok_or(Fault::Unread("a wallet")),
         }
+    }
+
+    pub(super) fn put_wallet(&mut self, id: WalletId, wallet: Wallet) {
+        match &mut self.whole {
+            Some(whole) => whole.wallets.put(id, wallet),
+            None => self.wallets.put(id, Some(wallet)),
+        }
+    }
+
+    /// All wallets that the books hold, in no order.
+    pub fn known_wallets(&self) -> Box<dyn Iterator<Item = (WalletId, Wallet)> + '_> {
+        match &self.whole {
+            Some(whole) => Box::new(whole.wallets.iter()),
+            None => Box::new(self.wallets.known()),
+        }
+    }
+
+    /// The lots of a wallet, oldest first.
+    pub fn lots_of(&self, account: u32) -> Ruling<Vec<Lot>> {
+        match (&self.whole, self.lots.get(&account)) {
+            (Some(whole), _) => Ok(whole.lots.of(account)),
+            (None, Some(lots)) => Ok(lots.values().copied().collect()),
+            (None, None) => Err(Fault::Unread("the lots of a wallet")),
+        }
+    }
+
+    pub(super) fn put_lot(&mut self, account: u32, lot: Lot) {
+        match &mut self.whole {
+            Some(whole) => whole.lots.put(account, lot),
+            None => drop(self.lots.entry(account).or_default().insert(lot.version, lot)),
+        }
+    }
+
+    /// The entry that an instruction id or a bank reference is bound to.
+    pub fn bound_to(&self, id: &[u8; 16]) -> Ruling<Option<u64>> {
+        match (&self.whole, self.instructions.get(id)) {
+            (Some(whole), _) => Ok(whole.bound.get(id).copied()),
+            (None, Some(known)) => Ok(known.as_ref().map(|bound| bound.seq)),
+            (None, None) => Err(Fault::Unread("whether an id is bound")),
+        }
+    }
+
+    /// All ids that books that hold everything have bound, with their entries, in no order.
+    pub fn bound(&self) -> impl Iterator<Item = ([u8; 16], u64)> + '_ {
+        self.whole.iter().flat_map(|whole| whole.bound.iter().map(|(id, seq)| (*id, *seq)))
+    }
+
+    /// How many lots books that hold everything have, and how many of them have moved.
+    #[must_use]
+    pub fn lots_count(&self) -> (usize, usize) {
+        self.whole.as_ref().map_or((0, 0), |whole| whole.lots.count())
+    }
+
+    /// Takes a benefit's bitmap out of books that hold everything, to keep it elsewhere. Until it is brought back with
+    /// [`Books::unshelve`], whoever asks for it gets [`Fault::Unread`].
+    pub fn shelve(&mut self, benefit: Benefit) -> Option<RoaringBitmap> {
+        let whole = self.whole.as_mut()?;
+        let accounts = self.benefits.remove(&benefit)?;
+        whole.shelved.insert(benefit);
+        Some(accounts)
+    }
+
+    /// Brings a benefit's bitmap back.
+    pub fn unshelve(&mut self, benefit: Benefit, accounts: RoaringBitmap) {
+        if let Some(whole) = &mut self.whole
+            && whole.shelved.remove(&benefit)
+        {
+            self.benefits.insert(benefit, accounts);
+        }
+    }
+
+    /// Whether a benefit's bitmap is kept elsewhere.
+    #[must_use]
+    pub fn is_shelved(&self, benefit: &Benefit) -> bool {
+        self.whole.as_ref().is_some_and(|whole| !whole.shelved.is_empty() && whole.shelved.contains(benefit))
+    }
+
+    /// The benefit whose bitmap an accrual will read, if its programme is registered.
+    #[must_use]
+    pub fn benefit_of(&self, record: &Record) -> Option<Benefit> {
+        let Record::Accrued { programme, period, part, .. } = *record else { return None };
+        self.programme(programme).map(|programme| Benefit { programme: programme.number, period, part })
     }
 
     /// Ends a commit: the rows of the system accounts that it touched.

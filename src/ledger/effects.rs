@@ -7,6 +7,9 @@ use super::batch::BatchEntry;
 use super::record::{Actor, BatchDeclaration, ProgrammeSpec, Record};
 use super::wallet::{Benefit, LotMovement, NewWallet, WalletEntry};
 
+/// Benefits whose memory [`Effects::clear`] keeps: a payday pays a few.
+const BENEFITS_KEPT_MAX: usize = 8;
+
 /// A row of a system account: one a commit, whatever number of postings touched it. Tiyn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SystemEntry {
@@ -100,6 +103,39 @@ pub struct Effects {
 }
 
 impl Effects {
+    /// Empties it and keeps its memory, for the next entry of a replay. Benefits keep their keys, without wallets.
+    pub fn clear(&mut self) {
+        let Self {
+            records,
+            wallets,
+            entries,
+            movements,
+            system_accounts,
+            system_entries,
+            programmes,
+            benefits,
+            instructions,
+            batches,
+            batch_entries,
+            log_changes,
+        } = self;
+        records.clear();
+        wallets.clear();
+        entries.clear();
+        movements.clear();
+        system_accounts.clear();
+        system_entries.clear();
+        programmes.clear();
+        instructions.clear();
+        batches.clear();
+        batch_entries.clear();
+        log_changes.clear();
+        if benefits.len() > BENEFITS_KEPT_MAX {
+            benefits.clear();
+        }
+        benefits.values_mut().for_each(Vec::clear);
+    }
+
     /// Whether the commit would write nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {

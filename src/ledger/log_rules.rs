@@ -3,9 +3,11 @@
 //! | record | who may | refused when |
 //! |---|---|---|
 //! | `origin_declared` | an operator, on a store that lacks a signed checkpoint | the origin is not the one after the lost checkpoint's, or that one is older than the log's own |
-//! | `log_key_rotated` | who holds the key so far | the key to be replaced is not the log's; the new one has another name |
+//! | `log_key_rotated` | who holds the key so far | the key to be replaced is not the log's; the new one has another name, or was replaced before |
 //!
 //! Signatures are not checked here: the verifiers do that, with the keys that they trust. The rules hold the order.
+
+#![allow(clippy::needless_pass_by_value)] // an `Entry` is used up by the rule that writes it
 
 use crate::domain::BookId;
 
@@ -28,11 +30,13 @@ pub struct LogState {
     pub generation: u32,
     /// The key that must sign them, as a vkey; `None` until the first rotation names it.
     pub key: Option<String>,
+    /// The keys that were replaced. None of them comes back.
+    pub retired: Vec<String>,
 }
 
 impl Default for LogState {
     fn default() -> Self {
-        Self { generation: 1, key: None }
+        Self { generation: 1, key: None, retired: Vec::new() }
     }
 }
 
@@ -76,6 +80,7 @@ impl Books {
         self.log = changes.last().map_or_else(LogState::default, |change| LogState {
             generation: change.generation,
             key: change.key.clone(),
+            retired: changes.iter().filter_map(|change| change.old_key.clone()).collect(),
         });
     }
 
@@ -102,7 +107,7 @@ impl Books {
             _ => return refuse("origin"),
         }
         let seq = self.write(entry.fx, Record::OriginDeclared { origin, lost }, entry.actor);
-        let LogState { generation, key } = self.log.clone();
+        let LogState { generation, key, .. } = self.log.clone();
         entry.fx.log_changes.push(LogChange { seq, generation, old_key: None, key });
         Ok(seq)
     }
@@ -120,10 +125,11 @@ impl Books {
         if named.is_none() || self.log.key.as_ref().is_some_and(|current| *current != old) {
             return refuse("old_key");
         }
-        if old == new || book_of_key(&new) != named {
+        if old == new || book_of_key(&new) != named || self.log.retired.contains(&new) {
             return refuse("new_key");
         }
         self.log.key = Some(new.clone());
+        self.log.retired.push(old.clone());
         let (generation, old_key, key) = (self.log.generation, Some(old.clone()), Some(new.clone()));
         let seq = self.write(entry.fx, Record::LogKeyRotated { old, new, signature }, entry.actor);
         entry.fx.log_changes.push(LogChange { seq, generation, old_key, key });
@@ -154,6 +160,7 @@ mod tests {
         Actor { client, request: [0; 32], line: None, instruction: None }
     }
 
+    #[allow(clippy::unnecessary_box_returns)] // as the rule takes it
     fn lost(origin: &str, size: u64) -> Box<LostCheckpoint> {
         Box::new(LostCheckpoint { origin: origin.into(), size, root: [1; 32], note_sha256: [2; 32] })
     }
@@ -256,6 +263,11 @@ mod tests {
         }
         assert_eq!(rotate(&mut books, &first, &second), Ok(Some(second.clone())));
         assert_eq!(rotate(&mut books, &first, &third), Err("old_key"), "replaced before");
+        assert_eq!(
+            rotate(&mut books, &second, &first),
+            Err("new_key"),
+            "a key that was replaced never comes back"
+        );
         assert_eq!(rotate(&mut books, &second, &third), Ok(Some(third.clone())));
         assert_eq!(declare(&mut books, &format!("{BOOK}/2"), lost(BOOK, 5)), Ok(2));
         assert_eq!(books.log().key, Some(third), "an origin changes no key");

@@ -19,6 +19,7 @@ pub mod refusal;
 pub mod replay;
 pub mod rules;
 pub mod wallet;
+mod whole;
 
 #[cfg(test)]
 mod tests;

@@ -5,25 +5,70 @@
 
 #![allow(clippy::needless_pass_by_value)] // a record is used up by its replay
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasherDefault;
 
-use crate::domain::BatchId;
-use crate::domain::time::Stamp;
+use crate::domain::time::{Stamp, rfc3339};
+use crate::domain::{BatchId, Period, ProgrammeCode, WalletId};
+use crate::payroll::LineKind;
 
 use super::batch::{BatchEntry, BatchEntryKind, BatchState};
-use super::books::{Books, Fault};
+use super::books::{Books, Fault, SystemHead};
+use super::cache::IdHasher;
 use super::effects::Effects;
-use super::record::{Actor, BatchTotals, LotShare, Record};
+use super::record::{Actor, BatchDeclaration, BatchTotals, LotShare, Record};
+use super::refusal::Refusal;
 use super::rules::{Accrual, Entry, Person, Reversal};
 
 /// Why a journal does not replay.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("entry {seq}: {found}")]
+#[error("entry {seq}: expected {expected}; found {found}")]
 pub struct ReplayError {
     /// The entry at fault.
     pub seq: u64,
-    /// What is wrong with it.
+    /// What the entries before it and the rules let it be.
+    pub expected: String,
+    /// What it is.
     pub found: String,
+}
+
+/// What is wrong with an entry, before its number is said.
+enum Wrong {
+    Rules(Fault),
+    Claim { expected: String, found: String },
+}
+
+impl From<Fault> for Wrong {
+    fn from(fault: Fault) -> Self {
+        Self::Rules(fault)
+    }
+}
+
+impl From<Refusal> for Wrong {
+    fn from(refusal: Refusal) -> Self {
+        Self::Rules(Fault::Refused(refusal))
+    }
+}
+
+impl Wrong {
+    fn claim(expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self::Claim { expected: expected.into(), found: found.into() }
+    }
+
+    fn at(self, seq: u64) -> ReplayError {
+        let (expected, found) = match self {
+            Self::Rules(Fault::Refused(refusal)) => {
+                let found = match refusal.entry {
+                    Some(entry) => format!("one that they refuse: {refusal} (entry {entry})"),
+                    None => format!("one that they refuse: {refusal}"),
+                };
+                ("an entry that the rules allow".into(), found)
+            }
+            Self::Rules(Fault::Unread(what)) => (format!("{what} made by an earlier entry"), "none".into()),
+            Self::Claim { expected, found } => (expected, found),
+        };
+        ReplayError { seq, expected, found }
+    }
 }
 
 /// Rebuilds the books from the journal.
@@ -31,13 +76,44 @@ pub struct Replay {
     /// The books so far. They hold everything.
     pub books: Books,
     /// Lines and sums that the entries of each batch have made, to hold against what its chunks claim.
-    accepted: HashMap<BatchId, (u64, i64)>,
+    accepted: HashMap<BatchId, Accepted>,
+    /// The batch whose lines are being replayed.
+    lines: Option<Lines>,
+    /// The first half of every person's tag: 128 bits, so that no two people share one by chance.
+    tags: HashSet<[u8; 16], BuildHasherDefault<IdHasher>>,
+    /// The wallet and the instruction of the entry before, if it opened one: the same instruction may go on.
+    opened: Option<(WalletId, [u8; 16])>,
     last_at: i64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Accepted {
+    lines: u64,
+    total: i64,
+    /// Of `lines`: those that a chunk's entry has told.
+    told: u64,
+}
+
+/// What holds for the lines of a batch while they follow each other.
+struct Lines {
+    batch: BatchId,
+    declaration: BatchDeclaration,
+    client: crate::domain::ClientId,
+    accepted: Accepted,
+    /// What was found to be declared last.
+    declared: Option<(ProgrammeCode, Period)>,
 }
 
 impl Default for Replay {
     fn default() -> Self {
-        Self { books: Books::whole(), accepted: HashMap::new(), last_at: 0 }
+        Self {
+            books: Books::whole(),
+            accepted: HashMap::new(),
+            lines: None,
+            tags: HashSet::default(),
+            opened: None,
+            last_at: 0,
+        }
     }
 }
 
@@ -51,28 +127,80 @@ impl Replay {
         record: Record,
     ) -> Result<(), ReplayError> {
         let seq = self.books.size;
-        let wrong = |found: String| ReplayError { seq, found };
-        if stamp.at < self.last_at {
-            return Err(wrong("its time is before that of the entry before it".into()));
-        }
-        self.last_at = stamp.at;
-        let is_first = matches!(record, Record::BookOpened);
-        if is_first != (seq == 0) {
-            return Err(wrong("a book is opened once, by its first entry".into()));
-        }
         let written = fx.records.len();
-        self.run(Entry { fx, stamp, actor }, &record).map_err(|fault| match fault {
-            Fault::Refused(refusal) => wrong(format!("the rules refuse it: {refusal}")),
-            Fault::Unread(what) => wrong(format!("it rests on {what} that no earlier entry made")),
-        })?;
-        match &fx.records[written..] {
-            [(made, _)] if *made == record => Ok(()),
-            [(made, _)] => Err(wrong(format!("the rules make another {}", made.kind()))),
-            _ => Err(wrong("the rules make another number of entries".into())),
-        }
+        self.check(seq, stamp, &actor, &record)
+            .and_then(|()| self.run(Entry { fx: &mut *fx, stamp, actor }, &record))
+            .and_then(|()| match &fx.records[written..] {
+                [(made, _)] if *made == record => Ok(()),
+                [(made, _)] => Err(difference(made, &record)),
+                made => Err(Wrong::claim(
+                    "one entry",
+                    format!("one for which the rules make {} ({})", made.len(), record.kind()),
+                )),
+            })
+            .map_err(|wrong| wrong.at(seq))?;
+        self.opened = match (&record, actor.instruction) {
+            (Record::WalletOpened { wallet, .. }, Some(instruction)) => Some((*wallet, instruction)),
+            _ => None,
+        };
+        self.last_at = stamp.at;
+        Ok(())
     }
 
-    fn run(&mut self, entry: Entry<'_>, record: &Record) -> Result<(), Fault> {
+    /// What holds for every record.
+    fn check(&mut self, seq: u64, stamp: Stamp, actor: &Actor, record: &Record) -> Result<(), Wrong> {
+        if stamp.at < self.last_at {
+            let expected =
+                format!("a time not before {}, that of the entry before it", rfc3339(self.last_at));
+            return Err(Wrong::claim(expected, rfc3339(stamp.at)));
+        }
+        if matches!(record, Record::BookOpened) != (seq == 0) {
+            return Err(Wrong::claim(
+                "the opening of the book as the first entry, and there only",
+                record.kind(),
+            ));
+        }
+        // One posting adds less than a ten-thousandth of what these sums can hold.
+        if seq.is_multiple_of(4_096) {
+            let beyond = |head: &&SystemHead| head.debits.max(head.credits) > i64::MAX / 2;
+            if let Some(head) = self.books.system_accounts().iter().find(beyond) {
+                return Err(Wrong::claim(
+                    "turnovers within what the books can add up",
+                    head.account.to_string(),
+                ));
+            }
+        }
+        if let Some(id) = &actor.instruction
+            && let Some(bound) = self.books.bound_to(id)?
+        {
+            // An instruction that opens a wallet on its way writes two entries, and is bound to the second.
+            let goes_on = matches!((self.opened, record),
+                (Some((opened, by)), Record::Accrued { wallet, .. }) if opened == *wallet && by == *id);
+            if !goes_on {
+                let found = format!("the instruction that entry {bound} is bound to");
+                return Err(Wrong::claim("an instruction that made no entry before", found));
+            }
+        }
+        if !matches!(record, Record::Accrued { .. } | Record::WalletOpened { .. }) {
+            self.put_lines_down();
+        }
+        Ok(())
+    }
+
+    /// What must hold at the end of a commit, and so at every checkpoint: every line that a batch's entries made is told by
+    /// an entry of its chunk.
+    pub fn finish(&mut self) -> Result<(), ReplayError> {
+        self.put_lines_down();
+        let mut untold: Vec<_> =
+            self.accepted.iter().filter(|(_, accepted)| accepted.lines != accepted.told).collect();
+        untold.sort_by_key(|(batch, _)| **batch);
+        let Some((batch, accepted)) = untold.first() else { return Ok(()) };
+        let expected = format!("an entry of a chunk of batch {batch} that tells {} lines", accepted.lines);
+        let found = format!("{} told", accepted.told);
+        Err(ReplayError { seq: self.books.size, expected, found })
+    }
+
+    fn run(&mut self, entry: Entry<'_>, record: &Record) -> Result<(), Wrong> {
         let books = &mut self.books;
         match record {
             Record::BookOpened => books.open_book(entry),
@@ -83,6 +211,11 @@ impl Replay {
                 books.fund(entry, *programme, *amount, bank_reference.clone())?;
             }
             Record::WalletOpened { wallet, person } => {
+                let (tag, _) = person.split_first_chunk().expect("a tag has 32 bytes");
+                if !self.tags.insert(*tag) {
+                    let found = "a tag that an earlier entry opened a wallet for";
+                    return Err(Wrong::claim("one wallet for a person's tag", found));
+                }
                 let person = Person { tag: *person, sealed_iin: Vec::new() };
                 books.open_wallet(entry, *wallet, person)?;
             }
@@ -94,10 +227,14 @@ impl Replay {
                     part: *part,
                     amount: *amount,
                 };
-                let payer =
-                    batch.map(|id| books.batch(id).map(|batch| batch.declaration.payer)).transpose()?;
-                books.accrue(entry, &accrual, payer, *batch, None)?;
-                self.count(*batch, amount.tiyn());
+                let Some(batch) = *batch else {
+                    books.accrue(entry, &accrual, None, None, None)?;
+                    return Ok(());
+                };
+                let money = (*programme, *period);
+                let payer = self.line(batch, LineKind::Accrual, money, entry.stamp, &entry.actor)?;
+                self.books.accrue(entry, &accrual, Some(payer), Some(batch), None)?;
+                self.count(amount.tiyn())?;
             }
             Record::Reversed { wallet, programme, period, part, share, reason, batch, .. } => {
                 let reversal = Reversal {
@@ -107,10 +244,14 @@ impl Replay {
                     part: *part,
                     reason: reason.clone(),
                 };
-                let payer =
-                    batch.map(|id| books.batch(id).map(|batch| batch.declaration.payer)).transpose()?;
-                books.reverse(entry, &reversal, payer, *batch)?;
-                self.count(*batch, share.amount.tiyn());
+                let Some(batch) = *batch else {
+                    books.reverse(entry, &reversal, None, None)?;
+                    return Ok(());
+                };
+                let money = (*programme, *period);
+                let payer = self.line(batch, LineKind::Reversal, money, entry.stamp, &entry.actor)?;
+                self.books.reverse(entry, &reversal, Some(payer), Some(batch))?;
+                self.count(share.amount.tiyn())?;
             }
             Record::PaidOut { wallet, bank, shares } => {
                 books.pay_out(entry, *wallet, *bank, sum(shares)?)?;
@@ -144,39 +285,118 @@ impl Replay {
         Ok(())
     }
 
-    fn count(&mut self, batch: Option<BatchId>, amount: i64) {
-        if let Some(batch) = batch {
-            let (lines, total) = self.accepted.entry(batch).or_default();
-            *lines += 1;
-            *total += amount;
+    /// Looks at a line's batch as its chunk would be looked at; who pays.
+    fn line(
+        &mut self,
+        batch: BatchId,
+        kind: LineKind,
+        money: (ProgrammeCode, Period),
+        stamp: Stamp,
+        actor: &Actor,
+    ) -> Result<crate::domain::Bin, Wrong> {
+        if self.lines.as_ref().is_none_or(|lines| lines.batch != batch) {
+            self.put_lines_down();
+            let known = self.books.batch(batch)?;
+            if !matches!(known.state, BatchState::Open | BatchState::Incomplete) {
+                let found = format!("batch {batch}, which is {}", known.state.name());
+                return Err(Wrong::claim("a line of a batch that takes lines", found));
+            }
+            let (declaration, client) = (known.declaration.clone(), known.client);
+            let accepted = self.accepted.get(&batch).copied().unwrap_or_default();
+            self.lines = Some(Lines { batch, declaration, client, accepted, declared: None });
+        }
+        let Some(Lines { declaration, client, declared, .. }) = &mut self.lines else {
+            return Err(Fault::Unread("a batch").into());
+        };
+        if actor.client != *client {
+            return Err(Wrong::claim(
+                format!("the client {client}, whose batch it is"),
+                actor.client.to_string(),
+            ));
+        }
+        if actor.line.is_none_or(|line| line == 0 || line > declaration.lines) {
+            let expected = format!("a line from 1 to {}", declaration.lines);
+            return Err(Wrong::claim(expected, actor.line.map_or("none".into(), |line| line.to_string())));
+        }
+        if declaration.not_before.is_some_and(|start| stamp.at < start) {
+            return Err(Wrong::claim("a time not before its batch's not_before", rfc3339(stamp.at)));
+        }
+        if *declared != Some(money) {
+            let (programme, period) = money;
+            if declaration.kind != kind
+                || !declaration.programmes.contains(&programme)
+                || !declaration.periods.contains(&period)
+            {
+                let found = format!("{programme} for {period} in batch {batch}");
+                return Err(Wrong::claim("a kind, a programme and a period that its batch declared", found));
+            }
+            *declared = Some(money);
+        }
+        Ok(declaration.payer)
+    }
+
+    /// Counts the line that was just replayed.
+    fn count(&mut self, amount: i64) -> Result<(), Wrong> {
+        let accepted = self.lines.as_mut().map(|lines| &mut lines.accepted);
+        let accepted = accepted.ok_or(Fault::Unread("a batch"))?;
+        accepted.lines += 1;
+        accepted.total = accepted
+            .total
+            .checked_add(amount)
+            .ok_or_else(|| Wrong::claim("sums within the limits", "a batch whose sum is beyond them"))?;
+        Ok(())
+    }
+
+    fn put_lines_down(&mut self) {
+        if let Some(Lines { batch, accepted, .. }) = self.lines.take() {
+            self.accepted.insert(batch, accepted);
         }
     }
 
     /// A chunk claims what its batch has received and accepted. The refused lines are not in the journal, so received is
     /// taken at its word within what was declared; accepted must be what the entries made. Openings of wallets name no
     /// batch, so that they are counted by the chunk's word too.
-    fn chunk(&mut self, entry: Entry<'_>, claim: &Claim, record: &Record) -> Result<(), Fault> {
-        let (lines, total) = self.accepted.get(&claim.batch).copied().unwrap_or_default();
+    fn chunk(&mut self, entry: Entry<'_>, claim: &Claim, record: &Record) -> Result<(), Wrong> {
+        let accepted = self.accepted.entry(claim.batch).or_default();
         let books = &mut self.books;
         let batch = books.batch(claim.batch)?;
-        let moves_money = batch.declaration.kind != crate::payroll::LineKind::WalletOpening;
-        let counted = claim.totals.accepted_lines == lines && claim.totals.accepted_total == total;
-        let within = claim.totals.received_lines <= batch.declaration.lines
-            && claim.totals.received_total <= batch.declaration.total.tiyn();
-        if !(matches!(batch.state, BatchState::Open | BatchState::Incomplete)
-            && within
-            && (counted || !moves_money))
-        {
-            return Err(Fault::Unread("a chunk's claim"));
+        let declaration = &batch.declaration;
+        let totals = &claim.totals;
+        if !matches!(batch.state, BatchState::Open | BatchState::Incomplete) {
+            return Err(Wrong::claim("a chunk of a batch that takes lines", batch.state.name()));
         }
+        if claim.first_line == 0 || claim.first_line + u64::from(claim.lines) > declaration.lines + 1 {
+            let expected = format!("lines from 1 to {}", declaration.lines);
+            return Err(Wrong::claim(expected, format!("{} lines from {}", claim.lines, claim.first_line)));
+        }
+        if totals.received_lines > declaration.lines || totals.received_total > declaration.total.tiyn() {
+            let expected = format!(
+                "at most the declared {} lines and {} KZT received",
+                declaration.lines, declaration.total
+            );
+            let found = format!("{} lines, {} tiyn", totals.received_lines, totals.received_total);
+            return Err(Wrong::claim(expected, found));
+        }
+        let moves_money = declaration.kind != LineKind::WalletOpening;
+        if moves_money && (totals.accepted_lines, totals.accepted_total) != (accepted.lines, accepted.total) {
+            let expected = format!(
+                "{} lines and {} tiyn accepted: what the batch's entries made",
+                accepted.lines, accepted.total
+            );
+            let found = format!("{} lines, {} tiyn", totals.accepted_lines, totals.accepted_total);
+            return Err(Wrong::claim(expected, found));
+        }
+        accepted.told = accepted.lines;
         let Entry { fx, stamp, actor } = entry;
         let seq = books.write(fx, record.clone(), actor);
         let head = books.batches.get_mut(&claim.batch).ok_or(Fault::Unread("a batch"))?;
         head.version += 1;
         head.totals = claim.totals;
         head.received.insert(claim.first_line, claim.lines.into());
-        if head.received.count() != claim.totals.received_lines {
-            return Err(Fault::Unread("a chunk's claim of received lines"));
+        let received = head.received.count();
+        if received != claim.totals.received_lines {
+            let expected = format!("{received} lines received: what the batch's chunks make");
+            return Err(Wrong::claim(expected, claim.totals.received_lines.to_string()));
         }
         fx.batch_entries.push(BatchEntry {
             batch: head.number,
@@ -208,4 +428,21 @@ fn sum(shares: &[LotShare]) -> Result<crate::domain::Amount, Fault> {
         .try_fold(0i64, |sum, share| sum.checked_add(share.amount.tiyn()))
         .and_then(crate::domain::Amount::from_tiyn)
         .ok_or(Fault::Unread("an amount within the limits"))
+}
+
+/// The first member in which what the rules make differs from what is written.
+fn difference(made: &Record, written: &Record) -> Wrong {
+    if made.kind() != written.kind() {
+        return Wrong::claim(format!("kind {}", made.kind()), format!("kind {}", written.kind()));
+    }
+    let (made, written) = (made.members(), written.members());
+    let differs = made.iter().find(|(name, value)| written.get(*name) != Some(value));
+    let absent = serde_json::Value::Null;
+    match differs {
+        Some((name, value)) => {
+            let found = written.get(name).unwrap_or(&absent);
+            Wrong::claim(format!("{name} {value}"), format!("{name} {found}"))
+        }
+        None => Wrong::claim("the members that the rules make", "more"),
+    }
 }

@@ -114,12 +114,8 @@ impl Books {
             return refuse(Code::ProgrammeUnknown, "programme");
         };
         let reference = bank_reference_id(&bank_reference);
-        match self.instructions.get(&reference) {
-            Some(Some(bound)) => {
-                return Err(Refusal::of(Code::BankReferenceUsed, "bank_reference").by(bound.seq).into());
-            }
-            None if !self.complete => return Err(Fault::Unread("whether a bank reference is used")),
-            Some(None) | None => {}
+        if let Some(seq) = self.bound_to(&reference)? {
+            return Err(Refusal::of(Code::BankReferenceUsed, "bank_reference").by(seq).into());
         }
         let backing = self.system_place(entry.fx, SystemAccount::Backing);
         if self.system[backing].debits > SUM_MAX - amount.tiyn() {
@@ -128,8 +124,13 @@ impl Books {
         let record = Record::ProgrammeFunded { programme, amount, bank_reference };
         let seq = self.write(entry.fx, record, entry.actor);
         entry.fx.instructions.push((reference, seq));
-        let bound = Bound { seq, kind: String::new(), content: serde_json::Map::new() };
-        self.instructions.insert(reference, Some(bound));
+        if let Some(whole) = &mut self.whole {
+            whole.bound.insert(reference, seq);
+        } else {
+            let content = serde_json::Map::new();
+            self.instructions
+                .insert(reference, Some(Bound { seq, kind: String::new(), content, leaf_hash: None }));
+        }
         self.move_system(backing, seq, -amount.tiyn());
         self.move_system(place, seq, amount.tiyn());
         Ok(seq)
@@ -146,7 +147,7 @@ impl Books {
         self.wallet_count = account;
         let record = Record::WalletOpened { wallet: id, person: person.tag };
         let seq = self.write(entry.fx, record, entry.actor);
-        self.wallets.put(id, Some(Wallet::opened(account)));
+        self.put_wallet(id, Wallet::opened(account));
         entry.fx.wallets.push(NewWallet { account, id, seq, sealed_iin: person.sealed_iin, tag: person.tag });
         Ok(seq)
     }
@@ -243,10 +244,8 @@ impl Books {
             reversed: 0,
             movements: 0,
         };
-        if self.complete {
-            self.lots.entry(after.account).or_default().insert(version, lot);
-        } else if let Some(lots) = self.lots.get_mut(&after.account) {
-            lots.insert(version, lot);
+        if self.whole.is_some() || self.lots.contains_key(&after.account) {
+            self.put_lot(after.account, lot);
         }
         Ok(seq)
     }
@@ -254,7 +253,7 @@ impl Books {
     fn is_paid(&self, benefit: Benefit, account: u32) -> Ruling<bool> {
         match self.benefits.get(&benefit) {
             Some(paid) => Ok(paid.contains(account)),
-            None if self.complete => Ok(false),
+            None if self.whole.is_some() && !self.is_shelved(&benefit) => Ok(false),
             None => Err(Fault::Unread("who was paid a benefit")),
         }
     }
@@ -265,8 +264,8 @@ impl Books {
             let made = |row: &&WalletEntry| row.after.account == account && row.benefit == Some(benefit);
             let accrual = fx.entries.iter().filter(|row| row.kind == EntryKind::Accrual).find(made);
             accrual.map(|row| Paid { seq: row.seq, amount: row.amount }).or_else(|| {
-                let lots = self.lots.get(&account)?;
-                let lot = lots.values().find(|lot| lot.benefit == benefit)?;
+                let lots = self.lots_of(account).ok()?;
+                let lot = lots.iter().find(|lot| lot.benefit == benefit)?;
                 Some(Paid { seq: lot.seq, amount: lot.amount })
             })
         });
@@ -296,7 +295,7 @@ impl Books {
         };
         let benefit = Benefit { programme: number, period: reversal.period, part: reversal.part };
         let lots = self.lots_of(before.account)?;
-        let Some(lot) = lots.values().find(|lot| lot.benefit == benefit).copied() else {
+        let Some(lot) = lots.iter().find(|lot| lot.benefit == benefit).copied() else {
             return refuse(Code::AccrualNotFound, "period");
         };
         let taken = lot.available();
@@ -351,7 +350,7 @@ impl Books {
             return refuse(Code::BalanceInsufficient, "amount");
         }
         let lots = self.lots_of(before.account)?;
-        let of_class = |class| lots.values().filter(move |lot| lot.class == class && lot.available() > 0);
+        let of_class = |class| lots.iter().filter(move |lot| lot.class == class && lot.available() > 0);
         let mut wanted = amount.tiyn();
         let mut moves = Vec::new();
         for lot in of_class(FundClass::General).chain(of_class(FundClass::Protected)) {
@@ -408,7 +407,8 @@ impl Books {
         for part in returned.iter_mut().rev() {
             let back = wanted.min(part.amount - part.returned);
             if back > 0 {
-                moves.push((*lots.get(&part.lot).ok_or(Fault::Unread("a lot of a pay-out"))?, back));
+                let lot = lots.iter().find(|lot| lot.version == part.lot);
+                moves.push((*lot.ok_or(Fault::Unread("a lot of a pay-out"))?, back));
                 part.returned += back;
                 wanted -= back;
             }
@@ -436,15 +436,6 @@ impl Books {
         Ok(seq)
     }
 
-    fn lots_of(&self, account: u32) -> Ruling<&std::collections::BTreeMap<u32, Lot>> {
-        static NONE: std::collections::BTreeMap<u32, Lot> = std::collections::BTreeMap::new();
-        match self.lots.get(&account) {
-            Some(lots) => Ok(lots),
-            None if self.complete => Ok(&NONE),
-            None => Err(Fault::Unread("the lots of a wallet")),
-        }
-    }
-
     /// Moves the control account of each lot's programme, and its memorandum of what was spent, with the lots.
     fn move_controls(&mut self, fx: &mut Effects, seq: u64, moves: &[(Lot, i64)]) {
         for (lot, change) in moves {
@@ -460,7 +451,6 @@ impl Books {
     /// `remaining`, > 0 gives back.
     fn move_lots(&mut self, fx: &mut Effects, before: Wallet, moves: &[(Lot, i64)]) -> Wallet {
         let version = before.version + 1;
-        let lots = self.lots.entry(before.account).or_default();
         let mut after = Wallet { version, ..before };
         for (was, change) in moves {
             let lot = Lot { remaining: was.remaining + change, movements: was.movements + 1, ..*was };
@@ -468,7 +458,7 @@ impl Books {
                 0 <= lot.held && lot.held <= lot.remaining && lot.remaining <= lot.amount - lot.reversed,
                 "a lot keeps within what was credited"
             );
-            lots.insert(lot.version, lot);
+            self.put_lot(before.account, lot);
             after.posted += change;
             if lot.class == FundClass::General {
                 after.general += change;
@@ -484,14 +474,15 @@ impl Books {
                 reversed: lot.reversed,
             });
         }
-        after.first_open_lot = lots.values().find(|lot| lot.remaining > 0).map_or(0, |lot| lot.version);
+        let lots = self.lots_of(before.account).expect("the lots that were moved are there");
+        after.first_open_lot = lots.iter().find(|lot| lot.remaining > 0).map_or(0, |lot| lot.version);
         after
     }
 
     /// Posts a wallet's entry and moves its head.
     fn post_entry(&mut self, fx: &mut Effects, id: WalletId, row: WalletEntry) {
         assert!(row.after.is_sound(), "no wallet goes negative, and held and general money stay within it");
-        self.wallets.put(id, Some(row.after));
+        self.put_wallet(id, row.after);
         fx.entries.push(row);
     }
 }

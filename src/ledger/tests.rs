@@ -102,14 +102,14 @@ impl Real {
         let before = (self.books.size, self.fx.clone());
         let entry = Entry { fx: &mut self.fx, stamp, actor };
         let books = &mut self.books;
-        let nobody = || Person { tag: [7; 32], sealed_iin: vec![1, 2, 3] };
+        let nobody = |person: u8| Person { tag: [person; 32], sealed_iin: vec![1, 2, 3] };
         let ruling = match step {
             Step::Register(programme) => books.register_programme(entry, spec(*programme)),
             Step::Fund { programme, amount: tiyn, reference } => {
                 let reference = BankReference::parse(&format!("ref-{reference}")).unwrap();
                 books.fund(entry, code(*programme), amount(*tiyn), reference)
             }
-            Step::Open(person) => books.open_wallet(entry, id(*person), nobody()),
+            Step::Open(person) => books.open_wallet(entry, id(*person), nobody(*person)),
             Step::Accrue { person, programme, period: month, part, amount: tiyn } => {
                 let accrual = Accrual {
                     wallet: id(*person),
@@ -118,7 +118,7 @@ impl Real {
                     part: Part::new(*part).unwrap(),
                     amount: amount(*tiyn),
                 };
-                books.accrue(entry, &accrual, None, None, Some(&nobody))
+                books.accrue(entry, &accrual, None, None, Some(&|| nobody(*person)))
             }
             Step::Reverse { person, programme, period: month, part } => {
                 let reversal = Reversal {
@@ -295,10 +295,11 @@ fn check(real: &mut Real, model: &Model) {
         // The lots of the books are the lots of the model, in order.
         let held: Vec<(i64, i64)> = real
             .books
-            .lots
-            .get(&wallet.account)
-            .map(|lots| lots.values().map(|lot| (lot.amount - lot.reversed, lot.remaining)).collect())
-            .unwrap_or_default();
+            .lots_of(wallet.account)
+            .unwrap()
+            .iter()
+            .map(|lot| (lot.amount - lot.reversed, lot.remaining))
+            .collect();
         let modelled: Vec<(i64, i64)> =
             lots.into_iter().flatten().map(|lot| (lot.amount, lot.left)).collect();
         assert_eq!(held, modelled);
@@ -390,7 +391,10 @@ fn history(steps: &[Step]) -> Real {
 fn general_money_is_spent_first_then_protected_lots_first_in_first_out_and_returns_go_back_the_other_way() {
     let accrue = |programme, period, amount| Step::Accrue { person: 0, programme, period, part: 1, amount };
     let mut real = history(&[accrue(0, 1, 100), accrue(1, 1, 200), accrue(2, 1, 50)]);
-    let left = |real: &Real| real.books.lots[&1].values().map(|lot| lot.remaining).collect::<Vec<_>>();
+    let left = |real: &Real| {
+        let lots = real.books.lots_of(1).unwrap();
+        lots.iter().map(|lot| lot.remaining).collect::<Vec<_>>()
+    };
     real.run(&Step::PayOut { person: 0, amount: 120 }).unwrap();
     assert_eq!(left(&real), [30, 200, 0], "50 general, then 70 of the older protected lot");
     real.run(&Step::Return { pay_out: 0, amount: 90 }).unwrap();

@@ -23,28 +23,37 @@ pub const LEAF_VERSION: u64 = 1;
 
 /// Writes the leaves of one commit.
 pub struct LeafWriter {
-    book: String,
     blind: Hmac<Sha256>,
-    at: String,
-    date: String,
+    frame: Frame,
 }
+
+/// What the leaves of one commit have in common.
+#[derive(Default)]
+pub(super) struct Frame {
+    pub(super) book: String,
+    pub(super) at: String,
+    pub(super) date: String,
+}
+
+/// An entry's blind as its leaf has it: 32 hexadecimal digits.
+pub(super) type BlindText = [u8; 32];
 
 impl LeafWriter {
     /// For a book, with the key of its blinds.
     #[must_use]
     pub fn new(book: BookId, blind_key: &[u8; 32]) -> Self {
         let blind = Hmac::<Sha256>::new_from_slice(blind_key).expect("HMAC takes a key of any length");
-        Self { book: book.to_string(), blind, at: String::new(), date: String::new() }
+        Self { blind, frame: Frame { book: book.to_string(), ..Frame::default() } }
     }
 
     /// Sets the moment of the commit.
     pub fn stamp(&mut self, stamp: Stamp) {
-        self.at = stamp.at_text();
-        self.date = stamp.date_text();
+        self.frame.at = stamp.at_text();
+        self.frame.date = stamp.date_text();
     }
 
     /// The blind of an entry: 128 bits of HMAC-SHA-256 over its number, so that a published hash confirms no guess.
-    fn blind(&self, seq: u64) -> [u8; 32] {
+    fn blind(&self, seq: u64) -> BlindText {
         let mut mac = self.blind.clone();
         mac.update(&seq.to_be_bytes());
         let full = mac.finalize().into_bytes();
@@ -55,14 +64,28 @@ impl LeafWriter {
 
     /// Appends the leaf of a record to `out`.
     pub fn write(&self, out: &mut Vec<u8>, seq: u64, record: &Record, actor: &Actor) {
+        self.frame.write(out, seq, &self.blind(seq), record, actor);
+    }
+}
+
+impl Frame {
+    /// Appends the leaf of a record to `out`.
+    pub(super) fn write(
+        &self,
+        out: &mut Vec<u8>,
+        seq: u64,
+        blind: &BlindText,
+        record: &Record,
+        actor: &Actor,
+    ) {
         if let Record::Accrued { .. } = record {
-            self.write_accrual(out, seq, record, actor);
+            self.write_accrual(out, seq, blind, record, actor);
             return;
         }
         let mut map = record.members();
         map.insert("actor".into(), actor_members(actor));
         map.insert("at".into(), Value::String(self.at.clone()));
-        map.insert("blind".into(), Value::String(String::from_utf8_lossy(&self.blind(seq)).into_owned()));
+        map.insert("blind".into(), Value::String(String::from_utf8_lossy(blind).into_owned()));
         map.insert("book".into(), Value::String(self.book.clone()));
         map.insert("currency".into(), json!("KZT"));
         map.insert("date".into(), Value::String(self.date.clone()));
@@ -73,7 +96,7 @@ impl LeafWriter {
             .expect("writing to memory does not fail, and the map is JSON");
     }
 
-    fn write_accrual(&self, out: &mut Vec<u8>, seq: u64, record: &Record, actor: &Actor) {
+    fn write_accrual(&self, out: &mut Vec<u8>, seq: u64, blind: &BlindText, record: &Record, actor: &Actor) {
         let Record::Accrued { wallet, programme, period, part, amount, class, batch } = record else {
             return;
         };
@@ -112,7 +135,7 @@ impl LeafWriter {
             put(batch.uuid().hyphenated().encode_lower(&mut uuid).as_bytes());
         }
         put(br#"","blind":""#);
-        put(&self.blind(seq));
+        put(blind);
         put(br#"","book":""#);
         put(self.book.as_bytes());
         put(br#"","class":""#);
@@ -269,6 +292,9 @@ pub enum LeafError {
     /// Another version.
     #[error("the leaf's version is not 1")]
     Version,
+    /// The bytes are not the one way to write what they say.
+    #[error("the leaf is not in canonical form, or has members that its kind does not have: at byte {0}")]
+    NotCanonical(usize),
 }
 
 impl<'a> Leaf<'a> {

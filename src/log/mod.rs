@@ -8,5 +8,6 @@ pub mod leaf;
 pub mod merkle;
 pub mod note;
 pub mod origin;
+pub mod reader;
 pub mod receipt;
 pub mod tile;

@@ -193,6 +193,17 @@ impl RightEdge {
     pub fn rebuild<T: AsRef<[u8]>>(
         frontier: Frontier,
         leaf_hashes: &[Hash],
+        tile: impl FnMut(TileId) -> Option<T>,
+    ) -> Result<Self, RebuildError> {
+        Self::empty().advanced(frontier, leaf_hashes, tile)
+    }
+
+    /// As [`RightEdge::rebuild`], for a tree that this edge's tree has grown into: only the full tiles that are new since
+    /// are read, those that [`advance_tiles`] names.
+    pub fn advanced<T: AsRef<[u8]>>(
+        &self,
+        frontier: Frontier,
+        leaf_hashes: &[Hash],
         mut tile: impl FnMut(TileId) -> Option<T>,
     ) -> Result<Self, RebuildError> {
         let size = frontier.size();
@@ -204,12 +215,15 @@ impl RightEdge {
         if size > 0 {
             partials.push(leaf_hashes.to_vec());
         }
-        for TileRange { level, indexes } in rebuild_tiles(size) {
-            let roots = indexes.map(|index| {
+        for (all, new) in rebuild_tiles(size).into_iter().zip(advance_tiles(self.size(), size)) {
+            let level = all.level;
+            let known = usize::try_from(new.indexes.start - all.indexes.start).expect("at most 255");
+            let mut partial = self.partial_tile(level + 1)[..known].to_vec();
+            for index in new.indexes {
                 let id = TileId { level, index };
-                full_tile_root(id, tile(id).ok_or(RebuildError::MissingTile(id))?.as_ref())
-            });
-            partials.push(roots.collect::<Result<Vec<_>, _>>()?);
+                partial.push(full_tile_root(id, tile(id).ok_or(RebuildError::MissingTile(id))?.as_ref())?);
+            }
+            partials.push(partial);
         }
         let edge = Self { frontier, partials };
         edge.check_against_frontier()?;
@@ -243,6 +257,18 @@ pub fn rebuild_tiles(size: u64) -> Vec<TileRange> {
         .take_while(|&(_, count)| count > 0)
         .map(|(level, count)| TileRange { level, indexes: count & !0xff..count })
         .collect()
+}
+
+/// The full tiles that [`RightEdge::advanced`] reads for a tree that grew from `old` to `new` leaves: of those that
+/// [`rebuild_tiles`] names, level by level, the ones that the old tree did not have.
+#[must_use]
+pub fn advance_tiles(old: u64, new: u64) -> Vec<TileRange> {
+    let mut ranges = rebuild_tiles(new);
+    for range in &mut ranges {
+        let known = old.checked_shr(u32::from(TILE_HEIGHT * (range.level + 1))).unwrap_or(0);
+        range.indexes.start = range.indexes.start.max(known).min(range.indexes.end);
+    }
+    ranges
 }
 
 /// The width of the partial tile of a level in a tree of `size` leaves; 0 if there is none.
@@ -778,6 +804,20 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn an_edge_that_is_advanced_is_that_of_the_grown_tree_and_reads_the_new_tiles_only(
+            (old, new) in (0_usize..70_000).prop_flat_map(|old| (Just(old), old..=70_000)),
+        ) {
+            let ((before, _), (after, store)) = (tree(old), tree(new));
+            let mut read = BTreeSet::new();
+            let advanced = before.advanced(after.frontier().clone(), after.partial_tile(0), |id| {
+                read.insert(id);
+                store.get(&id).map(|tile| tile.as_slice())
+            });
+            prop_assert_eq!(advanced.unwrap(), after);
+            prop_assert!(read.iter().all(|id| id.index >= old as u64 >> (8 * (id.level + 1))));
+        }
 
         #[test]
         fn a_batch_appends_what_its_leaves_append_one_by_one(

@@ -26,8 +26,10 @@ pub struct Clock {
     now: fn() -> i64,
 }
 
+/// What the machine's clock says: UTC milliseconds.
 #[allow(clippy::disallowed_methods)] // this is the one place
-fn system_now() -> i64 {
+#[must_use]
+pub fn now() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
@@ -37,7 +39,7 @@ impl Clock {
     /// The machine's clock.
     #[must_use]
     pub fn system() -> Self {
-        Self::with(system_now)
+        Self::with(now)
     }
 
     /// Another source of UTC milliseconds, for tests.

@@ -8,9 +8,10 @@ use crate::domain::{
 };
 use crate::ledger::batch_rules::{Chunk, ChunkOutcome};
 use crate::ledger::books::Bound;
-use crate::ledger::record::{Actor, BatchDeclaration, ProgrammeSpec, Record};
+use crate::ledger::record::{Actor, BatchDeclaration, LostCheckpoint, ProgrammeSpec, Record};
 use crate::ledger::refusal::Refusal;
 use crate::ledger::rules::{Accrual, Reversal};
+use crate::log::merkle::Hash;
 
 /// Something asked of the ledger.
 #[derive(Clone, PartialEq, Debug)]
@@ -75,6 +76,22 @@ pub enum Command {
     CancelBatch(BatchId),
     /// Receive a chunk of a batch.
     Chunk(Box<Chunk>),
+    /// Declare the origin that the log goes on under after a loss.
+    DeclareOrigin {
+        /// The new origin.
+        origin: String,
+        /// What was lost.
+        lost: Box<LostCheckpoint>,
+    },
+    /// Replace the log's key.
+    RotateLogKey {
+        /// The key so far, as a vkey.
+        old: String,
+        /// The key from now on, as a vkey.
+        new: String,
+        /// The old key's signature over the rotation's statement.
+        signature: Box<[u8; 64]>,
+    },
 }
 
 /// What a command made.
@@ -93,19 +110,21 @@ pub struct EntryView {
     pub seq: u64,
     /// Whether it was made by an earlier request with the same key.
     pub replayed: bool,
+    /// The hash of its leaf; `None` for an entry that is only rehearsed.
+    pub leaf_hash: Option<Hash>,
     /// Its members, without those that only the log needs.
     pub members: Map<String, Value>,
 }
 
 impl EntryView {
-    /// The view of a leaf's members.
+    /// The view of a leaf's members, without its hash.
     #[must_use]
     pub fn of_leaf(seq: u64, mut members: Map<String, Value>, replayed: bool) -> Self {
         for internal in ["actor", "blind", "book", "seq", "v"] {
             members.remove(internal);
         }
         members.insert("entry".into(), json!(seq));
-        Self { seq, replayed, members }
+        Self { seq, replayed, leaf_hash: None, members }
     }
 }
 
@@ -209,7 +228,9 @@ impl Command {
             | Self::ReleaseBatch(_)
             | Self::CloseBatch(_)
             | Self::CancelBatch(_)
-            | Self::Chunk(_) => return Some("path"),
+            | Self::Chunk(_)
+            | Self::DeclareOrigin { .. }
+            | Self::RotateLogKey { .. } => return Some("path"),
         };
         if bound.kind != kind {
             return Some("path");

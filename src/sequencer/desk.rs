@@ -20,14 +20,13 @@ use crate::ledger::refusal::{Refusal, RefusalCode};
 use crate::ledger::rules::{Entry, Person};
 use crate::ledger::wallet::{Benefit, EntryKind, Lot};
 use crate::log::leaf::{Leaf, LeafWriter};
-use crate::log::merkle::{Frontier, Hash, leaf_hash};
-use crate::log::tile::{
-    BundleEntries, RightEdge, TILE_WIDTH, TileId, partial_width, rebuild_tiles, write_bundle_entry,
-};
+use crate::log::merkle::{Hash, leaf_hash};
+use crate::log::tile::{BundleEntries, RightEdge, TILE_WIDTH, write_bundle_entry};
 use crate::payroll::{Line, LineKind};
 use crate::store::{Bundle, Commit, Head, Store, StoreError, Tile};
 
 use super::command::{Command, CommandError, EntryView, Outcome};
+use super::edge::{EdgeError, edge_at, read_frontier};
 
 /// How many entries of another writer are followed one by one; beyond it everything is forgotten and read again.
 pub const TAIL_MAX: u64 = 50_000;
@@ -61,8 +60,8 @@ pub enum DeskError {
     #[error("entry {0} of the journal cannot be read")]
     Journal(u64),
     /// The log's tree and its stored right edge do not fit.
-    #[error("the log's right edge does not fit its tiles: {0}")]
-    Edge(String),
+    #[error(transparent)]
+    Edge(#[from] EdgeError),
 }
 
 impl From<Fault> for DeskError {
@@ -166,7 +165,9 @@ impl Desk {
     async fn read_small(&mut self) -> Result<(), DeskError> {
         let accounts = self.store.system_accounts().await?;
         let programmes = self.store.programmes().await?;
+        let changes = self.store.log_changes().await?;
         self.books.forget_small();
+        self.books.load_log(&changes);
         for head in accounts {
             self.books.load_system(head);
         }
@@ -336,20 +337,26 @@ impl Desk {
         let entries: Vec<u64> = bound.iter().map(|(_, seq)| *seq).collect();
         let leaves = self.read_leaves(&entries).await?;
         for (id, seq) in bound {
-            let content = leaves.get(&seq).cloned().ok_or(DeskError::Journal(seq))?;
+            let (content, hash) = leaves.get(&seq).cloned().ok_or(DeskError::Journal(seq))?;
             let kind = content.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
-            self.books.instructions.insert(id, Some(Bound { seq, kind, content }));
+            let bound = Bound { seq, kind, content, leaf_hash: Some(hash) };
+            self.books.instructions.insert(id, Some(bound));
         }
         Ok(())
     }
 
-    async fn read_leaves(&self, entries: &[u64]) -> Result<HashMap<u64, Map<String, Value>>, DeskError> {
+    /// The members of leaves, and their hashes.
+    async fn read_leaves(
+        &self,
+        entries: &[u64],
+    ) -> Result<HashMap<u64, (Map<String, Value>, Hash)>, DeskError> {
         if entries.is_empty() {
             return Ok(HashMap::new());
         }
         let mut leaves = HashMap::with_capacity(entries.len());
         for (seq, bytes) in self.store.leaves(entries).await? {
-            leaves.insert(seq, serde_json::from_slice(&bytes).map_err(|_| DeskError::Journal(seq))?);
+            let members = serde_json::from_slice(&bytes).map_err(|_| DeskError::Journal(seq))?;
+            leaves.insert(seq, (members, leaf_hash(&bytes)));
         }
         Ok(leaves)
     }
@@ -508,7 +515,8 @@ impl Desk {
         let entries: Vec<u64> = priors.values().filter_map(other).collect();
         let leaves = self.read_leaves(&entries).await?;
         for (line, mut prior) in priors {
-            prior.content = other(&prior).and_then(|entry| leaves.get(&entry).cloned());
+            prior.content =
+                other(&prior).and_then(|entry| leaves.get(&entry)).map(|(members, _)| members.clone());
             self.books.prior.insert((chunk.batch, line), prior);
         }
         Ok(())
@@ -533,8 +541,19 @@ impl Desk {
             return Ok(Prepared { commit: None, answers });
         }
         self.books.finish(&mut fx, stamp);
-        let commit = self.seal(fx, stamp);
+        let first = self.head.size;
+        let (commit, hashes) = self.seal(fx, stamp);
         self.head = commit.after;
+        for answer in &mut answers {
+            let (seq, hash) = match answer {
+                Ok(Outcome::Entry(entry)) => (Some(entry.seq), &mut entry.leaf_hash),
+                Ok(Outcome::Chunk(chunk)) => (chunk.entry, &mut chunk.leaf_hash),
+                Err(_) => continue,
+            };
+            // What was bound before has its hash already: its leaf was read.
+            let place = seq.and_then(|seq| usize::try_from(seq.checked_sub(first)?).ok());
+            *hash = hash.or(place.and_then(|place| hashes.get(place).copied()));
+        }
         Ok(Prepared { commit: Some(commit), answers })
     }
 
@@ -611,7 +630,12 @@ impl Desk {
                         return Err(Refusal::of(RefusalCode::InstructionConflict, field).into());
                     }
                     let members = Map::from_iter([("batch".into(), json!(declaration.batch.to_string()))]);
-                    return Ok(Some(Outcome::Entry(EntryView { seq: 0, replayed: true, members })));
+                    return Ok(Some(Outcome::Entry(EntryView {
+                        seq: 0,
+                        replayed: true,
+                        leaf_hash: None,
+                        members,
+                    })));
                 }
                 books.open_batch(entry, (**declaration).clone())?;
             }
@@ -627,6 +651,12 @@ impl Desk {
             Command::Chunk(chunk) => {
                 return Ok(Some(Outcome::Chunk(books.receive_chunk(entry, chunk, &*keys)?)));
             }
+            Command::DeclareOrigin { origin, lost } => {
+                books.declare_origin(entry, origin.clone(), lost.clone())?;
+            }
+            Command::RotateLogKey { old, new, signature } => {
+                books.rotate_log_key(entry, old.clone(), new.clone(), signature.clone())?;
+            }
         }
         Ok(None)
     }
@@ -638,13 +668,13 @@ impl Desk {
         let mut fx = Effects::default();
         self.books.open_book(Entry { fx: &mut fx, stamp, actor });
         self.books.finish(&mut fx, stamp);
-        let commit = self.seal(fx, stamp);
+        let (commit, _) = self.seal(fx, stamp);
         self.head = commit.after;
         commit
     }
 
-    /// Writes the leaves, grows the tree, and makes the commit.
-    fn seal(&mut self, effects: Effects, stamp: Stamp) -> Commit {
+    /// Writes the leaves, grows the tree, and makes the commit. Beside it, the hashes of the leaves.
+    fn seal(&mut self, effects: Effects, stamp: Stamp) -> (Commit, Vec<Hash>) {
         self.leaves.stamp(stamp);
         let before = self.head;
         let mut bundles: Vec<Bundle> = Vec::with_capacity(effects.records.len() / TILE_WIDTH + 2);
@@ -662,7 +692,7 @@ impl Desk {
             write_bundle_entry(&mut bundle.bytes, &leaf)
                 .expect("a leaf is far below 65,535 bytes: every text in it has a limit");
         }
-        let full = self.edge.append(hashes);
+        let full = self.edge.append(hashes.iter().copied());
         let tile = |tile: crate::log::tile::FullTile| Tile {
             level: tile.id.level,
             index: tile.id.index,
@@ -677,7 +707,7 @@ impl Desk {
             nonce: rand::random(),
         };
         let frontier = self.edge.frontier().to_bytes();
-        Commit {
+        let commit = Commit {
             before,
             after,
             stamp,
@@ -685,53 +715,28 @@ impl Desk {
             tiles: full.into_iter().map(tile).collect(),
             frontier,
             effects,
-        }
+        };
+        (commit, hashes)
     }
 }
 
 /// The head and the right edge of the log's tree at it.
 async fn read_edge(store: &dyn Store) -> Result<(Head, RightEdge), DeskError> {
-    let wrong = |error: &dyn std::fmt::Display| DeskError::Edge(error.to_string());
     let mut attempts = 0;
     let (head, frontier) = loop {
         let head =
             store.head().await?.ok_or_else(|| StoreError::Schema("no book has been created".into()))?;
-        let bytes = store.frontier().await?;
-        let frontier = if bytes.is_empty() {
-            Frontier::empty()
-        } else {
-            Frontier::from_bytes(&bytes).map_err(|error| wrong(&error))?
-        };
+        let frontier = read_frontier(&store.frontier().await?)?;
         // Another writer's commit may have come in between the two reads.
         if frontier.size() == head.size {
             break (head, frontier);
         }
         attempts += 1;
         if attempts == EDGE_ATTEMPTS_MAX {
-            return Err(wrong(&"its size is not the head's"));
+            return Err(EdgeError::Broken("its size is not the head's".into()).into());
         }
     };
-    let mut tiles = HashMap::new();
-    for range in rebuild_tiles(frontier.size()) {
-        for index in range.indexes {
-            if let Some(tile) = store.tile(range.level, index).await? {
-                tiles.insert(TileId { level: range.level, index }, tile.hashes);
-            }
-        }
-    }
-    let width = partial_width(frontier.size(), 0);
-    let mut hashes: Vec<Hash> = Vec::with_capacity(width);
-    if width > 0 {
-        let first = frontier.size() - width as u64;
-        for bundle in store.bundles(first, u32::MAX).await? {
-            for leaf in BundleEntries::new(&bundle.bytes) {
-                hashes.push(leaf_hash(leaf.map_err(|error| wrong(&error))?));
-            }
-        }
-        // A commit may have come in between; only the leaves that the frontier covers count.
-        hashes.truncate(width);
-    }
-    let edge = RightEdge::rebuild(frontier, &hashes, |id| tiles.get(&id)).map_err(|error| wrong(&error))?;
+    let edge = edge_at(store, frontier, &RightEdge::empty()).await?;
     Ok((head, edge))
 }
 
@@ -747,7 +752,8 @@ fn repeat(differs: Option<&'static str>, bound: &Bound, stamp: Stamp) -> Result<
         // Bound by a command of this same batch: its leaf is not written yet.
         add_common(&mut members, &bound.kind, stamp);
     }
-    Ok(Outcome::Entry(EntryView::of_leaf(bound.seq, members, true)))
+    let view = EntryView::of_leaf(bound.seq, members, true);
+    Ok(Outcome::Entry(EntryView { leaf_hash: bound.leaf_hash, ..view }))
 }
 
 fn view(seq: u64, record: &Record, stamp: Stamp) -> EntryView {

@@ -31,6 +31,7 @@
 pub mod clock;
 pub mod command;
 pub mod desk;
+pub mod edge;
 pub mod rehearsal;
 
 use std::collections::VecDeque;
@@ -38,7 +39,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::domain::time::Stamp;
@@ -71,6 +72,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Sequencer {
     queue: mpsc::Sender<Submission>,
     writable: Arc<AtomicBool>,
+    durable: watch::Receiver<u64>,
 }
 
 impl Sequencer {
@@ -86,6 +88,7 @@ impl Sequencer {
         let (queue, commands) = mpsc::channel(QUEUE_MAX);
         let writable = Arc::new(AtomicBool::new(true));
         let confirmed = (desk.head(), desk.edge().clone());
+        let (tell_durable, durable) = watch::channel(confirmed.0.size);
         let mut writer = Writer {
             store,
             desk,
@@ -97,10 +100,11 @@ impl Sequencer {
             careful: 0,
             contended: false,
             writable: Arc::clone(&writable),
+            durable: tell_durable,
         };
         writer.open_book().await?;
         let task = tokio::spawn(writer.run());
-        Ok((Self { queue, writable }, task))
+        Ok((Self { queue, writable, durable }, task))
     }
 
     /// Hands a command in and waits for its outcome.
@@ -119,6 +123,12 @@ impl Sequencer {
     #[must_use]
     pub fn is_writable(&self) -> bool {
         self.writable.load(Ordering::Relaxed) && !self.queue.is_closed()
+    }
+
+    /// How many entries are durable: told after every commit of this writer.
+    #[must_use]
+    pub fn durable(&self) -> watch::Receiver<u64> {
+        self.durable.clone()
     }
 
     /// Commands that wait.
@@ -174,6 +184,7 @@ struct Writer {
     /// Whether another writer got in between: the next batch takes the lock first.
     contended: bool,
     writable: Arc<AtomicBool>,
+    durable: watch::Sender<u64>,
 }
 
 /// A batch that has been decided and not yet sent off.
@@ -203,7 +214,7 @@ impl Writer {
         let stamp = self.stamp().map_err(|error| StoreError::Schema(error.to_string()))?;
         let commit = self.desk.open_book(stamp);
         match self.store.commit(&commit).await {
-            Ok(()) => self.confirmed = (commit.after, self.desk.edge().clone()),
+            Ok(()) => self.confirm(&commit, self.desk.edge().clone()),
             Err(CommitError::Stale) => {
                 // Another replica has opened the book just now.
                 self.desk.catch_up(self.confirmed.0, self.confirmed.1.clone()).await?;
@@ -407,6 +418,7 @@ impl Writer {
 
     fn confirm(&mut self, commit: &Commit, edge: RightEdge) {
         self.confirmed = (commit.after, edge);
+        self.durable.send_replace(commit.after.size);
         self.writable.store(true, Ordering::Relaxed);
     }
 

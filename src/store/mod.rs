@@ -11,6 +11,7 @@
 //! negative balance) is refused by the schema itself, as a second wall behind the rules.
 
 pub mod postgres;
+pub mod projections;
 mod rows;
 pub mod sqlite;
 mod tables;
@@ -23,7 +24,7 @@ use crate::domain::{BatchId, BookId, WalletId};
 use crate::ledger::account::SystemAccount;
 use crate::ledger::batch::Batch;
 use crate::ledger::books::{Paid, PayOut, SystemHead};
-use crate::ledger::effects::{Effects, SystemEntry};
+use crate::ledger::effects::{Effects, LogChange, SystemEntry};
 use crate::ledger::record::ProgrammeSpec;
 use crate::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
 
@@ -65,6 +66,28 @@ pub struct Tile {
     pub index: u64,
     /// 8,192 bytes.
     pub hashes: Vec<u8>,
+}
+
+/// A checkpoint's body: what is signed of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FixedCheckpoint {
+    /// How many entries its tree has.
+    pub size: u64,
+    /// The size of the checkpoint before it; 0 if it is the first.
+    pub previous_size: u64,
+    /// The text that is signed, with its last newline.
+    pub body: Vec<u8>,
+}
+
+/// A checkpoint that may be shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PublishedCheckpoint {
+    /// How many entries its tree has.
+    pub size: u64,
+    /// When it was published, UTC milliseconds.
+    pub at: i64,
+    /// The signed note.
+    pub note: Vec<u8>,
 }
 
 /// Everything that one commit writes.
@@ -171,7 +194,7 @@ pub struct StatementRange {
 
 /// A place where a book is kept.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: projections::Projections + 'static {
     /// `sqlite` or `postgres`.
     fn name(&self) -> &'static str;
 
@@ -227,8 +250,31 @@ pub trait Store: Send + Sync + 'static {
     /// A full tile.
     async fn tile(&self, level: u8, index: u64) -> Result<Option<Tile>, StoreError>;
 
+    /// Full tiles of a level from an index on, in order, at most `limit`.
+    async fn tiles(&self, level: u8, index: u64, limit: u32) -> Result<Vec<Tile>, StoreError>;
+
     /// The tree's right edge at the head.
     async fn frontier(&self) -> Result<Vec<u8>, StoreError>;
+
+    /// The tree's right edge after the commit that made it this size; `None` if no commit ended there.
+    async fn frontier_at(&self, size: u64) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// What the journal says of its own log, after each entry that changes it, in order. They are few.
+    async fn log_changes(&self) -> Result<Vec<LogChange>, StoreError>;
+
+    /// The newest checkpoint's body, published or not.
+    async fn fixed_checkpoint(&self) -> Result<Option<FixedCheckpoint>, StoreError>;
+
+    /// The newest published checkpoint.
+    async fn published_checkpoint(&self) -> Result<Option<PublishedCheckpoint>, StoreError>;
+
+    /// Fixes a body, if the newest checkpoint is still the one that it follows. Answers whether it did; if not, another
+    /// replica came first. Durable when it returns.
+    async fn fix_checkpoint(&self, checkpoint: &FixedCheckpoint) -> Result<bool, StoreError>;
+
+    /// Publishes the note of the newest body. Answers whether it did; if not, it is published already. Durable when it
+    /// returns.
+    async fn publish_checkpoint(&self, checkpoint: &PublishedCheckpoint) -> Result<bool, StoreError>;
 
     /// A wallet's head as of a time (UTC milliseconds); `None` if it had no entry then.
     async fn wallet_at(&self, account: u32, at: i64) -> Result<Option<Wallet>, StoreError>;

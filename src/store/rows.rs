@@ -21,12 +21,14 @@ use crate::domain::{
 use crate::ledger::account::SystemAccount;
 use crate::ledger::batch::{Batch, BatchState, LineSet};
 use crate::ledger::books::{Paid, PayOut, PayOutShare, SystemHead};
-use crate::ledger::effects::{Effects, SystemEntry};
+use crate::ledger::effects::{Effects, LogChange, SystemEntry};
 use crate::ledger::record::{BatchDeclaration, BatchTotals, ProgrammeSpec, Record};
 use crate::ledger::wallet::{Benefit, EntryKind, Lot, LotMovement, Wallet, WalletEntry, WalletState};
 use crate::payroll::LineKind;
 
-use super::{Bundle, ChunkRow, Commit, Head, ProgrammeRow, StoreError};
+use super::{
+    Bundle, ChunkRow, Commit, FixedCheckpoint, Head, ProgrammeRow, PublishedCheckpoint, StoreError, Tile,
+};
 
 /// Entries of one full bundle.
 pub(super) const BUNDLE: u64 = 256;
@@ -503,6 +505,39 @@ pub(super) fn chunk<R: Columns>(row: &R) -> Result<ChunkRow, StoreError> {
 pub(super) fn bundle<R: Columns>(row: &R) -> Result<Bundle, StoreError> {
     let mut row = Reader::new("journal", row);
     Ok(Bundle { first: row.integer("first")?, count: row.integer("count")?, bytes: row.bytes()? })
+}
+
+/// `level, place, hashes`
+pub(super) fn tile<R: Columns>(row: &R) -> Result<Tile, StoreError> {
+    let mut row = Reader::new("tile", row);
+    Ok(Tile { level: row.integer("level")?, index: row.integer("place")?, hashes: row.bytes()? })
+}
+
+/// `seq, generation, old_key, log_key`
+pub(super) fn log_change<R: Columns>(row: &R) -> Result<LogChange, StoreError> {
+    let mut row = Reader::new("log_change", row);
+    Ok(LogChange {
+        seq: row.integer("seq")?,
+        generation: row.integer("generation")?,
+        old_key: row.parsed_or_null("old_key", |text| Some(text.to_owned()))?,
+        key: row.parsed_or_null("log_key", |text| Some(text.to_owned()))?,
+    })
+}
+
+/// `size, previous_size, body`
+pub(super) fn fixed_checkpoint<R: Columns>(row: &R) -> Result<FixedCheckpoint, StoreError> {
+    let mut row = Reader::new("checkpoint", row);
+    Ok(FixedCheckpoint {
+        size: row.integer("size")?,
+        previous_size: row.integer("previous_size")?,
+        body: row.bytes()?,
+    })
+}
+
+/// `size, at, note`
+pub(super) fn published_checkpoint<R: Columns>(row: &R) -> Result<PublishedCheckpoint, StoreError> {
+    let mut row = Reader::new("checkpoint_published", row);
+    Ok(PublishedCheckpoint { size: row.integer("size")?, at: row.integer("at")?, note: row.bytes()? })
 }
 
 /// The leaves of a bundle.

@@ -6,7 +6,7 @@
 use uuid::Uuid;
 
 use crate::ledger::batch::BatchEntry;
-use crate::ledger::effects::{Effects, NewBatch, NewProgramme, NewSystemAccount, SystemEntry};
+use crate::ledger::effects::{Effects, LogChange, NewBatch, NewProgramme, NewSystemAccount, SystemEntry};
 use crate::ledger::wallet::{Benefit, LotMovement, NewWallet, WalletEntry};
 
 use super::rows::{PayOutRow, bitmap, declaration_json};
@@ -202,6 +202,20 @@ impl Stored for NewSystemAccount {
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
         put(int4(self.number)?);
         put(Cell::Text(&self.account.to_string()));
+        Ok(())
+    }
+}
+
+impl Stored for LogChange {
+    const TABLE: &'static str = "log_change";
+    const COLUMNS: &'static [(&'static str, Type)] =
+        &[("seq", Type::Int8), ("generation", Type::Int4), ("old_key", Type::Text), ("log_key", Type::Text)];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(int8(self.seq)?);
+        put(int4(self.generation)?);
+        put(text_or_null(self.old_key.as_deref()));
+        put(text_or_null(self.key.as_deref()));
         Ok(())
     }
 }

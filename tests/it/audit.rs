@@ -1,11 +1,12 @@
 //! Invariant 10: projections are the replay of the journal; and what was done behind the service's back is found and named.
 
 use social_wallet::audit::{Report, audit};
+use social_wallet::sequencer::command::Command;
 
 use crate::sequencer::{
     Dice, Payroll, accrue, actor, at_once, furnish, give_back, made, open, pay_out, reverse, serve,
 };
-use crate::store::book::month;
+use crate::store::book::{book_id, month};
 use crate::store::{Place, Raw, in_both_rooms};
 
 /// A book with something of everything.
@@ -35,6 +36,10 @@ pub async fn furnished(place: &Place) {
     let chunks = payroll.chunks(100).into_iter().map(|chunk| (chunk, actor(None))).collect();
     at_once(&sequencer, chunks).await;
     made(sequencer.submit(payroll.close(), actor(None)).await);
+    let key = |number: u32| format!("social-wallet/{}+{number:08x}+AbCd", book_id());
+    let (old, new) = (key(1), key(2));
+    let rotation = Command::RotateLogKey { old, new, signature: Box::new([9; 64]) };
+    made(sequencer.submit(rotation, actor(None)).await);
 }
 
 /// Takes the walls of the database down, as whoever owns it can.
@@ -135,6 +140,9 @@ mod of_rows {
         invariant_10_the_audit_finds_a_programme_whose_law_was_changed:
             "UPDATE programme SET legal_basis = 'another law' WHERE number = 1",
             ["the programmes are not what the replay has"];
+        invariant_9_the_audit_finds_a_key_of_the_log_that_the_journal_does_not_name:
+            "UPDATE log_change SET log_key = old_key",
+            ["log_change: the log's origins and keys"];
         invariant_10_the_audit_finds_a_head_that_was_moved_on:
             "UPDATE log_head SET size = size + 1",
             ["the journal ends, but its head says"];

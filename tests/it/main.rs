@@ -16,6 +16,8 @@ mod audit;
 mod crash;
 mod http;
 mod log;
+mod publisher;
 mod rooms;
 mod sequencer;
 mod store;
+mod verify;

@@ -23,12 +23,12 @@ use crate::domain::{BatchId, BookId, WalletId};
 use crate::ledger::account::SystemAccount;
 use crate::ledger::batch::Batch;
 use crate::ledger::books::{Paid, PayOut, SystemHead};
-use crate::ledger::effects::SystemEntry;
+use crate::ledger::effects::{LogChange, SystemEntry};
 use crate::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
 
 use super::{
-    BatchTimes, Bundle, ChunkRow, Commit, CommitError, Head, Locked, ProgrammeRow, StatementRange, Store,
-    StoreError, Tile, rows,
+    BatchTimes, Bundle, ChunkRow, Commit, CommitError, FixedCheckpoint, Head, Locked, ProgrammeRow,
+    PublishedCheckpoint, StatementRange, Store, StoreError, Tile, rows,
 };
 
 pub use connect::{Identifier, SERVICE_ROLE};
@@ -40,7 +40,7 @@ const READERS: u32 = 4;
 pub struct PostgresStore {
     options: PgConnectOptions,
     session: String,
-    readers: PgPool,
+    pub(super) readers: PgPool,
     writer: Writer,
     warnings: Vec<String>,
 }
@@ -214,8 +214,38 @@ impl Store for PostgresStore {
         read::tile(&mut *self.readers.acquire().await?, level, index).await
     }
 
+    async fn tiles(&self, level: u8, index: u64, limit: u32) -> Result<Vec<Tile>, StoreError> {
+        read::tiles(&mut *self.readers.acquire().await?, level, index, limit).await
+    }
+
     async fn frontier(&self) -> Result<Vec<u8>, StoreError> {
         read::frontier(&mut *self.readers.acquire().await?).await
+    }
+
+    async fn frontier_at(&self, size: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        read::frontier_at(&mut *self.readers.acquire().await?, size).await
+    }
+
+    async fn log_changes(&self) -> Result<Vec<LogChange>, StoreError> {
+        read::log_changes(&mut *self.readers.acquire().await?).await
+    }
+
+    async fn fixed_checkpoint(&self) -> Result<Option<FixedCheckpoint>, StoreError> {
+        read::fixed_checkpoint(&mut *self.readers.acquire().await?).await
+    }
+
+    async fn published_checkpoint(&self) -> Result<Option<PublishedCheckpoint>, StoreError> {
+        read::published_checkpoint(&mut *self.readers.acquire().await?).await
+    }
+
+    // Beside the connection that commits: a checkpoint waits for no commit, and no commit for it.
+
+    async fn fix_checkpoint(&self, checkpoint: &FixedCheckpoint) -> Result<bool, StoreError> {
+        write::fix_checkpoint(&mut *self.readers.acquire().await?, checkpoint).await
+    }
+
+    async fn publish_checkpoint(&self, checkpoint: &PublishedCheckpoint) -> Result<bool, StoreError> {
+        write::publish_checkpoint(&mut *self.readers.acquire().await?, checkpoint).await
     }
 
     async fn wallet_at(&self, account: u32, at: i64) -> Result<Option<Wallet>, StoreError> {

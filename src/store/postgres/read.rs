@@ -14,11 +14,12 @@ use crate::domain::{BatchId, WalletId};
 use crate::ledger::account::SystemAccount;
 use crate::ledger::batch::Batch;
 use crate::ledger::books::{PayOut, SystemHead};
-use crate::ledger::effects::SystemEntry;
+use crate::ledger::effects::{LogChange, SystemEntry};
 use crate::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
 use crate::store::rows::{self, entry_columns, head_columns, lot_columns};
 use crate::store::{
-    BatchTimes, Bundle, ChunkRow, Commit, Head, ProgrammeRow, StatementRange, StoreError, Tile,
+    BatchTimes, Bundle, ChunkRow, Commit, FixedCheckpoint, Head, ProgrammeRow, PublishedCheckpoint,
+    StatementRange, StoreError, Tile,
 };
 
 type Read<T> = Result<T, StoreError>;
@@ -267,6 +268,38 @@ pub(super) async fn tile(connection: &mut PgConnection, level: u8, index: u64) -
 pub(super) async fn frontier(connection: &mut PgConnection) -> Read<Vec<u8>> {
     let sql = "SELECT frontier FROM log_commit WHERE size_after = (SELECT size FROM log_head)";
     Ok(sqlx::query_scalar(sql).fetch_optional(connection).await?.unwrap_or_default())
+}
+
+pub(super) async fn tiles(
+    connection: &mut PgConnection,
+    level: u8,
+    index: u64,
+    limit: u32,
+) -> Read<Vec<Tile>> {
+    let sql =
+        "SELECT level, place, hashes FROM tile WHERE level = $1 AND place >= $2 ORDER BY place LIMIT $3";
+    let query = sqlx::query(sql).bind(i16::from(level)).bind(int8(index)).bind(i64::from(limit));
+    all(connection, query, rows::tile).await
+}
+
+pub(super) async fn frontier_at(connection: &mut PgConnection, size: u64) -> Read<Option<Vec<u8>>> {
+    let query = sqlx::query_scalar("SELECT frontier FROM log_commit WHERE size_after = $1");
+    Ok(query.bind(int8(size)).fetch_optional(connection).await?)
+}
+
+pub(super) async fn log_changes(connection: &mut PgConnection) -> Read<Vec<LogChange>> {
+    let sql = "SELECT seq, generation, old_key, log_key FROM log_change ORDER BY seq";
+    all(connection, sqlx::query(sql), rows::log_change).await
+}
+
+pub(super) async fn fixed_checkpoint(connection: &mut PgConnection) -> Read<Option<FixedCheckpoint>> {
+    let sql = "SELECT size, previous_size, body FROM checkpoint ORDER BY size DESC LIMIT 1";
+    one(connection, sqlx::query(sql), rows::fixed_checkpoint).await
+}
+
+pub(super) async fn published_checkpoint(connection: &mut PgConnection) -> Read<Option<PublishedCheckpoint>> {
+    let sql = "SELECT size, at, note FROM checkpoint_published ORDER BY size DESC LIMIT 1";
+    one(connection, sqlx::query(sql), rows::published_checkpoint).await
 }
 
 pub(super) async fn wallet_at(connection: &mut PgConnection, account: u32, at: i64) -> Read<Option<Wallet>> {

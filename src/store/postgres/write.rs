@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::domain::BookId;
 use crate::store::rows::{self, pay_out_rows};
 use crate::store::tables::{Cell, Many, Stored, Type, benefits_paid};
-use crate::store::{Commit, CommitError, StoreError};
+use crate::store::{Commit, CommitError, FixedCheckpoint, PublishedCheckpoint, StoreError};
 
 /// From so many wallets or entries on they are copied: below, the transaction's round trips cost more than they save.
 const COPY_MIN: usize = 128;
@@ -30,6 +30,36 @@ pub(super) async fn create_book(connection: &mut PgConnection, book: BookId) -> 
         VALUES ($1, 0, 0, 0, 0, $2) ON CONFLICT DO NOTHING";
     sqlx::query(sql).bind(book.uuid()).bind([0u8; 16].as_slice()).execute(connection).await?;
     Ok(())
+}
+
+/// Fixes the body of a checkpoint, if the newest is still the one that it follows.
+pub(super) async fn fix_checkpoint(
+    connection: &mut PgConnection,
+    checkpoint: &FixedCheckpoint,
+) -> Result<bool, StoreError> {
+    let sql = "INSERT INTO checkpoint (size, previous_size, body)
+         SELECT $1, $2, $3 WHERE $2 = (SELECT coalesce(max(size), 0) FROM checkpoint)
+         ON CONFLICT DO NOTHING";
+    let query = sqlx::query(sql)
+        .bind(rows::signed::<_, i64>("checkpoint", "size", checkpoint.size)?)
+        .bind(rows::signed::<_, i64>("checkpoint", "previous_size", checkpoint.previous_size)?)
+        .bind(checkpoint.body.clone());
+    Ok(query.execute(connection).await?.rows_affected() == 1)
+}
+
+/// Publishes the note of a checkpoint, if it is not published.
+pub(super) async fn publish_checkpoint(
+    connection: &mut PgConnection,
+    checkpoint: &PublishedCheckpoint,
+) -> Result<bool, StoreError> {
+    let sql = "INSERT INTO checkpoint_published (size, at, note)
+         SELECT $1, $2, $3 WHERE NOT EXISTS (SELECT 1 FROM checkpoint_published WHERE size = $1)
+         ON CONFLICT DO NOTHING";
+    let query = sqlx::query(sql)
+        .bind(rows::signed::<_, i64>("checkpoint_published", "size", checkpoint.size)?)
+        .bind(checkpoint.at)
+        .bind(checkpoint.note.clone());
+    Ok(query.execute(connection).await?.rows_affected() == 1)
 }
 
 pub(super) async fn begin(connection: &mut PgConnection) -> Result<(), StoreError> {
@@ -124,6 +154,7 @@ impl Statement {
         statement.rows(&effects.instructions)?;
         statement.rows(&effects.batches)?;
         statement.rows(&effects.batch_entries)?;
+        statement.rows(&effects.log_changes)?;
         statement.sql.push_str(" SELECT count(*) FROM fence");
         Ok(statement)
     }

@@ -24,12 +24,12 @@ use crate::domain::{BatchId, BookId, WalletId};
 use crate::ledger::account::SystemAccount;
 use crate::ledger::batch::Batch;
 use crate::ledger::books::{Paid, PayOut, SystemHead};
-use crate::ledger::effects::SystemEntry;
+use crate::ledger::effects::{LogChange, SystemEntry};
 use crate::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
 
 use super::{
-    BatchTimes, Bundle, ChunkRow, Commit, CommitError, Head, Locked, ProgrammeRow, StatementRange, Store,
-    StoreError, Tile, rows,
+    BatchTimes, Bundle, ChunkRow, Commit, CommitError, FixedCheckpoint, Head, Locked, ProgrammeRow,
+    PublishedCheckpoint, StatementRange, Store, StoreError, Tile, rows,
 };
 
 /// Connections for reading.
@@ -51,7 +51,7 @@ const BOOK: (i64, &str, &str) = (1, "book", include_str!("../../../migrations/sq
 /// A book in an SQLite file.
 pub struct SqliteStore {
     options: SqliteConnectOptions,
-    readers: SqlitePool,
+    pub(super) readers: SqlitePool,
     writer: Writer,
 }
 
@@ -220,8 +220,42 @@ impl Store for SqliteStore {
         read::tile(&mut *self.readers.acquire().await?, level, index).await
     }
 
+    async fn tiles(&self, level: u8, index: u64, limit: u32) -> Result<Vec<Tile>, StoreError> {
+        read::tiles(&mut *self.readers.acquire().await?, level, index, limit).await
+    }
+
     async fn frontier(&self) -> Result<Vec<u8>, StoreError> {
         read::frontier(&mut *self.readers.acquire().await?).await
+    }
+
+    async fn frontier_at(&self, size: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        read::frontier_at(&mut *self.readers.acquire().await?, size).await
+    }
+
+    async fn log_changes(&self) -> Result<Vec<LogChange>, StoreError> {
+        read::log_changes(&mut *self.readers.acquire().await?).await
+    }
+
+    async fn fixed_checkpoint(&self) -> Result<Option<FixedCheckpoint>, StoreError> {
+        read::fixed_checkpoint(&mut *self.readers.acquire().await?).await
+    }
+
+    async fn published_checkpoint(&self) -> Result<Option<PublishedCheckpoint>, StoreError> {
+        read::published_checkpoint(&mut *self.readers.acquire().await?).await
+    }
+
+    async fn fix_checkpoint(&self, checkpoint: &FixedCheckpoint) -> Result<bool, StoreError> {
+        let (mut place, mut connection) = self.writer().await?;
+        let fixed = write::fix_checkpoint(&mut connection, checkpoint).await?;
+        *place = Some(connection);
+        Ok(fixed)
+    }
+
+    async fn publish_checkpoint(&self, checkpoint: &PublishedCheckpoint) -> Result<bool, StoreError> {
+        let (mut place, mut connection) = self.writer().await?;
+        let published = write::publish_checkpoint(&mut connection, checkpoint).await?;
+        *place = Some(connection);
+        Ok(published)
     }
 
     async fn wallet_at(&self, account: u32, at: i64) -> Result<Option<Wallet>, StoreError> {

@@ -10,7 +10,7 @@ use sqlx::{Arguments, AssertSqlSafe, Encode, Executor, SqlSafeStr, SqlStr, Sqlit
 use crate::domain::BookId;
 use crate::store::rows::{self, pay_out_rows};
 use crate::store::tables::{Cell, Many, Stored, benefits_paid};
-use crate::store::{Commit, CommitError, StoreError};
+use crate::store::{Commit, CommitError, FixedCheckpoint, PublishedCheckpoint, StoreError};
 
 /// Rows of a statement, the most first.
 const ROWS: [usize; 5] = [256, 64, 16, 4, 1];
@@ -20,6 +20,34 @@ pub(super) async fn create_book(connection: &mut SqliteConnection, book: BookId)
         SELECT 1, ?, 0, 0, 0, 0, ? WHERE NOT EXISTS (SELECT 1 FROM log_head)";
     sqlx::query(sql).bind(book.uuid()).bind([0u8; 16].as_slice()).execute(connection).await?;
     Ok(())
+}
+
+/// Fixes the body of a checkpoint, if the newest is still the one that it follows.
+pub(super) async fn fix_checkpoint(
+    connection: &mut SqliteConnection,
+    checkpoint: &FixedCheckpoint,
+) -> Result<bool, StoreError> {
+    let sql = "INSERT INTO checkpoint (size, previous_size, body)
+         SELECT $1, $2, $3 WHERE $2 = (SELECT coalesce(max(size), 0) FROM checkpoint)";
+    let query = sqlx::query(sql)
+        .bind(rows::signed::<_, i64>("checkpoint", "size", checkpoint.size)?)
+        .bind(rows::signed::<_, i64>("checkpoint", "previous_size", checkpoint.previous_size)?)
+        .bind(checkpoint.body.clone());
+    Ok(query.execute(connection).await?.rows_affected() == 1)
+}
+
+/// Publishes the note of a checkpoint, if it is not published.
+pub(super) async fn publish_checkpoint(
+    connection: &mut SqliteConnection,
+    checkpoint: &PublishedCheckpoint,
+) -> Result<bool, StoreError> {
+    let sql = "INSERT INTO checkpoint_published (size, at, note)
+         SELECT $1, $2, $3 WHERE NOT EXISTS (SELECT 1 FROM checkpoint_published WHERE size = $1)";
+    let query = sqlx::query(sql)
+        .bind(rows::signed::<_, i64>("checkpoint_published", "size", checkpoint.size)?)
+        .bind(checkpoint.at)
+        .bind(checkpoint.note.clone());
+    Ok(query.execute(connection).await?.rows_affected() == 1)
 }
 
 /// Begins, with the file's lock.
@@ -85,7 +113,8 @@ async fn write(connection: &mut SqliteConnection, commit: &Commit) -> Result<(),
     insert(connection, &benefits_paid(commit)).await?;
     insert(connection, &effects.instructions).await?;
     insert(connection, &effects.batches).await?;
-    insert(connection, &effects.batch_entries).await
+    insert(connection, &effects.batch_entries).await?;
+    insert(connection, &effects.log_changes).await
 }
 
 /// Inserts the rows of a table. While SQLite's thread inserts some, the next are made ready.

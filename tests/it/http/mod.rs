@@ -7,6 +7,7 @@
 mod accruals;
 mod batches;
 mod entries;
+mod log;
 mod privacy;
 mod programmes;
 mod reports;
@@ -23,11 +24,16 @@ use social_wallet::domain::{Amount, Bic, BookId, ClientId, Iin, WalletId};
 use social_wallet::http::App;
 use social_wallet::keys::BookKeys;
 use social_wallet::ledger::record::Actor;
+use social_wallet::log::origin::key_name;
 use social_wallet::log::tile::BundleEntries;
+use social_wallet::publisher::file::CheckpointFile;
+use social_wallet::publisher::key::LogKeyFile;
+use social_wallet::publisher::{PublishError, Publisher};
 use social_wallet::sequencer::Sequencer;
 use social_wallet::sequencer::clock::Clock;
 use social_wallet::sequencer::command::Command;
 use social_wallet::store::Store;
+use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -158,6 +164,9 @@ pub struct Service {
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
     writer: JoinHandle<()>,
+    publishing: JoinHandle<Result<(), PublishError>>,
+    /// Holds the log's key and the checkpoint that is kept outside the store.
+    pub outside: Arc<TempDir>,
 }
 
 fn keys() -> Arc<BookKeys> {
@@ -179,14 +188,27 @@ impl Service {
         service
     }
 
-    /// A service on the book that is there.
+    /// A service on the book that is there, of which nothing was signed.
     pub async fn on(place: &Place, now: fn() -> i64) -> Self {
+        Self::beside(place, now, Arc::new(tempfile::tempdir().unwrap())).await
+    }
+
+    async fn beside(place: &Place, now: fn() -> i64, outside: Arc<TempDir>) -> Self {
         let store = place.open().await;
         let keys = keys();
         let clock = Clock::with(now);
         let (sequencer, writer) =
             Sequencer::start(Arc::clone(&store), Arc::clone(&keys), clock, 100_000).await.unwrap();
-        let app = App::new(Arc::clone(&store), keys, sequencer);
+        let log_key = outside.path().join("log.key");
+        let log_key = match LogKeyFile::load(&log_key) {
+            Ok(file) => file,
+            Err(_) => LogKeyFile::create(&log_key, &key_name(keys.book())).unwrap(),
+        };
+        let kept = Box::new(CheckpointFile(outside.path().join("checkpoint")));
+        let publisher = Publisher::open(Arc::clone(&store), keys.book(), log_key, kept, now).await.unwrap();
+        let app = App::new(Arc::clone(&store), keys, sequencer.clone(), publisher.published());
+        let publishing = tokio::spawn(publisher.run(sequencer.durable()));
+        drop(sequencer);
         let listener = social_wallet::http::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
@@ -194,22 +216,24 @@ impl Service {
             social_wallet::http::serve(listener, app, async { _ = stopped.await }).await.unwrap();
         });
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { url, store, now, http, answers: Mutex::default(), stop, served, writer }
+        Self { url, store, now, http, answers: Mutex::default(), stop, served, writer, publishing, outside }
     }
 
     /// Stops it, as SIGTERM does.
     async fn stop(self) {
-        let Self { stop, served, writer, http, .. } = self;
+        let Self { stop, served, writer, publishing, http, .. } = self;
         drop(http); // its idle connections would be waited for
         stop.send(()).unwrap();
         served.await.unwrap();
         writer.await.unwrap();
+        publishing.await.unwrap().unwrap();
     }
 
     /// Stops it and starts another on the same book.
     pub async fn restart(self, place: &Place, now: fn() -> i64) -> Self {
+        let outside = Arc::clone(&self.outside);
         self.stop().await;
-        Self::on(place, now).await
+        Self::beside(place, now, outside).await
     }
 
     /// Holds the book to the invariants and stops the service.

@@ -12,11 +12,12 @@ use social_wallet::domain::{BatchId, BookId, WalletId};
 use social_wallet::ledger::account::SystemAccount;
 use social_wallet::ledger::batch::Batch;
 use social_wallet::ledger::books::{Paid, PayOut, SystemHead};
-use social_wallet::ledger::effects::SystemEntry;
+use social_wallet::ledger::effects::{LogChange, SystemEntry};
 use social_wallet::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
+use social_wallet::store::projections::{BatchEntryRow, PayOutRow, Projections};
 use social_wallet::store::{
-    BatchTimes, Bundle, ChunkRow, Commit, CommitError, Head, Locked, ProgrammeRow, StatementRange, Store,
-    StoreError, Tile,
+    BatchTimes, Bundle, ChunkRow, Commit, CommitError, FixedCheckpoint, Head, Locked, ProgrammeRow,
+    PublishedCheckpoint, StatementRange, Store, StoreError, Tile,
 };
 use tokio::sync::RwLock;
 
@@ -74,6 +75,20 @@ pub struct Faulty {
     pub gate: RwLock<()>,
     /// Happens once, before the next read of the tree's right edge.
     before_frontier: Mutex<Option<Interlude>>,
+    /// What becomes of the next checkpoint that is fixed, and of the next that is published.
+    pub next_fix: Mutex<Option<Crash>>,
+    pub next_publish: Mutex<Option<Crash>>,
+    /// Tiles that were asked for.
+    pub tiles_read: AtomicU64,
+}
+
+/// A write is where it ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Crash {
+    /// It is not made.
+    Before,
+    /// It is made, and nobody is told.
+    After,
 }
 
 impl Faulty {
@@ -85,6 +100,9 @@ impl Faulty {
             arrived: AtomicU64::new(0),
             gate: RwLock::new(()),
             before_frontier: Mutex::new(None),
+            next_fix: Mutex::new(None),
+            next_publish: Mutex::new(None),
+            tiles_read: AtomicU64::new(0),
         })
     }
 
@@ -125,6 +143,20 @@ impl Faulty {
 
 fn injected() -> StoreError {
     StoreError::Schema("injected".into())
+}
+
+async fn meet_checkpoint<C>(fate: Option<Crash>, write: C) -> Result<bool, StoreError>
+where
+    C: Future<Output = Result<bool, StoreError>>,
+{
+    match fate {
+        None => write.await,
+        Some(Crash::Before) => Err(injected()),
+        Some(Crash::After) => {
+            write.await?;
+            Err(injected())
+        }
+    }
 }
 
 async fn meet<C>(fate: Fate, commit: C) -> Result<(), CommitError>
@@ -181,6 +213,26 @@ macro_rules! delegated {
                 self.inner.frontier().await
             }
 
+            async fn tile(&self, level: u8, index: u64) -> Result<Option<Tile>, StoreError> {
+                self.tiles_read.fetch_add(1, Ordering::Relaxed);
+                self.inner.tile(level, index).await
+            }
+
+            async fn tiles(&self, level: u8, index: u64, limit: u32) -> Result<Vec<Tile>, StoreError> {
+                self.tiles_read.fetch_add(limit.into(), Ordering::Relaxed);
+                self.inner.tiles(level, index, limit).await
+            }
+
+            async fn fix_checkpoint(&self, checkpoint: &FixedCheckpoint) -> Result<bool, StoreError> {
+                let fate = self.next_fix.lock().unwrap().take();
+                meet_checkpoint(fate, self.inner.fix_checkpoint(checkpoint)).await
+            }
+
+            async fn publish_checkpoint(&self, checkpoint: &PublishedCheckpoint) -> Result<bool, StoreError> {
+                let fate = self.next_publish.lock().unwrap().take();
+                meet_checkpoint(fate, self.inner.publish_checkpoint(checkpoint)).await
+            }
+
             async fn commit(&self, commit: &Commit) -> Result<(), CommitError> {
                 self.arrived.fetch_add(1, Ordering::Relaxed);
                 let _open = self.gate.read().await;
@@ -213,7 +265,10 @@ delegated! {
     fn batch_times(batch: u32) -> BatchTimes;
     fn leaves(entries: &[u64]) -> Vec<(u64, Vec<u8>)>;
     fn bundles(entry: u64, limit: u32) -> Vec<Bundle>;
-    fn tile(level: u8, index: u64) -> Option<Tile>;
+    fn frontier_at(size: u64) -> Option<Vec<u8>>;
+    fn log_changes() -> Vec<LogChange>;
+    fn fixed_checkpoint() -> Option<FixedCheckpoint>;
+    fn published_checkpoint() -> Option<PublishedCheckpoint>;
     fn wallet_at(account: u32, at: i64) -> Option<Wallet>;
     fn statement(account: u32, range: StatementRange) -> Vec<WalletEntry>;
     fn system_at(at: i64) -> Vec<(SystemAccount, SystemEntry)>;
@@ -223,4 +278,25 @@ delegated! {
     fn system_entries(after: (u32, u64), limit: u32) -> Vec<SystemEntry>;
     fn wallet_ids(after: u32, limit: u32) -> Vec<(u32, WalletId, u64)>;
     fn is_committed(commit: &Commit) -> bool;
+}
+
+/// What only an audit reads.
+macro_rules! projections {
+    ($(fn $name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        #[async_trait]
+        impl Projections for Faulty {
+            $(async fn $name(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
+                self.inner.$name($($argument),*).await
+            })*
+        }
+    };
+}
+
+projections! {
+    fn instruction_rows(after: &[u8], limit: u32) -> Vec<([u8; 16], u64)>;
+    fn person_tag_rows(after: &[u8], limit: u32) -> Vec<([u8; 32], u32)>;
+    fn pay_out_rows(after: (u64, u32), limit: u32) -> Vec<PayOutRow>;
+    fn tile_rows(after: Option<(u8, u64)>, limit: u32) -> Vec<Tile>;
+    fn batch_entry_rows(after: (u32, u32), limit: u32) -> Vec<BatchEntryRow>;
+    fn benefit_keys() -> Vec<Benefit>;
 }

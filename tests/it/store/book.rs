@@ -11,7 +11,7 @@ use social_wallet::ledger::effects::Effects;
 use social_wallet::ledger::record::{Actor, BatchDeclaration, ProgrammeSpec};
 use social_wallet::ledger::rules::{Accrual, Entry, Person, Reversal};
 use social_wallet::payroll::{AccrualLine, Line, LineKind, ParsedLine};
-use social_wallet::store::{Bundle, Commit, Head, Store, Tile};
+use social_wallet::store::{Bundle, Commit, FixedCheckpoint, Head, PublishedCheckpoint, Store, Tile};
 use uuid::Uuid;
 
 /// The time of the first commit.
@@ -143,6 +143,12 @@ impl Draft<'_> {
     pub fn pay_out(&mut self, number: u32, tiyn: i64) -> u64 {
         let (books, entry) = self.entry(None);
         books.pay_out(entry, wallet_id(number), bank(), amount(tiyn)).unwrap()
+    }
+
+    pub fn rotate_log_key(&mut self) -> u64 {
+        let (books, entry) = self.entry(None);
+        let key = |number: u32| format!("social-wallet/{}+{number:08x}+AbCd", book_id());
+        books.rotate_log_key(entry, key(1), key(2), Box::new([9; 64])).unwrap()
     }
 
     pub fn give_back(&mut self, pay_out: u64, tiyn: i64) -> u64 {
@@ -284,6 +290,16 @@ impl Book {
         commit
     }
 
+    /// Fixes and publishes a checkpoint whose root and signature are placeholders.
+    pub async fn checkpoint(&mut self, store: &dyn Store, size: u64) {
+        let last = store.published_checkpoint().await.unwrap();
+        let previous_size = last.map_or(0, |last| last.size);
+        let body = format!("log\n{size}\nroot\n").into_bytes();
+        let note = [body.as_slice(), b"\n- signature\n"].concat();
+        assert!(store.fix_checkpoint(&FixedCheckpoint { size, previous_size, body }).await.unwrap());
+        assert!(store.publish_checkpoint(&PublishedCheckpoint { size, at: self.at, note }).await.unwrap());
+    }
+
     /// A book with something of everything: openings, accruals of both classes, reversals, pay-outs and returns, batches
     /// in every state, over several commits, large and small.
     pub async fn full(store: &dyn Store) -> Self {
@@ -335,6 +351,11 @@ impl Book {
         })
         .await;
         book.write(store, |draft| draft.close_batch(1)).await;
+        let before = book.head.size;
+        book.write(store, |draft| _ = draft.rotate_log_key()).await;
+        for size in [before, book.head.size] {
+            book.checkpoint(store, size).await;
+        }
         book
     }
 }

@@ -88,7 +88,7 @@ async fn wallets_are_read_with_their_newest_heads(place: &Place) {
     let ids: Vec<_> = (0..700).chain(5..7).map(wallet_id).collect();
     let found = store.wallets(&ids).await.unwrap();
     assert_eq!(found.len(), 602);
-    let known: HashMap<_, Wallet> = book.books.wallets.known().collect();
+    let known: HashMap<_, Wallet> = book.books.known_wallets().collect();
     for (id, wallet) in found {
         assert_eq!(wallet, known[&id]);
     }
@@ -178,13 +178,14 @@ async fn lots_are_read_as_of_a_version(place: &Place) {
         // As they are now, they are the books'.
         let mut now = store.lots(&[(account, 0, u32::MAX)]).await.unwrap();
         now.sort_by_key(|(_, lot)| lot.version);
-        let expected: Vec<_> = book.books.lots[&account].values().map(|lot| (account, *lot)).collect();
+        let lots = book.books.lots_of(account).unwrap();
+        let expected: Vec<_> = lots.into_iter().map(|lot| (account, lot)).collect();
         assert_eq!(now, expected);
     }
     // Many keys at once.
     let keys: Vec<_> = (1..=600).map(|account| (account, 1, u32::MAX)).collect();
     let found = store.lots(&keys).await.unwrap();
-    assert_eq!(found.len(), book.books.lots.values().map(BTreeMap::len).sum::<usize>());
+    assert_eq!(found.len(), book.books.lots_count().0);
 }
 
 async fn benefits_and_the_entries_that_paid_them_are_read_back(place: &Place) {
@@ -213,7 +214,7 @@ async fn benefits_and_the_entries_that_paid_them_are_read_back(place: &Place) {
     for ((entry, (key, paid)), (account, lot)) in accruals.iter().zip(&paid).zip(&lots) {
         assert_eq!(*key, (entry.after.account, entry.benefit.unwrap()));
         assert_eq!((paid.seq, paid.amount), (entry.seq, entry.amount));
-        assert_eq!(book.books.lots[account][&lot.version], *lot);
+        assert!(book.books.lots_of(*account).unwrap().contains(lot));
     }
 }
 

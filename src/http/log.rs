@@ -1,0 +1,54 @@
+//! The log as C2SP `tlog-tiles` serves it: a checkpoint that changes, and files that never do.
+//!
+//! Hash tiles and checkpoints are for everybody. Entries will be for auditors only as soon as requests are authenticated;
+//! until then the service listens on loopback addresses, so that who reaches it may read its database as well.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::App;
+use super::problem::Problem;
+use crate::log::tile::TilePath;
+use crate::publisher::tree::{Published, TreeError};
+
+/// A tile, once it is there, never changes.
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+
+impl From<TreeError> for Problem {
+    fn from(error: TreeError) -> Self {
+        match error {
+            TreeError::Store(error) => error.into(),
+            error => Self::internal(&error),
+        }
+    }
+}
+
+/// The newest published checkpoint.
+pub(super) fn published(app: &App) -> Result<Arc<Published>, Problem> {
+    app.published.borrow().clone().ok_or_else(|| {
+        let detail = "No checkpoint is published yet; the first follows the first entry within a second.";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "checkpoint_pending", detail).retry_after(1)
+    })
+}
+
+/// `GET /log/checkpoint`.
+pub async fn checkpoint(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    let note = published(&app)?.note.to_string();
+    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
+    Ok((headers, note).into_response())
+}
+
+/// `GET /log/tile/<L>/<N>[.p/<W>]` and `GET /log/tile/entries/<N>[.p/<W>]`.
+pub async fn tile(State(app): State<Arc<App>>, Path(path): Path<String>) -> Result<Response, Problem> {
+    let unknown = || {
+        let detail = "The published checkpoint's tree has no tile or bundle of this path.";
+        Problem::unknown("tile_unknown", detail)
+    };
+    let path: TilePath = format!("tile/{path}").parse().map_err(|_| unknown())?;
+    let bytes = published(&app)?.read(&*app.store, path).await?.ok_or_else(unknown)?;
+    let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, FOR_EVER)];
+    Ok((headers, bytes).into_response())
+}

@@ -1,0 +1,78 @@
+//! Receipts: that an entry is in the log, to be kept and checked offline (C2SP `tlog-proof`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::body::malformed;
+use super::problem::Problem;
+use super::{App, instructing};
+use crate::publisher::tree::Published;
+
+/// How long a reader waits for a checkpoint that covers the entry.
+pub const WAIT: Duration = Duration::from_secs(1);
+
+/// Where the receipt of an entry is.
+#[must_use]
+pub fn url(entry: u64) -> String {
+    format!("/v1/entries/{entry}/receipt")
+}
+
+/// `GET /v1/entries/{entry}/receipt`.
+pub async fn of_entry(
+    State(app): State<Arc<App>>,
+    Path(entry): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let entry: u64 = entry.parse().map_err(|_| malformed("entry"))?;
+    let size = app.store.head().await?.map_or(0, |head| head.size);
+    if entry >= size {
+        return Err(Problem::unknown("entry_unknown", "The journal has no entry of this number."));
+    }
+    answer(&app, entry, &headers).await
+}
+
+/// `GET /v1/receipt` with the `Idempotency-Key` of an instruction: the key stays out of URLs, since it may hold anything.
+pub async fn of_instruction(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
+    let actor = instructing(&headers, b"")?;
+    let ids: Vec<[u8; 16]> = actor.instruction.into_iter().collect();
+    let bound = app.store.instructions(&ids).await?;
+    let (_, entry) = bound.first().ok_or_else(|| {
+        let detail = "This client's key made no entry. A refusal binds nothing.";
+        Problem::unknown("instruction_unknown", detail)
+    })?;
+    answer(&app, *entry, &headers).await
+}
+
+/// The checkpoint that covers an entry; `None`: it did not come in time.
+async fn covering(app: &App, entry: u64) -> Option<Arc<Published>> {
+    let mut published = app.published.clone();
+    let covers = |published: &Option<Arc<Published>>| published.as_ref().is_some_and(|it| it.size() > entry);
+    let waited = tokio::time::timeout(WAIT, published.wait_for(covers)).await;
+    waited.ok()?.ok()?.clone()
+}
+
+async fn answer(app: &App, entry: u64, headers: &HeaderMap) -> Result<Response, Problem> {
+    let Some(published) = covering(app, entry).await else {
+        let pending = Json(json!({"entry": entry, "status": "pending", "receipt": url(entry)}));
+        let mut response = (StatusCode::ACCEPTED, pending).into_response();
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        return Ok(response);
+    };
+    let receipt = published.receipt(&*app.store, entry).await?;
+    let json = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|accept| accept.starts_with("application/json"));
+    let (kind, text) = if json {
+        ("application/json", receipt.to_json())
+    } else {
+        ("text/plain; charset=utf-8", receipt.to_string())
+    };
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}
