@@ -43,7 +43,7 @@ fn insert(leaves: &mut Vec<Vec<u8>>, place: usize, mut leaf: Vec<u8>) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invariant_4_protected_money_that_is_marked_general_is_named() {
     let leaves = leaves().await;
     let accrual = first(&leaves, "accrual", |map| map["class"] == "protected");
@@ -52,7 +52,7 @@ async fn invariant_4_protected_money_that_is_marked_general_is_named() {
     says(after(accrual, set("class", "protected")).await, "class \"general\"", "class \"protected\"").await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invariants_4_and_13_money_that_leaves_or_comes_back_to_another_lot_is_named() {
     let leaves = leaves().await;
     for kind in ["pay_out", "return"] {
@@ -63,7 +63,7 @@ async fn invariants_4_and_13_money_that_leaves_or_comes_back_to_another_lot_is_n
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invariant_8_a_benefit_that_is_paid_twice_is_named_with_the_entry_that_paid_it() {
     let mut leaves = leaves().await;
     let paid = first(&leaves, "accrual", |map| !map.contains_key("batch"));
@@ -82,7 +82,7 @@ async fn invariant_8_a_benefit_that_is_paid_twice_is_named_with_the_entry_that_p
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invariant_3_a_second_wallet_for_a_persons_tag_is_named() {
     let leaves = leaves().await;
     let opened = first(&leaves, "wallet_opened", |_| true);
@@ -91,7 +91,7 @@ async fn invariant_3_a_second_wallet_for_a_persons_tag_is_named() {
     says(after(second, set("person", tag)).await, "one wallet for a person's tag", "earlier entry").await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invariant_2_an_accrual_beyond_its_funding_is_named() {
     let leaves = leaves().await;
     let accrual = first(&leaves, "accrual", |_| true);
@@ -99,7 +99,7 @@ async fn invariant_2_an_accrual_beyond_its_funding_is_named() {
     says(finding, "an entry that the rules allow", "funding_insufficient").await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invariant_1_a_posting_on_another_account_is_named() {
     let leaves = leaves().await;
     let accrual = first(&leaves, "accrual", |map| map["programme"] == "ASP");
@@ -107,7 +107,7 @@ async fn invariant_1_a_posting_on_another_account_is_named() {
     says(finding, "a leaf of this book", "postings").await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_entry_that_the_batch_did_not_declare_or_did_not_count_is_named() {
     let leaves = leaves().await;
     let line = first(&leaves, "accrual", |map| map.contains_key("batch"));
@@ -125,7 +125,7 @@ async fn an_entry_that_the_batch_did_not_declare_or_did_not_count_is_named() {
     says(finding.await, &format!("{lines} lines"), &format!("{} lines", lines - 1)).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invariant_7_an_instruction_that_makes_a_second_entry_is_named() {
     let leaves = leaves().await;
     let first_opened = first(&leaves, "wallet_opened", |map| map["actor"].get("line").is_none());
@@ -139,7 +139,7 @@ async fn invariant_7_an_instruction_that_makes_a_second_entry_is_named() {
     assert!(finding.found.contains(&format!("entry {first_opened}")), "{finding}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn time_does_not_run_backwards_and_entries_are_numbered_without_a_gap() {
     let mut leaves = leaves().await;
     let place = first(&leaves, "wallet_opened", |_| true);
@@ -158,7 +158,7 @@ async fn time_does_not_run_backwards_and_entries_are_numbered_without_a_gap() {
     assert!(finding.expected.contains(&format!("seq {place}")), "{finding}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bytes_that_say_the_same_in_another_way_are_named() {
     let leaves = leaves().await;
     for (kind, from, to) in [
@@ -177,7 +177,7 @@ async fn bytes_that_say_the_same_in_another_way_are_named() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_inserted_entry_that_breaks_no_rule_is_found_by_who_kept_a_checkpoint() {
     let mut forged = leaves().await;
     let kept = checkpoint_of(&forged, 600, 1, &key());
