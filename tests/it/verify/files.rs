@@ -43,7 +43,7 @@ async fn an_honest_log_fits_and_its_sums_are_told() {
     assert_eq!(totals.backing, 2_000_000_000_000);
     for row in &totals.programmes {
         assert!(row.accrued > 0 && row.funded == 1_000_000_000_000, "{row:?}");
-        assert_eq!(row.funded - row.accrued + row.reversed, row.funding_left + row.reversed, "{row:?}");
+        assert_eq!(row.funded - row.accrued + row.reversed, row.funding_left, "{row:?}");
         assert_eq!(row.accrued - row.reversed - row.paid_out, row.in_wallets, "{row:?}");
     }
     assert!(totals.clearing > 0 && totals.programmes.iter().any(|row| row.reversed > 0));
@@ -215,5 +215,5 @@ async fn bitmaps_that_do_not_fit_into_memory_come_back_when_they_are_needed() {
     log.bitmap_bytes_max = 0;
     let report = log.verify();
     assert_eq!(report.finding, None);
-    assert!(report.bitmaps_put_away > 100, "{}", report.bitmaps_put_away);
+    assert!(report.bitmaps_put_away > 20, "{}", report.bitmaps_put_away);
 }
