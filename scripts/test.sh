@@ -3,7 +3,7 @@
 #
 #   scripts/test.sh [ARGUMENT FOR cargo test]...
 #
-# Installs what is missing (a C compiler, PostgreSQL), as root or by a sudo that asks for no password. The tests get a
+# Installs what is missing (a C compiler, PostgreSQL, Python), as root or by a sudo that asks for no password. The tests get a
 # PostgreSQL of their own, thrown away afterwards; to use another one, set SOCIAL_WALLET_TEST_DATABASE_URL to the URL of
 # a role that may create databases and roles. The first check that fails ends the run, with its exit code.
 set -euo pipefail
@@ -46,6 +46,25 @@ ensure_component() {
   rustup component add "$2" || { echo "test.sh: cargo $1 is missing, and rustup could not add $2" >&2; return 1; }
 }
 
+# The log's independent verifier, specs/verify_log.py, needs Python 3.11 and its library `cryptography`.
+can_verify() {
+  command -v "$1" >/dev/null &&
+    "$1" -c 'import sys, cryptography.hazmat.primitives.asymmetric.ed25519; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
+# Debian's packages, or, where those are too old or cannot be installed, a virtual environment under target/.
+ensure_python() {
+  can_verify python3 && return
+  scripts/apt-install.sh python3 python3-cryptography || true
+  can_verify python3 && return
+  local environment=$PWD/target/python
+  can_verify "$environment/bin/python" ||
+    { python3 -m venv "$environment" && "$environment/bin/pip" install --quiet cryptography; } || true
+  can_verify "$environment/bin/python" ||
+    { echo "test.sh: no Python 3.11 with the library cryptography, and none could be installed" >&2; return 1; }
+  export SOCIAL_WALLET_TEST_PYTHON=$environment/bin/python
+}
+
 heading "tools"
 if ! command -v cargo >/dev/null && [[ -f ${CARGO_HOME:-$HOME/.cargo}/env ]]; then
   # shellcheck source=/dev/null # rustup's file: it sets PATH
@@ -54,6 +73,7 @@ fi
 command -v cargo >/dev/null || { echo "test.sh: no cargo; see https://rustup.rs" >&2; exit 1; }
 can_compile_c || scripts/apt-install.sh gcc libc6-dev # ring and the bundled SQLite are C
 [[ -e /etc/ssl/certs/ca-certificates.crt ]] || scripts/apt-install.sh ca-certificates # cargo's downloads
+[[ -n ${SOCIAL_WALLET_TEST_PYTHON:-} ]] || ensure_python
 ensure_component fmt rustfmt
 ensure_component clippy clippy
 cargo --version

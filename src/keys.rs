@@ -19,11 +19,12 @@ use aes_gcm_siv::{Aes256GcmSiv, Nonce};
 use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::domain::{BookId, Iin, WalletId};
 use crate::ledger::batch_rules::People;
 use crate::ledger::rules::Person;
+use crate::log::note::{NoteError, SigningKey};
 
 /// What goes before an opening when a person's tag is made, so that it is a hash of nothing else.
 const TAG_CONTEXT: &[u8] = b"social-wallet/person/v1";
@@ -233,6 +234,14 @@ impl Drop for BookKeys {
 impl People for BookKeys {
     fn person(&self, iin: &Iin, wallet: WalletId) -> Person {
         Person { tag: self.tag(iin), sealed_iin: self.seal(iin, wallet) }
+    }
+}
+
+impl SigningKey {
+    /// Makes a new key of the log with this name.
+    pub fn generate(name: &str) -> Result<Self, NoteError> {
+        let seed = Zeroizing::new(rand::random::<[u8; 32]>());
+        Self::from_seed(name, &seed)
     }
 }
 

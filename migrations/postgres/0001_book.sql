@@ -235,13 +235,15 @@ CREATE TABLE checkpoint_published (
     note bytea NOT NULL
 );
 
--- A body follows the newest one, which is published, and is of a commit that is here.
+-- A body follows the newest one, which is published, and is of a commit that is here. (One that is there already is
+-- refused by its keys.)
 CREATE FUNCTION check_checkpoint() RETURNS trigger
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
-    IF NEW.previous_size <> (SELECT coalesce(max(size), 0) FROM checkpoint)
-        OR NEW.previous_size <> (SELECT coalesce(max(size), 0) FROM checkpoint_published)
-        OR NOT EXISTS (SELECT FROM log_commit WHERE size_after = NEW.size) THEN
+    IF NOT EXISTS (SELECT FROM checkpoint WHERE size = NEW.size OR previous_size = NEW.previous_size)
+        AND (NEW.previous_size <> (SELECT coalesce(max(size), 0) FROM checkpoint)
+            OR NEW.previous_size <> (SELECT coalesce(max(size), 0) FROM checkpoint_published)
+            OR NOT EXISTS (SELECT FROM log_commit WHERE size_after = NEW.size)) THEN
         RAISE EXCEPTION 'checkpoint does not follow' USING ERRCODE = 'integrity_constraint_violation';
     END IF;
     RETURN NEW;
@@ -252,8 +254,9 @@ $$;
 CREATE FUNCTION check_checkpoint_published() RETURNS trigger
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
-    IF NEW.size <> (SELECT max(size) FROM checkpoint)
-        OR NOT EXISTS (SELECT FROM checkpoint WHERE size = NEW.size AND substr(NEW.note, 1, length(body)) = body) THEN
+    IF NOT EXISTS (SELECT FROM checkpoint_published WHERE size = NEW.size)
+        AND (NEW.size <> (SELECT coalesce(max(size), 0) FROM checkpoint)
+            OR NOT EXISTS (SELECT FROM checkpoint WHERE size = NEW.size AND substr(NEW.note, 1, length(body)) = body)) THEN
         RAISE EXCEPTION 'checkpoint_published is not of the newest body' USING ERRCODE = 'integrity_constraint_violation';
     END IF;
     RETURN NEW;

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::BatchId;
 use crate::ledger::batch::Batch;
-use crate::ledger::effects::{Effects, SystemEntry};
+use crate::ledger::effects::{Effects, LogChange, SystemEntry};
 use crate::ledger::record::Record;
 use crate::ledger::replay::Replay;
 use crate::ledger::wallet::{Benefit, LotMovement, Wallet, WalletEntry};
@@ -74,6 +74,8 @@ struct Audit {
     /// Sizes and roots that the tree must have had, the largest first.
     roots: Vec<(u64, TreeHash)>,
     report: Report,
+    /// What the entries say of the log itself.
+    log_changes: Vec<LogChange>,
     /// By wallet number: sums of the hashes of its rows, table by table.
     sums: Sums,
     /// Hashes of full tiles, and of entries of batches.
@@ -182,6 +184,7 @@ pub async fn audit_against(
         tree: RightEdge::empty(),
         roots,
         report: Report::default(),
+        log_changes: Vec::new(),
         sums: Sums::default(),
         tiles: BTreeMap::new(),
         batch_entries: BTreeMap::new(),
@@ -280,6 +283,7 @@ impl Audit {
 
     /// Keeps what the rows of an entry must be.
     fn keep(&mut self, fx: &Effects) {
+        self.log_changes.extend_from_slice(&fx.log_changes);
         for wallet in &fx.wallets {
             add(&mut self.sums.opened, wallet.account, hash_of(&wallet.seq));
             add(&mut self.sums.tags, wallet.account, hash_of(&wallet.tag));
@@ -348,7 +352,7 @@ impl Audit {
         Ok((!fits).then(|| format!("system_entry {account} version {version} is not what the replay has")))
     }
 
-    /// System accounts and programmes: few, compared whole.
+    /// System accounts, the log's origins and keys, and programmes: few, compared whole.
     async fn small(&mut self) -> Result<(), StoreError> {
         let stored = self.store.system_accounts().await?;
         let replayed = self.replay.books.system_accounts();
@@ -364,6 +368,9 @@ impl Audit {
         }
         if self.report.debit != self.report.credit {
             self.report.find("debits are not equal to credits".into());
+        }
+        if self.store.log_changes().await? != self.log_changes {
+            self.report.find("log_change: the log's origins and keys are not what the replay has".into());
         }
         let stored = self.store.programmes().await?;
         let replayed = self.replay.books.programmes();

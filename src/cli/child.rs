@@ -140,6 +140,30 @@ pub async fn replay(place: &Place) -> Result<Value, CliError> {
         .map_err(|_| CliError::Child("`replay --json` did not answer with JSON.".to_owned()))
 }
 
+/// Exports the log of a place to a directory and verifies it there; gives what was found, as JSON, and the verifier key.
+pub async fn prove(place: &Place, log: &Path) -> Result<(Value, String), CliError> {
+    let of_place = |arguments: &[&str]| -> Result<Command, CliError> {
+        let mut command = program()?;
+        command.args(arguments).arg("--data-dir").arg(&place.data_dir);
+        if let Some((_, schema)) = &place.database {
+            command.args(["--schema", schema]);
+        }
+        set_database(&mut command, place);
+        Ok(command)
+    };
+    let key = output_of(of_place(&["log", "key"])?, "log key").await?;
+    let key = String::from_utf8_lossy(&key).trim().to_owned();
+    let mut export = of_place(&["log", "export"])?;
+    export.arg(log);
+    output_of(export, "log export").await?;
+    // What verifies knows the directory and the key, and nothing of the place.
+    let mut verify = program()?;
+    verify.args(["verify", "--json", "--key", &key]).arg(log).env_remove("SOCIAL_WALLET_DATABASE_URL");
+    let report = output_of(verify, "verify").await?;
+    let report = serde_json::from_slice(&report);
+    Ok((report.map_err(|_| CliError::Child("`verify --json` did not answer with JSON.".to_owned()))?, key))
+}
+
 /// Runs a command of this program to its end; gives its standard output.
 async fn output_of(mut command: Command, name: &str) -> Result<Vec<u8>, CliError> {
     let output = command.stdin(Stdio::null()).output().await;

@@ -50,6 +50,8 @@ struct Stage {
     place: Place,
     order: Order,
     payer: Bin,
+    /// Where the log is exported to.
+    log: PathBuf,
     spinner: ProgressBar,
 }
 
@@ -76,6 +78,7 @@ pub async fn run(args: DemoArgs) -> Result<Outcome, CliError> {
             ..Order::of(&dir.join("payroll.csv"))
         },
         payer: parse_payer(DEFAULT_PAYER).expect("a test reads it"),
+        log: dir.join("log"),
         spinner: if io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() },
     };
     stage.spinner.enable_steady_tick(Duration::from_millis(100));
@@ -111,6 +114,8 @@ struct Story {
     statement: Value,
     trial_balance: Value,
     replay: Value,
+    proof: Value,
+    key: String,
 }
 
 /// The middle of the payday.
@@ -159,7 +164,24 @@ async fn play(stage: &Stage, lines: u64) -> Result<Story, CliError> {
     server.stop().await?;
     let replay = child::replay(&stage.place).await?;
     expect(replay["matches"] == true, "the replay gives other balances")?;
-    Ok(Story { payroll, short, killed, paid, again, renamed, iin, statement, trial_balance, replay })
+
+    stage.now("exporting the log, and verifying it with its key alone");
+    let (proof, key) = child::prove(&stage.place, &stage.log).await?;
+    expect(proof["matches"] == true, "the log does not verify")?;
+    Ok(Story {
+        payroll,
+        short,
+        killed,
+        paid,
+        again,
+        renamed,
+        iin,
+        statement,
+        trial_balance,
+        replay,
+        proof,
+        key,
+    })
 }
 
 /// Whether the verdicts on record are those that were given.
@@ -293,7 +315,8 @@ fn tell(out: &mut impl Write, dir: &Path, story: &Story) -> io::Result<()> {
 
 /// The story's pages: a name and its sentences.
 fn pages(story: &Story) -> Vec<(&'static str, Vec<String>)> {
-    let Story { payroll, short, killed, paid, again, renamed, iin, statement, trial_balance, replay } = story;
+    let Story { payroll, short, killed, paid, again, renamed, iin, statement, trial_balance, .. } = story;
+    let Story { replay, proof, key, .. } = story;
     let summary = &paid.summary;
     let (lines, total) = (figures::lines(payroll.lines), figures::tiyn(payroll.total.tiyn()));
     let bad = figures::count(payroll.bad.values().sum());
@@ -346,6 +369,16 @@ fn pages(story: &Story) -> Vec<(&'static str, Vec<String>)> {
         (
             "replay",
             vec![format!("{entries} entries, replayed alone, give the balances of all {wallets} wallets")],
+        ),
+        (
+            "log",
+            vec![
+                format!(
+                    "exported, {} entries verified with nothing but the key",
+                    table::text(proof, "entries")
+                ),
+                key.clone(),
+            ],
         ),
     ]
 }

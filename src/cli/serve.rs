@@ -43,7 +43,7 @@ pub async fn run(global: &Global, args: ServeArgs) -> Result<Outcome, CliError> 
     let wallets_max = args.wallets_in_memory as usize;
     let started = Sequencer::start(store.clone(), keys.clone(), Clock::system(), wallets_max).await;
     let (sequencer, writer) = started.map_err(|error| failed(&error))?;
-    let published = publisher.published();
+    let shown = publisher.published();
     let durable = sequencer.durable();
     let (tell_stuck, stuck) = oneshot::channel::<()>();
     let publishing = tokio::spawn(async move {
@@ -65,7 +65,7 @@ pub async fn run(global: &Global, args: ServeArgs) -> Result<Outcome, CliError> 
     out.flush()?;
     drop(out);
     tracing::info!(store = store.name(), book = %keys.book(), "serving this machine only: requests are not authenticated yet");
-    let app = App::new(store, keys, sequencer, published);
+    let app = App::new(store, keys, sequencer, shown);
     let stop = async {
         tokio::select! { () = stopped() => {}, _ = stuck => tracing::error!("the log cannot be signed: stopping") }
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::body::{Body, malformed, missing};
 use super::problem::{Problem, busy};
 use super::wallets::{known_parameters, money};
-use super::{App, BODY_BYTES_MAX, actor, client, put_proof, read_body, refusal};
+use super::{App, BODY_BYTES_MAX, actor, client, read_body, refusal};
 use crate::domain::time::{parse_rfc3339, rfc3339};
 use crate::domain::{BatchId, Bin, Money, Period, ProgrammeCode};
 use crate::keys::BookKeys;
@@ -22,6 +22,7 @@ use crate::ledger::batch::{Batch, LineVerdict, VERDICT_BYTES, Verdict};
 use crate::ledger::batch_rules::{Chunk, ChunkLine, ChunkOutcome};
 use crate::ledger::record::{Actor, BatchDeclaration};
 use crate::ledger::refusal::{Refusal, RefusalCode};
+use crate::log::merkle::Hash;
 use crate::payroll::{CHUNK_BYTES_MAX, ChunkFault, Encoding, Field, Line, LineKind, ParsedLine, parse_chunk};
 use crate::sequencer::command::{Command, Outcome};
 use crate::sequencer::desk::is_already;
@@ -74,18 +75,32 @@ pub async fn open(
     };
     let replayed = matches!(&outcome, Outcome::Entry(entry) if entry.replayed);
     let status = if replayed { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Json(with_entry(view(&app, id).await?, &outcome))).into_response())
+    Ok(with_entry((status, Json(view(&app, id).await?)).into_response(), made(&outcome)))
 }
 
-/// The batch, with the entry that a write on it has made.
-fn with_entry(mut view: Value, outcome: &Outcome) -> Value {
-    if let (Value::Object(members), Outcome::Entry(entry)) = (&mut view, outcome)
-        && entry.leaf_hash.is_some()
-    {
-        members.insert("entry".into(), json!(entry.seq));
-        put_proof(members, entry.seq, entry.leaf_hash);
+/// The entry that a write on a batch has made, with the hash of its leaf.
+fn made(outcome: &Outcome) -> Option<(u64, Hash)> {
+    match outcome {
+        Outcome::Entry(entry) => Some(entry.seq).zip(entry.leaf_hash),
+        Outcome::Chunk(chunk) => chunk.entry.zip(chunk.leaf_hash),
     }
-    view
+}
+
+/// Names it in the answer's headers: the body is the batch, or the verdicts.
+fn with_entry(mut response: Response, made: Option<(u64, Hash)>) -> Response {
+    if let Some((entry, hash)) = made {
+        let receipt = super::receipts::url(entry);
+        let values = [
+            ("social-wallet-entry", entry.to_string()),
+            ("social-wallet-leaf-hash", hex::encode(hash)),
+            ("social-wallet-receipt", receipt),
+        ];
+        for (name, value) in values {
+            let value = HeaderValue::try_from(value).expect("digits, and paths of them, are visible ASCII");
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
 }
 
 fn declaration(batch: BatchId, body: &mut Body) -> Result<BatchDeclaration, Problem> {
@@ -145,7 +160,7 @@ pub async fn release(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     request: Request,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     step(&app, &id, request, Command::ReleaseBatch).await
 }
 
@@ -154,7 +169,7 @@ pub async fn close(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     request: Request,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     step(&app, &id, request, Command::CloseBatch).await
 }
 
@@ -163,7 +178,7 @@ pub async fn cancel(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     request: Request,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     step(&app, &id, request, Command::CancelBatch).await
 }
 
@@ -172,7 +187,7 @@ async fn step(
     id: &str,
     request: Request,
     command: fn(BatchId) -> Command,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let id = parse_id(id)?;
     let headers = request.headers().clone();
     let bytes = read_body(request, BODY_BYTES_MAX).await?;
@@ -190,7 +205,7 @@ async fn step(
         None => app.sequencer.submit(command.clone(), actor).await,
     };
     match outcome {
-        Ok(outcome) => Ok(Json(with_entry(view(app, id).await?, &outcome))),
+        Ok(outcome) => Ok(with_entry(Json(view(app, id).await?).into_response(), made(&outcome))),
         // A step that was taken before is answered with what it made.
         Err(error)
             if matches!(
@@ -201,7 +216,7 @@ async fn step(
             let (batch, _) = find(app, id).await?;
             let own = batch.client == actor.client || matches!(command, Command::ReleaseBatch(_));
             if own && is_already(batch.state, &command) {
-                view(app, id).await.map(Json)
+                Ok(Json(view(app, id).await?).into_response())
             } else {
                 Err(error.into())
             }
@@ -311,10 +326,11 @@ pub async fn chunk(
         Some(outcome) => outcome,
         None => app.sequencer.submit(command, actor).await?,
     };
+    let made = made(&outcome);
     let Outcome::Chunk(outcome) = outcome else {
         return Err(Problem::internal(&"an entry's outcome for a chunk"));
     };
-    Ok(answer(id, first_line, &outcome, wants_csv(&headers)))
+    Ok(with_entry(answer(id, first_line, &outcome, wants_csv(&headers)), made))
 }
 
 async fn rehearse(
@@ -404,7 +420,7 @@ fn answer(batch: BatchId, first_line: u64, outcome: &ChunkOutcome, csv: bool) ->
     for line in &outcome.verdicts {
         *counts.entry(name(&line.verdict)).or_default() += 1;
     }
-    let mut answer = json!({
+    Json(json!({
         "batch": batch,
         "first_line": first_line,
         "lines": outcome.verdicts.len(),
@@ -412,11 +428,8 @@ fn answer(batch: BatchId, first_line: u64, outcome: &ChunkOutcome, csv: bool) ->
         "state": outcome.state.name(),
         "counts": counts,
         "verdicts": verdicts.map(|(line, verdict)| verdict_view(line, &verdict)).collect::<Vec<_>>(),
-    });
-    if let (Value::Object(members), Some(entry)) = (&mut answer, outcome.entry) {
-        put_proof(members, entry, outcome.leaf_hash);
-    }
-    Json(answer).into_response()
+    }))
+    .into_response()
 }
 
 fn name(verdict: &Verdict) -> &'static str {

@@ -7,6 +7,8 @@
 //!
 //! Signatures are not checked here: the verifiers do that, with the keys that they trust. The rules hold the order.
 
+#![allow(clippy::needless_pass_by_value)] // an `Entry` is used up by the rule that writes it
+
 use crate::domain::BookId;
 
 use super::books::{Books, Ruling};
@@ -158,6 +160,7 @@ mod tests {
         Actor { client, request: [0; 32], line: None, instruction: None }
     }
 
+    #[allow(clippy::unnecessary_box_returns)] // as the rule takes it
     fn lost(origin: &str, size: u64) -> Box<LostCheckpoint> {
         Box::new(LostCheckpoint { origin: origin.into(), size, root: [1; 32], note_sha256: [2; 32] })
     }

@@ -279,13 +279,7 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// Makes a new key of this name.
-    pub fn generate(name: &str) -> Result<Self, NoteError> {
-        let seed = Zeroizing::new(rand::random::<[u8; 32]>());
-        Self::from_seed(name, &seed)
-    }
-
-    /// The key of this name and this RFC 8032 secret.
+    /// The key of this name and this RFC 8032 secret. A new key is made in [`keys`](crate::keys), where chance is allowed.
     pub fn from_seed(name: &str, seed: &[u8; 32]) -> Result<Self, NoteError> {
         let secret = ed25519_dalek::SigningKey::from_bytes(seed);
         let verifier = VerifierKey::new(name, KeyType::Ed25519, secret.verifying_key().as_bytes())?;

@@ -57,10 +57,10 @@ use key::LogKeyFile;
 use tree::{Published, TreeError};
 
 /// Between two checkpoints at least: under load, one for many commits.
-pub const INTERVAL_MIN: Duration = Duration::from_millis(200);
+pub const INTERVAL_MIN: Duration = Duration::from_millis(300);
 
 /// How often the store is asked for commits of other replicas.
-pub const POLL: Duration = Duration::from_millis(500);
+pub const POLL: Duration = Duration::from_millis(400);
 
 /// How many checkpoints of other replicas are followed before it is somebody else's turn.
 const ROUNDS_MAX: usize = 8;
@@ -204,7 +204,7 @@ pub struct Publisher {
     keys: LogKeyFile,
     kept: Box<dyn Keep>,
     now: fn() -> i64,
-    published: watch::Sender<Option<Arc<Published>>>,
+    shown: watch::Sender<Option<Arc<Published>>>,
 }
 
 impl Publisher {
@@ -217,8 +217,8 @@ impl Publisher {
         kept: Box<dyn Keep>,
         now: fn() -> i64,
     ) -> Result<Self, PublishError> {
-        let (published, _) = watch::channel(None);
-        let mut publisher = Self { store, book, keys, kept, now, published };
+        let (shown, _) = watch::channel(None);
+        let mut publisher = Self { store, book, keys, kept, now, shown };
         publisher.check_kept().await?;
         publisher.follow().await?;
         Ok(publisher)
@@ -227,17 +227,14 @@ impl Publisher {
     /// The newest published checkpoint, as it changes; `None` before the first.
     #[must_use]
     pub fn published(&self) -> watch::Receiver<Option<Arc<Published>>> {
-        self.published.subscribe()
+        self.shown.subscribe()
     }
 
     /// Publishes within a second of every commit, until the writer has ended and everything is published. `durable` is
     /// the writer's word on its commits. Ends early only on an error that is final.
     pub async fn run(mut self, mut durable: watch::Receiver<u64>) -> Result<(), PublishError> {
+        let mut ended = false;
         loop {
-            let ended = tokio::select! {
-                changed = durable.changed() => changed.is_err(),
-                () = tokio::time::sleep(POLL) => false,
-            };
             match self.step().await {
                 Ok(()) => {}
                 Err(error) if error.is_final() => return Err(error),
@@ -247,6 +244,10 @@ impl Publisher {
                 return Ok(());
             }
             tokio::time::sleep(INTERVAL_MIN).await;
+            ended = tokio::select! {
+                changed = durable.changed() => changed.is_err(),
+                () = tokio::time::sleep(POLL) => false,
+            };
         }
     }
 
@@ -263,7 +264,7 @@ impl Publisher {
     }
 
     fn last(&self) -> Option<Arc<Published>> {
-        self.published.borrow().clone()
+        self.shown.borrow().clone()
     }
 
     /// Step 2: fixes the body of what is durable. Answers whether there is a body to sign, of this replica or another.
@@ -284,8 +285,13 @@ impl Publisher {
         let changes = self.store.log_changes().await?;
         let origin = origin::origin(self.book, generation_at(&changes, size));
         let body = Checkpoint { origin, size, root, extensions: Vec::new() }.body().into_bytes();
-        // Whether this one is in or another replica's, there is one now.
-        self.store.fix_checkpoint(&FixedCheckpoint { size, previous_size, body }).await?;
+        if !self.store.fix_checkpoint(&FixedCheckpoint { size, previous_size, body }).await? {
+            // Another replica's is in; unless the store has lost the one that this would follow.
+            let newest = self.store.fixed_checkpoint().await?.map_or(0, |fixed| fixed.size);
+            if newest < previous_size {
+                return Err(Lost::OtherRoot { signed: previous_size }.into());
+            }
+        }
         Ok(true)
     }
 
@@ -345,7 +351,7 @@ impl Publisher {
         }
         let edge = self.grown(&changes, &checkpoint).await?;
         self.keep(&checkpoint, &row.note)?;
-        self.published.send_replace(Some(Arc::new(Published { checkpoint, note, at: row.at, edge })));
+        self.shown.send_replace(Some(Arc::new(Published { checkpoint, note, at: row.at, edge })));
         Ok(())
     }
 

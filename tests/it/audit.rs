@@ -2,17 +2,29 @@
 
 use social_wallet::audit::{Report, audit, audit_against};
 use social_wallet::log::merkle::{Frontier, leaf_hash};
+use social_wallet::sequencer::Sequencer;
+use social_wallet::sequencer::command::Command;
 
 use crate::sequencer::{
     Dice, Payroll, accrue, actor, at_once, furnish, give_back, made, open, pay_out, reverse, serve,
 };
-use crate::store::book::month;
+use crate::store::book::{book_id, month};
 use crate::store::{Place, Raw, in_both_rooms};
 
 /// A book with something of everything.
-pub async fn furnished(place: &Place) {
+async fn furnished(place: &Place) {
     let sequencer = serve(place.open().await).await;
-    furnish(&sequencer).await;
+    use_it(&sequencer).await;
+    // The rules hold the order of keys; signatures are the verifier's.
+    let key = |number: u32| format!("social-wallet/{}+{number:08x}+AbCd", book_id());
+    let (old, new) = (key(1), key(2));
+    let rotation = Command::RotateLogKey { old, new, signature: Box::new([9; 64]) };
+    made(sequencer.submit(rotation, actor(None)).await);
+}
+
+/// Everything that moves money, some of it refused, and a batch.
+pub async fn use_it(sequencer: &Sequencer) {
+    furnish(sequencer).await;
     let mut dice = Dice(7);
     for round in 1..=4 {
         let commands = (0..60).map(|_| {
@@ -26,7 +38,7 @@ pub async fn furnished(place: &Place) {
             };
             (command, actor(None))
         });
-        at_once(&sequencer, commands.collect()).await;
+        at_once(sequencer, commands.collect()).await;
     }
     made(sequencer.submit(accrue(1, "BONUS", month(11), 700), actor(None)).await);
     let paid = made(sequencer.submit(pay_out(1, 300), actor(None)).await).seq;
@@ -34,7 +46,7 @@ pub async fn furnished(place: &Place) {
     let payroll = Payroll::of(1, 300, 200, 9);
     made(sequencer.submit(payroll.open(), actor(None)).await);
     let chunks = payroll.chunks(100).into_iter().map(|chunk| (chunk, actor(None))).collect();
-    at_once(&sequencer, chunks).await;
+    at_once(sequencer, chunks).await;
     made(sequencer.submit(payroll.close(), actor(None)).await);
 }
 
@@ -136,6 +148,9 @@ mod of_rows {
         invariant_10_the_audit_finds_a_programme_whose_law_was_changed:
             "UPDATE programme SET legal_basis = 'another law' WHERE number = 1",
             ["the programmes are not what the replay has"];
+        invariant_9_the_audit_finds_a_key_of_the_log_that_the_journal_does_not_name:
+            "UPDATE log_change SET log_key = old_key",
+            ["log_change: the log's origins and keys"];
         invariant_10_the_audit_finds_a_head_that_was_moved_on:
             "UPDATE log_head SET size = size + 1",
             ["the journal ends, but its head says"];

@@ -15,6 +15,8 @@
 mod audit;
 mod crash;
 mod http;
+mod log;
+mod publisher;
 mod rooms;
 mod sequencer;
 mod store;

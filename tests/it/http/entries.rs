@@ -1,6 +1,7 @@
 //! `/v1/entries/{n}` and `/v1/book`.
 
 use serde_json::Value;
+use social_wallet::log::merkle::leaf_hash;
 
 use super::{Service, accrual, in_both_rooms, line, reversal};
 use crate::store::Place;
@@ -22,12 +23,14 @@ async fn an_entry_is_shown_as_it_stands_in_the_journal_without_who_asked_and_wit
     let leaves = service.leaves().await;
     let book = service.get("/v1/book").await.expect(200);
     assert_eq!(book["size"], leaves.len());
-    for (number, leaf) in leaves.iter().enumerate() {
-        let mut leaf: Value = serde_json::from_str(leaf).unwrap();
+    for (number, bytes) in leaves.iter().enumerate() {
+        let mut leaf: Value = serde_json::from_str(bytes).unwrap();
         for internal in ["actor", "blind", "book", "seq", "v"] {
             assert!(leaf.as_object_mut().unwrap().remove(internal).is_some());
         }
         leaf["entry"] = number.into();
+        leaf["leaf_hash"] = hex::encode(leaf_hash(bytes.as_bytes())).into();
+        leaf["receipt"] = format!("/v1/entries/{number}/receipt").into();
         assert_eq!(service.get(&format!("/v1/entries/{number}")).await.expect(200), leaf);
     }
     service.close().await;

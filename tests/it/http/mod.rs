@@ -7,6 +7,7 @@
 mod accruals;
 mod batches;
 mod entries;
+mod log;
 mod privacy;
 mod programmes;
 mod reports;

@@ -55,6 +55,13 @@ async fn invariant_11_no_persons_number_stands_in_the_journal_or_in_any_answer(p
             format!("/v1/reports/trial-balance?at={number}"),
             format!("/v1/reports/trial-balance?{number}=1"),
             format!("/v1/wallets/%ff{number}"),
+            format!("/v1/entries/{number}/receipt"),
+            format!("/log/tile/0/{number}"),
+            format!("/log/tile/entries/{number}"),
+            format!("/log/{number}"),
+            format!("/v1/log/inclusion?entry={number}"),
+            format!("/v1/log/inclusion?{number}=1"),
+            format!("/v1/log/consistency?old={number}&new={number}"),
             format!("/v1/wallets/{}/statement?after={number}", fresh()),
         ] {
             service.get(&path).await;
@@ -65,6 +72,8 @@ async fn invariant_11_no_persons_number_stands_in_the_journal_or_in_any_answer(p
                 service.request("POST", "/v1/accruals").header(header, format!("{number} {number}"));
             service.send(request.body(accrual(1, "1.00").to_string())).await;
         }
+        let request = service.request("GET", "/v1/receipt").header("Idempotency-Key", number);
+        service.send(request).await;
         service.post("/v1/accruals", number, &accrual(3, "1.00")).await;
         service.post("/v1/accruals", number, &accrual(4, "1.00")).await;
     }
@@ -132,6 +141,17 @@ async fn invariant_11_no_persons_number_stands_in_the_journal_or_in_any_answer(p
     let leaves = service.leaves().await;
     for number in 0..leaves.len() {
         service.get(&format!("/v1/entries/{number}")).await.expect(200);
+        assert_eq!(service.get(&format!("/v1/entries/{number}/receipt")).await.status, 200);
+    }
+    for path in [
+        "/log/checkpoint",
+        "/log/tile/0/000.p/9",
+        "/log/tile/entries/000.p/9",
+        "/v1/log/inclusion?entry=1",
+        "/v1/log/consistency?old=1",
+        "/health/ready",
+    ] {
+        assert_eq!(service.get(path).await.status, 200, "{path}");
     }
     let wallet = service.wallet_of(1).await["wallet"].as_str().unwrap().to_owned();
     for path in ["/v1/programmes", "/v1/reports/programmes", "/v1/reports/trial-balance", "/v1/book"] {

@@ -67,7 +67,7 @@ type Interlude = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + 
 
 /// The store.
 pub struct Faulty {
-    inner: Arc<dyn Store>,
+    inner: std::sync::RwLock<Arc<dyn Store>>,
     plan: Arc<Mutex<Plan>>,
     /// How many commits have come to the gate.
     arrived: AtomicU64,
@@ -75,18 +75,44 @@ pub struct Faulty {
     pub gate: RwLock<()>,
     /// Happens once, before the next read of the tree's right edge.
     before_frontier: Mutex<Option<Interlude>>,
+    /// What becomes of the next checkpoint that is fixed, and of the next that is published.
+    pub next_fix: Mutex<Option<Crash>>,
+    pub next_publish: Mutex<Option<Crash>>,
+    /// Tiles that were asked for.
+    pub tiles_read: AtomicU64,
+}
+
+/// A write is where it ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Crash {
+    /// It is not made.
+    Before,
+    /// It is made, and nobody is told.
+    After,
 }
 
 impl Faulty {
     pub fn around(inner: Arc<dyn Store>) -> Arc<Self> {
         let plan = Arc::default();
         Arc::new(Self {
-            inner,
+            inner: std::sync::RwLock::new(inner),
             plan,
             arrived: AtomicU64::new(0),
             gate: RwLock::new(()),
             before_frontier: Mutex::new(None),
+            next_fix: Mutex::new(None),
+            next_publish: Mutex::new(None),
+            tiles_read: AtomicU64::new(0),
         })
+    }
+
+    fn inner(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.inner.read().unwrap())
+    }
+
+    /// From now on the answers are another store's.
+    pub fn fail_over_to(&self, other: Arc<dyn Store>) {
+        *self.inner.write().unwrap() = other;
     }
 
     /// The fates of the next commits; those after them are made.
@@ -128,6 +154,20 @@ fn injected() -> StoreError {
     StoreError::Schema("injected".into())
 }
 
+async fn meet_checkpoint<C>(fate: Option<Crash>, write: C) -> Result<bool, StoreError>
+where
+    C: Future<Output = Result<bool, StoreError>>,
+{
+    match fate {
+        None => write.await,
+        Some(Crash::Before) => Err(injected()),
+        Some(Crash::After) => {
+            write.await?;
+            Err(injected())
+        }
+    }
+}
+
 async fn meet<C>(fate: Fate, commit: C) -> Result<(), CommitError>
 where
     C: Future<Output = Result<(), CommitError>>,
@@ -167,11 +207,11 @@ macro_rules! delegated {
         #[async_trait]
         impl Store for Faulty {
             fn name(&self) -> &'static str {
-                self.inner.name()
+                self.inner().name()
             }
 
             $(async fn $name(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
-                self.inner.$name($($argument),*).await
+                self.inner().$name($($argument),*).await
             })*
 
             async fn frontier(&self) -> Result<Vec<u8>, StoreError> {
@@ -179,18 +219,38 @@ macro_rules! delegated {
                 if let Some(interlude) = interlude {
                     interlude().await;
                 }
-                self.inner.frontier().await
+                self.inner().frontier().await
+            }
+
+            async fn tile(&self, level: u8, index: u64) -> Result<Option<Tile>, StoreError> {
+                self.tiles_read.fetch_add(1, Ordering::Relaxed);
+                self.inner().tile(level, index).await
+            }
+
+            async fn tiles(&self, level: u8, index: u64, limit: u32) -> Result<Vec<Tile>, StoreError> {
+                self.tiles_read.fetch_add(limit.into(), Ordering::Relaxed);
+                self.inner().tiles(level, index, limit).await
+            }
+
+            async fn fix_checkpoint(&self, checkpoint: &FixedCheckpoint) -> Result<bool, StoreError> {
+                let fate = self.next_fix.lock().unwrap().take();
+                meet_checkpoint(fate, self.inner().fix_checkpoint(checkpoint)).await
+            }
+
+            async fn publish_checkpoint(&self, checkpoint: &PublishedCheckpoint) -> Result<bool, StoreError> {
+                let fate = self.next_publish.lock().unwrap().take();
+                meet_checkpoint(fate, self.inner().publish_checkpoint(checkpoint)).await
             }
 
             async fn commit(&self, commit: &Commit) -> Result<(), CommitError> {
                 self.arrived.fetch_add(1, Ordering::Relaxed);
                 let _open = self.gate.read().await;
                 let fate = self.plan.lock().unwrap().fate();
-                meet(fate, self.inner.commit(commit)).await
+                meet(fate, self.inner().commit(commit)).await
             }
 
             async fn lock(&self) -> Result<Box<dyn Locked>, StoreError> {
-                let inner = self.inner.lock().await?;
+                let inner = self.inner().lock().await?;
                 Ok(Box::new(FaultyLocked { inner, plan: Arc::clone(&self.plan) }))
             }
         }
@@ -214,14 +274,10 @@ delegated! {
     fn batch_times(batch: u32) -> BatchTimes;
     fn leaves(entries: &[u64]) -> Vec<(u64, Vec<u8>)>;
     fn bundles(entry: u64, limit: u32) -> Vec<Bundle>;
-    fn tile(level: u8, index: u64) -> Option<Tile>;
-    fn tiles(level: u8, index: u64, limit: u32) -> Vec<Tile>;
     fn frontier_at(size: u64) -> Option<Vec<u8>>;
     fn log_changes() -> Vec<LogChange>;
     fn fixed_checkpoint() -> Option<FixedCheckpoint>;
     fn published_checkpoint() -> Option<PublishedCheckpoint>;
-    fn fix_checkpoint(checkpoint: &FixedCheckpoint) -> bool;
-    fn publish_checkpoint(checkpoint: &PublishedCheckpoint) -> bool;
     fn wallet_at(account: u32, at: i64) -> Option<Wallet>;
     fn statement(account: u32, range: StatementRange) -> Vec<WalletEntry>;
     fn system_at(at: i64) -> Vec<(SystemAccount, SystemEntry)>;
@@ -239,7 +295,7 @@ macro_rules! projections {
         #[async_trait]
         impl Projections for Faulty {
             $(async fn $name(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
-                self.inner.$name($($argument),*).await
+                self.inner().$name($($argument),*).await
             })*
         }
     };

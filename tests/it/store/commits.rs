@@ -2,7 +2,7 @@
 
 use social_wallet::domain::FundClass;
 use social_wallet::ledger::effects::Effects;
-use social_wallet::store::{Bundle, Commit, CommitError, Head, Store};
+use social_wallet::store::{Bundle, Commit, CommitError, FixedCheckpoint, Head, PublishedCheckpoint, Store};
 
 use super::book::{self, Book, month};
 use super::{Place, in_both_rooms};
@@ -15,6 +15,7 @@ in_both_rooms! {
     whether_a_commit_is_in_is_told_by_its_nonce,
     a_commit_that_the_schema_refuses_writes_nothing_and_the_store_goes_on,
     an_abandoned_commit_does_not_block_the_next_one,
+    invariant_9_a_checkpoint_follows_the_one_before_once_and_is_published_as_it_was_fixed,
 }
 
 async fn counts(place: &Place) -> Vec<(String, u64)> {
@@ -66,6 +67,65 @@ async fn invariant_6_what_was_committed_is_there_after_reopening(place: &Place) 
     assert_eq!(counts(place).await, before);
     let entries: usize = book.commits.iter().map(|commit| commit.effects.entries.len()).sum();
     assert_eq!(store.wallet_entries((0, 0), u32::MAX).await.unwrap().len(), entries);
+}
+
+async fn invariant_9_a_checkpoint_follows_the_one_before_once_and_is_published_as_it_was_fixed(
+    place: &Place,
+) {
+    let store = place.open().await;
+    let book = Book::full(&*store).await;
+    let last = store.published_checkpoint().await.unwrap().unwrap();
+    assert_eq!(store.fixed_checkpoint().await.unwrap().unwrap().size, last.size);
+    let mut book = book;
+    for number in 900..903 {
+        book.write(&*store, |draft| draft.open(number)).await;
+    }
+    let head = book.head.size;
+    let fixed =
+        |size, previous_size| FixedCheckpoint { size, previous_size, body: format!("{size}\n").into_bytes() };
+    // One that follows another than the newest is behind: another replica came first.
+    for previous in [0, last.size - 1, last.size + 1] {
+        assert!(!store.fix_checkpoint(&fixed(head, previous)).await.unwrap(), "after {previous}");
+    }
+    // No commit ended there, or it is not here at all.
+    for size in [head + 1, 3] {
+        store.fix_checkpoint(&fixed(size, last.size)).await.unwrap_err();
+    }
+    let note = |size, text: &str| PublishedCheckpoint { size, at: 1, note: text.as_bytes().to_vec() };
+    store.publish_checkpoint(&note(head, "no body is fixed")).await.unwrap_err();
+    let race = |store: std::sync::Arc<dyn Store>, size| async move {
+        store.fix_checkpoint(&fixed(size, last.size)).await.unwrap()
+    };
+    let (one, two) = tokio::join!(race(place.open().await, head - 1), race(place.open().await, head));
+    assert!(one != two, "one of two is fixed");
+    let won = store.fixed_checkpoint().await.unwrap().unwrap();
+    assert_eq!((won.size, won.previous_size), (if one { head - 1 } else { head }, last.size));
+    assert!(!store.fix_checkpoint(&won).await.unwrap(), "the same again");
+    // Nothing follows what is not published.
+    book.write(&*store, |draft| draft.open(903)).await;
+    store.fix_checkpoint(&fixed(book.head.size, won.size)).await.unwrap_err();
+    // What is published begins with what was fixed.
+    store.publish_checkpoint(&note(won.size, "another text\n\n- signature\n")).await.unwrap_err();
+    let good = note(won.size, &format!("{}\n\n- signature\n", won.size));
+    assert!(store.publish_checkpoint(&good).await.unwrap());
+    assert!(!store.publish_checkpoint(&good).await.unwrap(), "once");
+    assert_eq!(store.published_checkpoint().await.unwrap(), Some(good));
+    assert!(store.fix_checkpoint(&fixed(book.head.size, won.size)).await.unwrap());
+    assert_eq!(
+        store.log_changes().await.unwrap(),
+        book.commits.iter().flat_map(|commit| commit.effects.log_changes.clone()).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        store.frontier_at(won.size).await.unwrap(),
+        book.commits
+            .iter()
+            .find(|commit| commit.after.size == won.size)
+            .map(|commit| commit.frontier.clone())
+    );
+    assert_eq!(store.frontier_at(won.size * 100).await.unwrap(), None);
+    let tiles = store.tiles(0, 1, 2).await.unwrap();
+    assert_eq!(tiles.iter().map(|tile| (tile.level, tile.index)).collect::<Vec<_>>(), [(0, 1), (0, 2)]);
+    assert_eq!(Some(tiles[0].clone()), store.tile(0, 1).await.unwrap());
 }
 
 /// A commit of one leaf and nothing else, on a head.
