@@ -111,10 +111,8 @@ async fn invariant_1_a_posting_on_another_account_is_named() {
 async fn an_entry_that_the_batch_did_not_declare_or_did_not_count_is_named() {
     let leaves = leaves().await;
     let line = first(&leaves, "accrual", |map| map.contains_key("batch"));
-    says(after(line, |map| map["actor"]["line"] = json!(100_000)).await, "a line from 1 to 300", "100000")
-        .await;
-    says(after(line, |map| map["actor"]["client"] = json!("other")).await, "whose batch it is", "other")
-        .await;
+    says(after(line, |map| map["actor"]["line"] = json!(100_000)).await, "a line from 1 to 300", "100000");
+    says(after(line, |map| map["actor"]["client"] = json!("other")).await, "whose batch it is", "other");
     says(after(line, set("period", "2026-07")).await, "that its batch declared", "2026-07");
     let chunk = first(&leaves, "chunk_received", |_| true);
     let lines = members(&leaves[chunk])["accepted_lines"].as_u64().unwrap();
