@@ -12,7 +12,7 @@ use crate::store::book::{book_id, month};
 use crate::store::{Place, Raw, in_both_rooms};
 
 /// A book with something of everything.
-pub async fn furnished(place: &Place) {
+async fn furnished(place: &Place) {
     let sequencer = serve(place.open().await).await;
     use_it(&sequencer).await;
     // The rules hold the order of keys; signatures are the verifier's.
