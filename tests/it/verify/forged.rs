@@ -14,6 +14,7 @@ async fn after(place: usize, change: impl FnOnce(&mut Map<String, Value>)) -> Fi
     finding
 }
 
+#[allow(clippy::needless_pass_by_value)] // a finding is used up by what is asked of it
 fn says(finding: Finding, expected: &str, found: &str) {
     assert!(finding.expected.contains(expected) && finding.found.contains(found), "{finding}");
 }
