@@ -81,6 +81,8 @@ fn no_room_imports_one_that_stands_after_it() {
     check("audit", others(&["sequencer", "http", "cli", "client"]));
     check("verify", others(&["keys", "store", "sequencer", "http", "cli", "client", "audit"]));
     never(&["verify"], &["sqlx", "axum"]);
+    never(&["domain", "payroll", "ledger", "log", "store", "sequencer", "audit"], &["crate::publisher"]);
+    check("publisher", others(&["http", "cli", "client", "audit"]));
     check("http", others(&["cli", "client"]));
     check("client", others(&["ledger", "log", "keys", "store", "sequencer", "http", "cli", "audit"]));
 }

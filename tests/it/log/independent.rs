@@ -14,7 +14,7 @@ use social_wallet::log::origin::{key_name, origin};
 use social_wallet::log::tile::BundleEntries;
 
 use super::{checkpoint, leaves, log_key, rotation, unruled, write_directory};
-use crate::audit::use_it;
+use crate::audit::furnished;
 use crate::store::book::{Book, book_id, month};
 use crate::store::{Place, in_both_rooms};
 
@@ -79,7 +79,7 @@ fn text(leaf: &[u8]) -> String {
 }
 
 async fn a_real_log_verifies_and_its_totals_are_those_of_the_books(place: &Place) {
-    use_it(&crate::sequencer::serve(place.open().await).await).await;
+    furnished(place).await;
     let store = place.open().await;
     let mut leaves: Vec<Vec<u8>> = Vec::new();
     let size = store.head().await.unwrap().unwrap().size;
