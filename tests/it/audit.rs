@@ -61,8 +61,6 @@ async fn invariant_9_the_audit_finds_a_key_of_the_log_that_the_journal_does_not_
     names(&report, "log_change: the log's origins and keys");
 }
 
-in_both_rooms!(invariant_9_the_audit_finds_a_key_of_the_log_that_the_journal_does_not_name);
-
 /// Takes the walls of the database down, as whoever owns it can.
 async fn unguard(raw: &mut Raw) {
     match raw {
@@ -234,7 +232,10 @@ async fn invariant_9_a_store_that_contradicts_a_checkpoint_is_found(place: &Plac
     names(&report, "the root at 100 entries is not that of a checkpoint");
 }
 
-in_both_rooms!(invariant_9_a_store_that_contradicts_a_checkpoint_is_found);
+in_both_rooms!(
+    invariant_9_a_store_that_contradicts_a_checkpoint_is_found,
+    invariant_9_the_audit_finds_a_key_of_the_log_that_the_journal_does_not_name
+);
 
 mod of_bytes {
     use super::*;
