@@ -206,8 +206,6 @@ impl Books {
         }
         totals.received_lines += fresh;
         let Entry { fx, stamp, actor } = entry;
-        // The chunk is the request: its lines and its own entry name it by one digest.
-        let actor = Actor { request: chunk.digest, ..actor };
         let context = Context {
             declaration: &batch.declaration,
             programmes: batch.declaration.programmes.iter().copied().collect(),
