@@ -89,14 +89,30 @@ impl Problem {
 pub fn status_of(code: RefusalCode) -> StatusCode {
     use RefusalCode as Code;
     match code {
-        Code::WalletUnknown | Code::BatchUnknown => StatusCode::NOT_FOUND,
-        Code::BatchNotYours | Code::BatchSelfRelease => StatusCode::FORBIDDEN,
+        Code::WalletUnknown
+        | Code::BatchUnknown
+        | Code::ClientUnknown
+        | Code::KeyUnknown
+        | Code::ApprovalUnknown => StatusCode::NOT_FOUND,
+        Code::BatchNotYours
+        | Code::BatchSelfRelease
+        | Code::OperatorRequired
+        | Code::ApprovalRequired
+        | Code::ApprovalSelf => StatusCode::FORBIDDEN,
         Code::ProgrammeExists
         | Code::WalletExists
         | Code::BatchClosed
         | Code::BatchNotStarted
         | Code::BatchNotReleased
-        | Code::BatchReleasedAlready => StatusCode::CONFLICT,
+        | Code::BatchReleasedAlready
+        | Code::ClientExists
+        | Code::KeyExists
+        | Code::KeyRevoked
+        | Code::ClientStateUnchanged
+        | Code::BookBootstrapped
+        | Code::ApprovalEnded
+        | Code::ApprovalExpired
+        | Code::ClassUnchanged => StatusCode::CONFLICT,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }
