@@ -1,4 +1,4 @@
-//! `fund`: money that the treasury has placed for a programme.
+//! `fund`: money that the treasury has placed for a programme. It takes two operators: this one asks.
 
 use std::io::Write as _;
 
@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::error::{CliError, Outcome};
 use super::programme::parse_code;
-use super::{Global, figures, table};
+use super::{Global, approval, figures};
 use crate::client::Client;
 use crate::domain::{Amount, ProgrammeCode};
 
@@ -34,8 +34,8 @@ pub async fn run(global: &Global, args: FundArgs) -> Result<Outcome, CliError> {
     let FundArgs { code, amount, reference } = args;
     let written = client.fund(code, &amount.to_string(), &reference, &Client::fresh_key()).await?;
     global.show(&written.value, |out| {
-        let entry = table::text(&written.value, "entry");
-        writeln!(out, "{code} has {} KZT more to accrue, entry {entry}.", figures::tiyn(amount.tiyn()))
+        writeln!(out, "{} KZT for {code}:", figures::tiyn(amount.tiyn()))?;
+        approval::say_requested(out, &written.value)
     })?;
     Ok(Outcome::Done)
 }

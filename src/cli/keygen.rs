@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::client::key;
+use crate::domain::ClientId;
 use crate::signature::Signer;
 
 use super::error::{CliError, Outcome};
@@ -14,6 +15,9 @@ use super::{Global, table};
 /// Where to write the key.
 #[derive(Debug, Args)]
 pub struct KeygenArgs {
+    /// The client that will sign with it: 1 to 32 of a-z 0-9 . _ -
+    #[arg(value_name = "CLIENT", value_parser = ClientId::parse)]
+    owner: ClientId,
     /// The file, which must not exist: PKCS#8 PEM, readable by its owner only
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -21,8 +25,8 @@ pub struct KeygenArgs {
 
 /// Runs the command. The private key stays in its file; what is printed may be given to anybody.
 pub fn run(global: &Global, args: &KeygenArgs) -> Result<Outcome, CliError> {
-    let key = key::create(&args.file)?;
-    let signer = Signer::new(global.client, key)
+    let key = key::create(&args.file, args.owner)?;
+    let signer = Signer::new(args.owner, key)
         .ok_or_else(|| CliError::Service("the random key is of small order: run it again".to_owned()))?;
     let (id, public) = (signer.key_id(), signer.public_key());
     let value = json!({"file": args.file.display().to_string(), "keyid": id, "public_key": public});

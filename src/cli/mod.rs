@@ -6,6 +6,7 @@
 //! | `error.rs`    | errors and exit codes |
 //! | `payday.rs`   | a payroll from file to closed batch |
 //! | `child.rs`    | a service of one's own, for `demo` and `bench` |
+//! | `crew.rs`     | clients for trying it out, with their key files |
 //! | `place.rs`    | where a book and its keys are |
 //! | `person.rs`   | a person's number on its way in |
 //! | `figures.rs`, `table.rs`, `progress.rs`, `advice.rs` | how things are said to people |
@@ -15,10 +16,14 @@
 
 mod accrue;
 mod advice;
+mod approval;
 mod batch;
 mod bench;
+mod bootstrap;
 mod call;
 mod child;
+mod client;
+mod crew;
 mod demo;
 mod entry;
 mod error;
@@ -88,9 +93,9 @@ pub struct Global {
         hide_env_values = true
     )]
     server: String,
-    /// Who calls
-    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "ID", env = "SOCIAL_WALLET_CLIENT", default_value = "operator", value_parser = ClientId::parse, hide_env_values = true)]
-    client: ClientId,
+    /// Whose key it is, where the key file does not say
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "ID", env = "SOCIAL_WALLET_CLIENT", value_parser = ClientId::parse, hide_env_values = true)]
+    client: Option<ClientId>,
     /// The key file to sign requests with, made by `keygen`
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE", env = "SOCIAL_WALLET_CLIENT_KEY", hide_env_values = true)]
     client_key: Option<PathBuf>,
@@ -102,11 +107,26 @@ pub struct Global {
 impl Global {
     /// A client of the service that is meant.
     pub fn client(&self) -> Result<Client, CliError> {
-        let client = Client::new(&self.server, self.client)?;
-        let Some(file) = &self.client_key else { return Ok(client) };
+        let client = Client::new(&self.server)?;
+        Ok(match self.signer()? {
+            Some(signer) => client.with_signer(signer, clock::now),
+            None => client,
+        })
+    }
+
+    /// Who calls, if a key file is named.
+    fn signer(&self) -> Result<Option<Signer>, CliError> {
+        let Some(file) = &self.client_key else { return Ok(None) };
+        let (key, name) = key::load(file)?;
+        let nobody = || {
+            let file = file.display();
+            CliError::Usage(format!(
+                "the key file {file} does not say whose key it is: name it with --client"
+            ))
+        };
+        let client = self.client.or(name).ok_or_else(nobody)?;
         let malformed = || KeyFileError::Malformed(file.display().to_string());
-        let signer = Signer::new(self.client, key::load(file)?).ok_or_else(malformed)?;
-        Ok(client.with_signer(signer, clock::now))
+        Ok(Some(Signer::new(client, key).ok_or_else(malformed)?))
     }
 
     /// Gives the answer: the value with `--json`, else what `human` writes.
@@ -144,7 +164,7 @@ enum Command {
     Generate(generate::GenerateArgs),
     #[command(subcommand)]
     Programme(programme::ProgrammeCommand),
-    /// Book money that the treasury has placed for a programme
+    /// Ask for the approval that money of the treasury is booked for a programme
     Fund(fund::FundArgs),
     #[command(subcommand)]
     Wallet(wallet::WalletCommand),
@@ -162,6 +182,12 @@ enum Command {
     Health,
     /// Make a key to sign requests with
     Keygen(keygen::KeygenArgs),
+    /// Give a new book its operators
+    Bootstrap(bootstrap::BootstrapArgs),
+    #[command(subcommand)]
+    Client(client::ClientCommand),
+    #[command(subcommand)]
+    Approval(approval::ApprovalCommand),
     /// Sign and send any request of the interface
     Call(call::CallArgs),
     /// See it work: a payday on this machine, killed in the middle and finished
@@ -192,6 +218,9 @@ impl Cli {
             Command::Entry(args) => entry::run(global, args).await,
             Command::Health => health::run(global).await,
             Command::Keygen(args) => keygen::run(global, &args),
+            Command::Bootstrap(args) => bootstrap::run(global, args).await,
+            Command::Client(command) => client::run(global, command).await,
+            Command::Approval(command) => approval::run(global, command).await,
             Command::Call(args) => call::run(global, args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Bench(args) => bench::run(global, args).await,
@@ -213,6 +242,6 @@ mod tests {
     #[test]
     fn the_help_fits_a_screen() {
         let help = Cli::command().render_help().to_string();
-        assert!(help.lines().count() <= 40, "{help}");
+        assert!(help.lines().count() <= 45, "{help}");
     }
 }

@@ -1,4 +1,5 @@
-//! A client's key file: an Ed25519 private key in PKCS#8 PEM, as OpenSSL and every language's library read and write it.
+//! A client's key file: an Ed25519 private key in PKCS#8 PEM, as OpenSSL and every language's library read and write it. A
+//! line before it may name the client (RFC 7468, section 2 lets text stand there): ours do.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -9,8 +10,16 @@ use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, KeypairBytes};
 use zeroize::Zeroizing;
 
+use crate::domain::ClientId;
+
 /// A longer file is no key file: one has about 120 bytes.
 const BYTES_MAX: u64 = 4_096;
+
+/// What the line begins with that names the client.
+const NAME: &str = "Client: ";
+
+/// What the key begins with.
+const BEGIN: &str = "-----BEGIN";
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -39,8 +48,8 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> KeyFileError {
     move |source| KeyFileError::File { path: path.display().to_string(), source }
 }
 
-/// Reads a key. Refuses a file that others than its owner may read.
-pub fn load(path: &Path) -> Result<SigningKey, KeyFileError> {
+/// Reads a key, and whose it is, if the file says so. Refuses a file that others than its owner may read.
+pub fn load(path: &Path) -> Result<(SigningKey, Option<ClientId>), KeyFileError> {
     let file = File::open(path).map_err(failed(path))?;
     #[cfg(unix)]
     {
@@ -51,12 +60,16 @@ pub fn load(path: &Path) -> Result<SigningKey, KeyFileError> {
     }
     let mut text = Zeroizing::new(Vec::new());
     file.take(BYTES_MAX).read_to_end(&mut text).map_err(failed(path))?;
-    let key = std::str::from_utf8(&text).ok().and_then(|text| SigningKey::from_pkcs8_pem(text).ok());
-    key.ok_or_else(|| KeyFileError::Malformed(path.display().to_string()))
+    let malformed = || KeyFileError::Malformed(path.display().to_string());
+    let text = std::str::from_utf8(&text).map_err(|_| malformed())?;
+    let (before, key) = text.split_at(text.find(BEGIN).ok_or_else(malformed)?);
+    let name = before.lines().find_map(|line| line.strip_prefix(NAME));
+    let name = name.map(|name| ClientId::parse(name.trim()).map_err(|_| malformed())).transpose()?;
+    Ok((SigningKey::from_pkcs8_pem(key).map_err(|_| malformed())?, name))
 }
 
-/// Makes a new key and writes it to a file that must not exist.
-pub fn create(path: &Path) -> Result<SigningKey, KeyFileError> {
+/// Makes a new key for a client and writes it to a file that must not exist.
+pub fn create(path: &Path, client: ClientId) -> Result<SigningKey, KeyFileError> {
     let key = SigningKey::from_bytes(&Zeroizing::new(rand::random::<[u8; 32]>()));
     // Without the public key: OpenSSL 3.0 does not read the form (RFC 5958) that holds both.
     let pair = KeypairBytes { secret_key: key.to_bytes(), public_key: None };
@@ -70,7 +83,11 @@ pub fn create(path: &Path) -> Result<SigningKey, KeyFileError> {
         options.mode(0o600);
     }
     let mut file = options.open(path).map_err(failed(path))?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed(path))?;
+    let named = file.write_all(format!("{NAME}{client}\n").as_bytes());
+    named
+        .and_then(|()| file.write_all(text.as_bytes()))
+        .and_then(|()| file.sync_all())
+        .map_err(failed(path))?;
     Ok(key)
 }
 
@@ -83,9 +100,11 @@ mod tests {
     fn a_key_file_is_made_once_read_back_and_refused_when_others_may_read_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("bank.key");
-        let made = create(&path).unwrap();
-        assert_eq!(load(&path).unwrap().to_bytes(), made.to_bytes());
-        assert!(matches!(create(&path), Err(KeyFileError::File { .. })), "never overwritten");
+        let client = ClientId::parse("bank").unwrap();
+        let made = create(&path, client).unwrap();
+        let (key, name) = load(&path).unwrap();
+        assert_eq!((key.to_bytes(), name), (made.to_bytes(), Some(client)));
+        assert!(matches!(create(&path, client), Err(KeyFileError::File { .. })), "never overwritten");
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
@@ -107,11 +126,13 @@ mod tests {
     fn a_key_file_is_what_others_write() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("rfc.key");
-        drop(create(&path).unwrap());
+        drop(create(&path, ClientId::parse("rfc").unwrap()).unwrap());
         let body = "MC4CAQAwBQYDK2VwBCIEIJ+DYvh6SEqVTm50DFtMDoQikTmiCqirVv9mWG9qfSnF";
         fs::write(&path, format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n"))
             .unwrap();
-        let public = load(&path).unwrap().verifying_key().to_bytes();
+        let (key, name) = load(&path).unwrap();
+        assert_eq!(name, None);
+        let public = key.verifying_key().to_bytes();
         assert_eq!(hex::encode(public), "26b40b8f93fff3d897112f7ebc582b232dbd72517d082fe83cfb30ddce43d1bb");
     }
 }

@@ -11,7 +11,10 @@ use axum::routing::{MethodRouter, get, post, put};
 use crate::domain::Role::{self, Auditor, Channel, Operator, Payer};
 
 use super::problem::Problem;
-use super::{App, batches, door, health, instructions, log, programmes, proofs, receipts, reports, wallets};
+use super::{
+    App, batches, clients, door, evidence, health, instructions, log, programmes, proofs, receipts, reports,
+    wallets,
+};
 
 /// Whom a route is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +68,12 @@ const OWN_PAYER: &str = "a payer: its own BIN";
 const OWN_BATCHES: &str = "a payer: batches of its own BIN";
 const OWN_ENTRIES: &str = "others than auditor and operator: entries of its own requests";
 
+const OWN_CLIENT: &str = "others than auditor and operator: itself";
+const OWN_KEYS: &str =
+    "others than operator: its own; for another operator or an authority it takes two operators";
+const OWN_REVOKED: &str = "others than operator: its own";
+const TWO_CLIENT: &str = "an operator or an authority takes two operators";
+
 type Handler = fn() -> MethodRouter<Arc<App>>;
 
 const fn public(path: &'static str, handler: Handler) -> Route {
@@ -104,7 +113,9 @@ pub static ROUTES: &[Route] = &[
         }),
         programmes::unknown,
     ),
-    route("POST", "/v1/programmes/{code}/fundings", &[Operator], "", || post(programmes::fund)),
+    route("POST", "/v1/programmes/{code}/fundings", &[Operator], "asks for an approval", || {
+        post(programmes::fund)
+    }),
     route(
         "POST",
         "/v1/wallets",
@@ -134,6 +145,10 @@ pub static ROUTES: &[Route] = &[
     route("POST", "/v1/reversals", PAYERS, OWN_PAYER, || post(instructions::reverse)),
     route("GET", "/v1/entries/{entry}", ALL, OWN_ENTRIES, || get(instructions::entry)),
     route("GET", "/v1/entries/{entry}/receipt", ALL, OWN_ENTRIES, || get(receipts::of_entry)),
+    hidden(
+        route("GET", "/v1/entries/{entry}/evidence", &[Auditor], "", || get(evidence::of_entry)),
+        evidence::unknown,
+    ),
     route("GET", "/v1/receipt", ALL, "its own requests", || get(receipts::of_instruction)),
     route("PUT", "/v1/batches/{id}", PAYERS, OWN_BATCHES, || put(batches::open)),
     hidden(
@@ -162,6 +177,20 @@ pub static ROUTES: &[Route] = &[
         }),
         batches::unknown,
     ),
+    route("GET", "/v1/clients", &[Auditor, Operator], "", || get(clients::list)),
+    route("POST", "/v1/clients", &[Operator], TWO_CLIENT, || post(clients::register)),
+    route("GET", "/v1/clients/{id}", ALL, OWN_CLIENT, || get(clients::show)),
+    route("POST", "/v1/clients/{id}/keys", ALL, OWN_KEYS, || post(clients::add_key)),
+    route("POST", "/v1/clients/{id}/keys/{key}/revoke", ALL, OWN_REVOKED, || post(clients::revoke_key)),
+    route("POST", "/v1/clients/{id}/suspend", &[Operator], "not itself", || post(clients::suspend)),
+    route("POST", "/v1/clients/{id}/reinstate", &[Operator], "", || post(clients::reinstate)),
+    route("GET", "/v1/approvals", &[Auditor, Operator], "", || get(clients::approvals)),
+    route("POST", "/v1/approvals", &[Operator], "", || post(clients::request_approval)),
+    route("GET", "/v1/approvals/{entry}", &[Auditor, Operator], "", || get(clients::approval)),
+    route("POST", "/v1/approvals/{entry}/approve", &[Operator], "not its own request", || {
+        post(clients::approve)
+    }),
+    route("POST", "/v1/approvals/{entry}/close", &[Operator], "", || post(clients::close_approval)),
     route("GET", "/v1/reports/trial-balance", &[Auditor, Operator], "", || get(reports::trial_balance)),
     route("GET", "/v1/reports/programmes", &[Payer, Auditor, Operator], OWN_PAYER, || {
         get(reports::programmes)

@@ -15,7 +15,7 @@ use super::body::{Body, malformed, missing};
 use super::door::{Caller, caller};
 use super::problem::{Problem, busy};
 use super::wallets::{known_parameters, money};
-use super::{App, BODY_BYTES_MAX, actor, read_body, refusal};
+use super::{App, Asked, BODY_BYTES_MAX, asking, read_body, refusal};
 use crate::domain::time::{parse_rfc3339, rfc3339};
 use crate::domain::{BatchId, Bin, Money, Period, ProgrammeCode};
 use crate::keys::BookKeys;
@@ -60,7 +60,7 @@ pub async fn open(
     let id = parse_id(&id)?;
     let caller = caller(&request)?;
     let bytes = read_body(request, BODY_BYTES_MAX).await?;
-    let actor = actor(&caller, &bytes);
+    let asked = asking(&app, &caller, &bytes);
     let mut body = Body::read(&bytes)?;
     let declaration = Box::new(declaration(id, &mut body)?);
     caller.must_act_for(declaration.payer)?;
@@ -71,9 +71,9 @@ pub async fn open(
         if !app.store.batches(&[id]).await?.is_empty() {
             return Err(Refusal::of(RefusalCode::InstructionConflict, "validate_only").into());
         }
-        app.rehearsals.begin(id, command, actor).await?
+        app.rehearsals.begin(id, command, asked.actor).await?
     } else {
-        app.sequencer.submit(command, actor).await?
+        app.submit(command, asked).await?
     };
     let replayed = matches!(&outcome, Outcome::Entry(entry) if entry.replayed);
     let status = if replayed { StatusCode::OK } else { StatusCode::CREATED };
@@ -196,7 +196,8 @@ async fn step(
     if !bytes.is_empty() {
         Body::read(&bytes)?.finish()?;
     }
-    let actor = actor(&caller, &bytes);
+    let asked = asking(app, &caller, &bytes);
+    let actor = asked.actor;
     seen_by(app, &caller, id).await.map_err(|problem| match problem.code() {
         "batch_unknown" => Refusal::of(RefusalCode::BatchUnknown, "batch").into(), // as the rules refuse it
         _ => problem,
@@ -208,7 +209,7 @@ async fn step(
     };
     let outcome = match outcome {
         Some(outcome) => outcome,
-        None => app.sequencer.submit(command.clone(), actor).await,
+        None => app.submit(command.clone(), asked).await,
     };
     match outcome {
         Ok(outcome) => Ok(with_entry(Json(view(app, id).await?).into_response(), made(&outcome))),
@@ -331,17 +332,19 @@ pub async fn chunk(
         _ => problem,
     })?;
     let kind = seen_by(&app, &caller, id).await?;
-    let keys = Arc::clone(&app.keys);
+    let (keys, client) = (Arc::clone(&app.keys), caller.client);
     let read = tokio::task::spawn_blocking(move || {
         let digest: [u8; 32] = Sha256::digest(&bytes).into();
-        parse_chunk(kind, encoding, &bytes).map(|lines| read_chunk(&keys, id, first_line, digest, lines))
+        let lines = parse_chunk(kind, encoding, &bytes)?;
+        Ok((read_chunk(&keys, id, first_line, digest, lines), caller.signed_request(&keys, &bytes)))
     });
-    let chunk = read.await.map_err(|error| Problem::internal(&error))?.map_err(chunk_fault)?;
-    let actor = Actor { client: caller.client, request: chunk.digest, line: None, instruction: None };
+    let read = read.await.map_err(|error| Problem::internal(&error))?;
+    let (chunk, signed) = read.map_err(chunk_fault)?;
+    let actor = Actor { client, request: chunk.digest, line: None, instruction: None };
     let command = Command::Chunk(Box::new(chunk));
     let outcome = match rehearse(&app, id, &command, actor).await? {
         Some(outcome) => outcome,
-        None => app.sequencer.submit(command, actor).await?,
+        None => app.submit(command, Asked { actor, signed }).await?,
     };
     let made = made(&outcome);
     let Outcome::Chunk(outcome) = outcome else {

@@ -1,8 +1,9 @@
 //! The door: every request but those to public routes is signed (`specs/http.md`, Authentication), and its client's role
 //! must be one that the route is for. What passes has a [`Caller`].
 //!
-//! A service without a [`Door`] takes its clients at their word, and listens on loopback addresses only.
+//! An application without a [`Door`] takes its clients at their word: it is for whoever embeds it. `serve` always has one.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
@@ -12,10 +13,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ed25519_dalek::VerifyingKey;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
-use crate::domain::{Bin, Client, ClientId, KeyId, PublicKey, Role, Scope};
+use crate::directory::{Directory, Holder};
+use crate::domain::{Bin, ClientId, Role, Scope};
+use crate::keys::BookKeys;
+use crate::ledger::signed::{Nonce, SignedRequest};
 use crate::signature::{Claim, Head, SIGNATURE, SIGNATURE_INPUT, SignatureError, Signed};
-use crate::store::StoreError;
 
 use super::App;
 use super::access::{Route, Who};
@@ -24,13 +28,6 @@ use super::problem::Problem;
 /// What an unsigned or badly signed request is told to do (RFC 9421, section 5.1).
 const ACCEPT_SIGNATURE: &str =
     r#"sig1=("@method" "@target-uri");created;expires;nonce;keyid;alg="ed25519";tag="social-wallet-v1""#;
-
-/// Who may sign: the clients of the book and their keys.
-#[async_trait::async_trait]
-pub trait Registry: Send + Sync + 'static {
-    /// The client that a key belongs to, and the key. `None` if it was never added, or was revoked.
-    async fn find(&self, key: KeyId) -> Result<Option<(Client, PublicKey)>, StoreError>;
-}
 
 /// The service's address as its clients know it, which they sign: a scheme and a host, and a port if it is not the scheme's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +41,12 @@ pub struct PublicUrl(String);
 pub struct PublicUrlError;
 
 impl PublicUrl {
+    /// The address of a service that is reached where it listens, over plain HTTP.
+    #[must_use]
+    pub fn of(address: SocketAddr) -> Self {
+        Self(format!("http://{address}"))
+    }
+
     /// Reads `https://host[:port]` or `http://host[:port]`, with nothing after it.
     pub fn parse(text: &str) -> Result<Self, PublicUrlError> {
         let uri: Uri = text.parse().map_err(|_| PublicUrlError)?;
@@ -68,7 +71,7 @@ impl std::fmt::Display for PublicUrl {
 /// What the door needs to know.
 pub struct Door {
     /// Who may sign.
-    pub registry: Arc<dyn Registry>,
+    pub directory: Directory,
     /// What clients sign requests to.
     pub public_url: PublicUrl,
     /// The clock: UTC milliseconds.
@@ -120,6 +123,33 @@ impl Caller {
     pub fn sees_acts_of(&self, client: &str) -> bool {
         let all = self.role().is_none_or(|role| matches!(role, Role::Auditor | Role::Operator));
         all || self.client.as_str() == client
+    }
+
+    /// What its entries name the request by: SHA-256 of the signature base followed by the signature, which a request that
+    /// is not signed does not have; of such a one, the body's.
+    #[must_use]
+    pub fn request_digest(&self, body: &[u8]) -> [u8; 32] {
+        match self.admission.as_deref() {
+            Some(Admission { signed, .. }) => {
+                Sha256::new().chain_update(&signed.base).chain_update(signed.signature).finalize().into()
+            }
+            None => Sha256::digest(body).into(),
+        }
+    }
+
+    /// What is kept of the request if it writes.
+    pub(super) fn signed_request(&self, keys: &BookKeys, body: &[u8]) -> Option<Box<SignedRequest>> {
+        let Signed { key_id, nonce, expires, base, signature, .. } = &self.admission.as_ref()?.signed;
+        let digest =
+            Sha256::new().chain_update(key_id.as_str()).chain_update([0]).chain_update(nonce).finalize();
+        let id = digest[..16].try_into().expect("16 of 32 bytes");
+        Some(Box::new(SignedRequest {
+            nonce: Nonce { expires: *expires, id },
+            key: *key_id,
+            base: base.clone(),
+            signature: *signature,
+            sealed_body: keys.seal_body(signature, body),
+        }))
     }
 
     /// Its role; `None` if clients are taken at their word.
@@ -196,9 +226,9 @@ fn claim(door: &Door, request: &Request) -> Result<Claim, Problem> {
 
 async fn admit(door: &Door, route: &Route, roles: &[Role], claim: Claim) -> Result<Caller, Problem> {
     let unsigned = |error| unauthorized(error, &door.public_url);
-    let found = door.registry.find(claim.key_id()).await?;
-    let (client, key) = found.ok_or_else(|| unsigned(SignatureError::KeyUnknown))?;
-    let key = VerifyingKey::from_bytes(key.as_bytes()).map_err(|error| Problem::internal(&error))?;
+    let found = door.directory.find(&claim.key_id()).await?;
+    let Holder { client, public_key } = found.ok_or_else(|| unsigned(SignatureError::KeyUnknown))?;
+    let key = VerifyingKey::from_bytes(public_key.as_bytes()).map_err(|error| Problem::internal(&error))?;
     let signed = claim.verify(&key).map_err(unsigned)?;
     if client.suspended {
         let detail = "The client is suspended: none of its requests is accepted. Ask the operator.";

@@ -36,7 +36,7 @@ fn benefit(body: &mut Body) -> Result<(ProgrammeCode, Period, Part), Problem> {
 pub async fn accrue(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
     let (caller, headers) = (caller(&request)?, request.headers().clone());
     let bytes = read_body(request, BODY_BYTES_MAX).await?;
-    let actor = instructing(&caller, &headers, &bytes)?;
+    let asked = instructing(&app, &caller, &headers, &bytes)?;
     let mut body = Body::read(&bytes)?;
     let payer = body.required("payer", |text| Bin::parse(text.as_bytes()))?;
     caller.must_act_for(payer)?;
@@ -45,14 +45,14 @@ pub async fn accrue(State(app): State<Arc<App>>, request: Request) -> Result<Res
     let amount = body.amount()?;
     body.finish()?;
     let accrual = Accrual { wallet: app.keys.wallet_id(&iin), programme, period, part, amount };
-    app.instruct(Command::Accrue { accrual, iin, payer }, actor).await.map(entry_answer)
+    app.instruct(Command::Accrue { accrual, iin, payer }, asked).await.map(entry_answer)
 }
 
 /// `POST /v1/reversals`.
 pub async fn reverse(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
     let (caller, headers) = (caller(&request)?, request.headers().clone());
     let bytes = read_body(request, BODY_BYTES_MAX).await?;
-    let actor = instructing(&caller, &headers, &bytes)?;
+    let asked = instructing(&app, &caller, &headers, &bytes)?;
     let mut body = Body::read(&bytes)?;
     let payer = body.required("payer", |text| Bin::parse(text.as_bytes()))?;
     caller.must_act_for(payer)?;
@@ -61,7 +61,7 @@ pub async fn reverse(State(app): State<Arc<App>>, request: Request) -> Result<Re
     let reason = body.required("reason", Reason::parse)?;
     body.finish()?;
     let reversal = Reversal { wallet: app.keys.wallet_id(&iin), programme, period, part, reason };
-    app.instruct(Command::Reverse { reversal, payer }, actor).await.map(entry_answer)
+    app.instruct(Command::Reverse { reversal, payer }, asked).await.map(entry_answer)
 }
 
 /// `GET /v1/entries/{entry}`.

@@ -3,13 +3,15 @@
 //! A handler reads a request into a typed command, hands it to the sequencer, and shows the outcome; or it reads the store.
 //! It decides nothing. Past this room there is no raw text.
 //!
-//! [`access`] is the table of routes and of whom they are for, [`door`] holds requests to it. A service without a door takes
-//! its clients at their word, so [`listen`] takes a loopback address only.
+//! [`access`] is the table of routes and of whom they are for, [`door`] holds requests to it. An [`App`] without a door takes
+//! its clients at their word: it is for whoever embeds it and has let them in already. `serve` always has one.
 
 pub mod access;
 pub mod batches;
 pub mod body;
+pub mod clients;
 pub mod door;
+pub mod evidence;
 pub mod health;
 pub mod instructions;
 pub mod log;
@@ -38,6 +40,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::domain::{BatchId, Bin, IdempotencyKey};
 use crate::keys::BookKeys;
 use crate::ledger::record::Actor;
+use crate::ledger::signed::SignedRequest;
 use crate::log::merkle::Hash;
 use crate::payroll::LineKind;
 use crate::publisher::tree::Published;
@@ -107,9 +110,14 @@ impl App {
         })
     }
 
+    /// Hands a command in with what was signed.
+    async fn submit(&self, command: Command, asked: Asked) -> Result<Outcome, CommandError> {
+        self.sequencer.submit_signed(command, asked.actor, asked.signed).await
+    }
+
     /// Hands a single instruction in.
-    async fn instruct(&self, command: Command, actor: Actor) -> Result<EntryView, Problem> {
-        match self.sequencer.submit(command, actor).await? {
+    async fn instruct(&self, command: Command, asked: Asked) -> Result<EntryView, Problem> {
+        match self.submit(command, asked).await? {
             Outcome::Entry(entry) => Ok(entry),
             Outcome::Chunk(_) => Err(Problem::internal(&"a chunk's outcome for a single instruction")),
         }
@@ -138,9 +146,9 @@ pub fn router(app: Arc<App>) -> Router {
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Anybody could reach it.
+    /// Anybody could listen in.
     #[error(
-        "{0} is not a loopback address. Requests are not authenticated yet, so the service serves this machine only: listen on 127.0.0.1 or [::1]"
+        "{0} is not a loopback address, and what is sent there in plain HTTP can be read on its way: listen on 127.0.0.1 or [::1], or say with --behind-tls and --public-url that a proxy ends TLS in front of it"
     )]
     NotLoopback(SocketAddr),
     /// The address cannot be had.
@@ -148,9 +156,9 @@ pub enum ServeError {
     Listen(SocketAddr, std::io::Error),
 }
 
-/// Binds a loopback address.
-pub async fn listen(address: SocketAddr) -> Result<tokio::net::TcpListener, ServeError> {
-    if !address.ip().is_loopback() {
+/// Binds an address: a loopback address, unless something ends TLS in front of the service.
+pub async fn listen(address: SocketAddr, behind_tls: bool) -> Result<tokio::net::TcpListener, ServeError> {
+    if !address.ip().is_loopback() && !behind_tls {
         return Err(ServeError::NotLoopback(address));
     }
     tokio::net::TcpListener::bind(address).await.map_err(|error| ServeError::Listen(address, error))
@@ -220,14 +228,33 @@ pub(crate) async fn read_body(request: Request, limit: usize) -> Result<Bytes, P
     Ok(bytes)
 }
 
-/// The actor of a request without an idempotency key: it names what it makes.
-pub(crate) fn actor(caller: &Caller, body: &[u8]) -> Actor {
-    Actor { client: caller.client, request: Sha256::digest(body).into(), line: None, instruction: None }
+/// Who asks for a write, and what was signed.
+pub(crate) struct Asked {
+    actor: Actor,
+    signed: Option<Box<SignedRequest>>,
 }
 
-/// The actor of a single instruction, with the id that binds it.
-pub(crate) fn instructing(caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Result<Actor, Problem> {
-    let actor = actor(caller, body);
+/// Who asks for a write that names what it makes, and so needs no idempotency key.
+pub(crate) fn asking(app: &App, caller: &Caller, body: &[u8]) -> Asked {
+    let request = caller.request_digest(body);
+    let actor = Actor { client: caller.client, request, line: None, instruction: None };
+    Asked { actor, signed: caller.signed_request(&app.keys, body) }
+}
+
+/// Who asks for a single instruction, with the id that binds it.
+pub(crate) fn instructing(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Asked, Problem> {
+    let instruction = Some(instruction_of(caller, headers)?);
+    let Asked { actor, signed } = asking(app, caller, body);
+    Ok(Asked { actor: Actor { instruction, ..actor }, signed })
+}
+
+/// The id that binds a request for ever, from its one `Idempotency-Key`.
+pub(crate) fn instruction_of(caller: &Caller, headers: &HeaderMap) -> Result<[u8; 16], Problem> {
     let mut keys = headers.get_all("idempotency-key").iter();
     let (Some(key), None) = (keys.next(), keys.next()) else {
         let detail =
@@ -238,7 +265,7 @@ pub(crate) fn instructing(caller: &Caller, headers: &HeaderMap, body: &[u8]) -> 
         let detail = "An Idempotency-Key has 1 to 64 visible ASCII characters other than \" and \\.";
         Problem::malformed("idempotency_key_malformed", "Idempotency-Key", detail)
     })?;
-    Ok(Actor { instruction: Some(instruction_id(actor.client, &key)), ..actor })
+    Ok(instruction_id(caller.client, &key))
 }
 
 /// The answer to a write: its entry.

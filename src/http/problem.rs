@@ -137,6 +137,12 @@ impl From<Refusal> for Problem {
 impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         match error {
+            CommandError::NonceUsed => Self::new(
+                StatusCode::UNAUTHORIZED,
+                "signature_nonce_used",
+                "The nonce of this signature was used before: sign the request anew. Nothing was done now.",
+            )
+            .with("field", json!("nonce")),
             CommandError::Refused(refusal) => refusal.into(),
             CommandError::Busy => busy(),
             CommandError::Unavailable(why) => {

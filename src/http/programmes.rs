@@ -17,14 +17,15 @@ use crate::domain::{
 };
 use crate::ledger::account::SystemAccount;
 use crate::ledger::record::ProgrammeSpec;
-use crate::sequencer::command::Command;
+use crate::ledger::registry::Proposal;
+use crate::sequencer::command::{Command, RegistryCommand};
 use crate::store::ProgrammeRow;
 
 /// `POST /v1/programmes`.
 pub async fn register(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
     let (caller, headers) = (caller(&request)?, request.headers().clone());
     let bytes = read_body(request, BODY_BYTES_MAX).await?;
-    let actor = instructing(&caller, &headers, &bytes)?;
+    let asked = instructing(&app, &caller, &headers, &bytes)?;
     let mut body = Body::read(&bytes)?;
     let spec = ProgrammeSpec {
         code: body.required("code", |text| ProgrammeCode::parse(text.as_bytes()))?,
@@ -37,7 +38,7 @@ pub async fn register(State(app): State<Arc<App>>, request: Request) -> Result<R
         iso_purpose: body.optional("iso_purpose", |text| IsoPurpose::parse(text.as_bytes()))?,
     };
     body.finish()?;
-    app.instruct(Command::RegisterProgramme(Box::new(spec)), actor).await.map(entry_answer)
+    app.instruct(Command::RegisterProgramme(Box::new(spec)), asked).await.map(entry_answer)
 }
 
 fn names(body: &mut Body) -> Result<Names, Problem> {
@@ -65,12 +66,19 @@ pub async fn fund(
     let programme = parse_code(&code)?;
     let (caller, headers) = (caller(&request)?, request.headers().clone());
     let bytes = read_body(request, BODY_BYTES_MAX).await?;
-    let actor = instructing(&caller, &headers, &bytes)?;
+    let asked = instructing(&app, &caller, &headers, &bytes)?;
     let mut body = Body::read(&bytes)?;
     let amount = body.amount()?;
     let bank_reference = body.required("bank_reference", BankReference::parse)?;
     body.finish()?;
-    app.instruct(Command::Fund { programme, amount, bank_reference }, actor).await.map(entry_answer)
+    // It takes two operators: what this one does is ask. A book that is served without a door has none to ask.
+    let command = if caller.role().is_some() {
+        let proposal = Proposal::Fund { programme, amount, bank_reference };
+        Command::Registry(RegistryCommand::RequestApproval(proposal))
+    } else {
+        Command::Fund { programme, amount, bank_reference }
+    };
+    app.instruct(command, asked).await.map(entry_answer)
 }
 
 /// `GET /v1/programmes`.

@@ -13,7 +13,7 @@ use super::body::malformed;
 use super::door::Caller;
 use super::instructions::visible;
 use super::problem::Problem;
-use super::{App, instructing};
+use super::{App, instruction_of};
 use crate::publisher::tree::Published;
 
 /// How long a reader waits for a checkpoint that covers the entry.
@@ -43,9 +43,7 @@ pub async fn of_instruction(
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let actor = instructing(&caller, &headers, b"")?;
-    let ids: Vec<[u8; 16]> = actor.instruction.into_iter().collect();
-    let bound = app.store.instructions(&ids).await?;
+    let bound = app.store.instructions(&[instruction_of(&caller, &headers)?]).await?;
     let (_, entry) = bound.first().ok_or_else(|| {
         let detail = "This client's key made no entry. A refusal binds nothing.";
         Problem::unknown("instruction_unknown", detail)

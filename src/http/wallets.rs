@@ -39,12 +39,12 @@ pub(super) fn money(tiyn: i64) -> Value {
 pub async fn open(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
     let (caller, headers) = (caller(&request)?, request.headers().clone());
     let bytes = read_body(request, BODY_BYTES_MAX).await?;
-    let actor = instructing(&caller, &headers, &bytes)?;
+    let asked = instructing(&app, &caller, &headers, &bytes)?;
     let mut body = Body::read(&bytes)?;
     let iin = body.iin()?;
     body.finish()?;
     let wallet = app.keys.wallet_id(&iin);
-    match app.sequencer.submit(Command::OpenWallet { iin, wallet }, actor).await {
+    match app.submit(Command::OpenWallet { iin, wallet }, asked).await {
         Ok(Outcome::Entry(entry)) => Ok(entry_answer(entry)),
         Ok(Outcome::Chunk(_)) => Err(Problem::internal(&"a chunk's outcome for an opening")),
         Err(error) if refusal(&error) == Some(RefusalCode::WalletExists) => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::{StreamExt as _, TryStreamExt as _};
 use reqwest::StatusCode;
 
+use crate::client::Signing;
 use crate::log::note::NOTE_BYTES_MAX;
 use crate::log::tile::{ENTRY_BYTES_MAX, TILE_WIDTH};
 
@@ -96,24 +97,28 @@ pub struct Remote {
     base: String,
     client: reqwest::Client,
     runtime: tokio::runtime::Handle,
+    signing: Option<Signing>,
 }
 
 impl Remote {
-    /// Sends `headers` with every request. To be used where blocking is allowed, on a thread that belongs to a runtime.
-    pub fn new(base: &str, headers: reqwest::header::HeaderMap) -> Result<Self, SourceError> {
+    /// Signs every request, if it is told how: bundles of entries are for auditors. To be used where blocking is allowed, on a thread that belongs to a runtime.
+    pub fn new(base: &str, signing: Option<Signing>) -> Result<Self, SourceError> {
         let base = base.trim_end_matches('/').to_owned();
         let client = reqwest::Client::builder()
-            .default_headers(headers)
             .timeout(REQUEST_TIMEOUT)
             .build()
             .map_err(|error| SourceError::Request { url: base.clone(), error })?;
-        Ok(Self { base, client, runtime: tokio::runtime::Handle::current() })
+        Ok(Self { base, client, runtime: tokio::runtime::Handle::current(), signing })
     }
 
     async fn file(&self, path: &str) -> Result<Option<Vec<u8>>, SourceError> {
         let url = format!("{}/{path}", self.base);
         let failed = |error| SourceError::Request { url: url.clone(), error };
-        let mut response = self.client.get(&url).send().await.map_err(failed)?;
+        let mut request = self.client.get(&url).build().map_err(failed)?;
+        if let Some(signing) = &self.signing {
+            signing.sign(&mut request, b"");
+        }
+        let mut response = self.client.execute(request).await.map_err(failed)?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(None),

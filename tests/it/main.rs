@@ -14,6 +14,7 @@
 
 mod audit;
 mod crash;
+mod crew;
 mod http;
 mod log;
 mod publisher;

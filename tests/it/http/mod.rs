@@ -5,15 +5,19 @@
 //! that was answered (11).
 
 mod accruals;
+mod approvals;
 mod batches;
 mod door;
 mod entries;
+mod evidence;
 mod log;
+mod nonces;
 mod privacy;
 mod programmes;
 mod reports;
 mod reversals;
 mod robustness;
+mod signed;
 mod wallets;
 
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -23,7 +27,6 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use social_wallet::domain::{Amount, Bic, BookId, ClientId, Iin, WalletId};
 use social_wallet::http::App;
-use social_wallet::http::door::Door;
 use social_wallet::keys::BookKeys;
 use social_wallet::ledger::record::Actor;
 use social_wallet::log::origin::key_name;
@@ -196,16 +199,20 @@ impl Service {
     }
 
     async fn beside(place: &Place, now: fn() -> i64, outside: Arc<TempDir>) -> Self {
-        Self::with(place, now, outside, None).await
+        Self::with(place, now, outside, false).await
     }
 
-    /// A service on a new book that asks for signatures.
-    async fn behind(place: &Place, door: Door) -> Self {
+    /// A service on a new book with a client of each role (see [`signed`]), which asks for signatures.
+    async fn guarded(place: &Place) -> Self {
         place.open().await.create_book(keys().book()).await.unwrap();
-        Self::with(place, first_day, Arc::new(tempfile::tempdir().unwrap()), Some(door)).await
+        Self::guarded_beside(place, Arc::new(tempfile::tempdir().unwrap())).await
     }
 
-    async fn with(place: &Place, now: fn() -> i64, outside: Arc<TempDir>, door: Option<Door>) -> Self {
+    async fn guarded_beside(place: &Place, outside: Arc<TempDir>) -> Self {
+        Self::with(place, first_day, outside, true).await
+    }
+
+    async fn with(place: &Place, now: fn() -> i64, outside: Arc<TempDir>, guarded: bool) -> Self {
         let store = place.open().await;
         let keys = keys();
         let clock = Clock::with(now);
@@ -218,10 +225,11 @@ impl Service {
         };
         let kept = Box::new(CheckpointFile(outside.path().join("checkpoint")));
         let publisher = Publisher::open(Arc::clone(&store), keys.book(), log_key, kept, now).await.unwrap();
+        let door = if guarded { Some(signed::door(&store, &sequencer).await) } else { None };
         let app = App::new(Arc::clone(&store), keys, sequencer.clone(), publisher.published(), door);
         let publishing = tokio::spawn(publisher.run(sequencer.durable()));
         drop(sequencer);
-        let listener = social_wallet::http::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let listener = social_wallet::http::listen("127.0.0.1:0".parse().unwrap(), false).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(async move {
