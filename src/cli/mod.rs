@@ -48,7 +48,7 @@ mod verify;
 mod wallet;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
@@ -114,19 +114,14 @@ impl Global {
         })
     }
 
+    /// A client of that service with another key than the one that is named for all commands.
+    fn client_with(&self, file: &Path) -> Result<Client, CliError> {
+        Ok(Client::new(&self.server)?.with_signer(signer_of(file, None)?, clock::now))
+    }
+
     /// Who calls, if a key file is named.
     fn signer(&self) -> Result<Option<Signer>, CliError> {
-        let Some(file) = &self.client_key else { return Ok(None) };
-        let (key, name) = key::load(file)?;
-        let nobody = || {
-            let file = file.display();
-            CliError::Usage(format!(
-                "the key file {file} does not say whose key it is: name it with --client"
-            ))
-        };
-        let client = self.client.or(name).ok_or_else(nobody)?;
-        let malformed = || KeyFileError::Malformed(file.display().to_string());
-        Ok(Some(Signer::new(client, key).ok_or_else(malformed)?))
+        self.client_key.as_deref().map(|file| signer_of(file, self.client)).transpose()
     }
 
     /// Gives the answer: the value with `--json`, else what `human` writes.
@@ -143,6 +138,17 @@ impl Global {
         }
         Ok(out.flush()?)
     }
+}
+
+/// Whoever signs with this key file: `client`, or who the file says.
+fn signer_of(file: &Path, client: Option<ClientId>) -> Result<Signer, CliError> {
+    let (key, name) = key::load(file)?;
+    let nobody = || {
+        let file = file.display();
+        CliError::Usage(format!("the key file {file} does not say whose key it is: name it with --client"))
+    };
+    let malformed = || KeyFileError::Malformed(file.display().to_string());
+    Ok(Signer::new(client.or(name).ok_or_else(nobody)?, key).ok_or_else(malformed)?)
 }
 
 /// The commands.

@@ -17,7 +17,7 @@ use crate::sequencer::clock;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
-use crate::verify::source::{Directory, Remote, Source};
+use crate::verify::source::{Directory, Finish, Remote, Source};
 use crate::verify::{BITMAP_BYTES_MAX, Options, Report, Totals, VerifyError, verify, verify_receipt};
 
 use super::place::{SCHEMA, SERVICE_ROLE};
@@ -168,9 +168,9 @@ impl VerifyArgs {
     }
 }
 
-fn source_of(log: &str, signing: Option<Signing>) -> Result<Box<dyn Source>, VerifyError> {
+fn source_of(log: &str, finish: Option<Finish>) -> Result<Box<dyn Source>, VerifyError> {
     if log.starts_with("http://") || log.starts_with("https://") {
-        return Ok(Box::new(Remote::new(log, signing)?));
+        return Ok(Box::new(Remote::new(log, finish)?));
     }
     Ok(Box::new(Directory(log.into())))
 }
@@ -180,8 +180,11 @@ async fn walk(global: &Global, log: &str, options: Options) -> Result<Report, Cl
         return Err(CliError::Usage(format!("{log} is neither a directory nor a URL")));
     }
     let failed = |error: VerifyError| CliError::Service(error.to_string());
-    let signing = global.signer()?.map(|signer| Signing { signer, clock: clock::now });
-    let mut source = source_of(log, signing).map_err(failed)?;
+    let finish = global.signer()?.map(|signer| -> Finish {
+        let signing = Signing { signer, clock: clock::now };
+        Box::new(move |request| signing.sign(request, b""))
+    });
+    let mut source = source_of(log, finish).map_err(failed)?;
     let walked = tokio::task::spawn_blocking(move || {
         let mut progress: Option<(Progress, u64)> = None;
         let report = verify(&mut *source, &options, |done, size| {

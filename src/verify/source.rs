@@ -7,7 +7,6 @@ use std::time::Duration;
 use futures::{StreamExt as _, TryStreamExt as _};
 use reqwest::StatusCode;
 
-use crate::client::Signing;
 use crate::log::note::NOTE_BYTES_MAX;
 use crate::log::tile::{ENTRY_BYTES_MAX, TILE_WIDTH};
 
@@ -91,32 +90,34 @@ impl Directory {
     }
 }
 
+/// Adds to a request what it needs to be answered.
+pub type Finish = Box<dyn Fn(&mut reqwest::Request) + Send + Sync>;
+
 /// A URL below which the log's paths are.
-#[derive(Debug)]
 pub struct Remote {
     base: String,
     client: reqwest::Client,
     runtime: tokio::runtime::Handle,
-    signing: Option<Signing>,
+    finish: Option<Finish>,
 }
 
 impl Remote {
-    /// Signs every request, if it is told how: bundles of entries are for auditors. To be used where blocking is allowed, on a thread that belongs to a runtime.
-    pub fn new(base: &str, signing: Option<Signing>) -> Result<Self, SourceError> {
+    /// `finish` has the last word on every request: bundles of entries are for auditors, who sign. To be used where blocking is allowed, on a thread that belongs to a runtime.
+    pub fn new(base: &str, finish: Option<Finish>) -> Result<Self, SourceError> {
         let base = base.trim_end_matches('/').to_owned();
         let client = reqwest::Client::builder()
             .timeout(REQUEST_TIMEOUT)
             .build()
             .map_err(|error| SourceError::Request { url: base.clone(), error })?;
-        Ok(Self { base, client, runtime: tokio::runtime::Handle::current(), signing })
+        Ok(Self { base, client, runtime: tokio::runtime::Handle::current(), finish })
     }
 
     async fn file(&self, path: &str) -> Result<Option<Vec<u8>>, SourceError> {
         let url = format!("{}/{path}", self.base);
         let failed = |error| SourceError::Request { url: url.clone(), error };
         let mut request = self.client.get(&url).build().map_err(failed)?;
-        if let Some(signing) = &self.signing {
-            signing.sign(&mut request, b"");
+        if let Some(finish) = &self.finish {
+            finish(&mut request);
         }
         let mut response = self.client.execute(request).await.map_err(failed)?;
         match response.status() {

@@ -50,7 +50,7 @@ struct Service {
 impl Service {
     /// A service on a new book.
     async fn begin(home: &Home) -> Self {
-        Crew::bootstrap(&home.data, home.command(&[])).await;
+        Crew::bootstrap(&home.data, home.command(&["bootstrap", "--trial"])).await;
         Self::start(home, "127.0.0.1:0").await
     }
 

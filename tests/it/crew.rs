@@ -21,9 +21,9 @@ fn now() -> i64 {
 pub struct Crew(PathBuf);
 
 impl Crew {
-    /// Bootstraps a new book. `command` has what says where the book is.
+    /// Bootstraps a new book. `command` is `bootstrap --trial` with what says where the book is.
     pub async fn bootstrap(data: &Path, mut command: Command) -> Self {
-        let output = command.args(["bootstrap", "--trial"]).stdin(Stdio::null()).output().await.unwrap();
+        let output = command.stdin(Stdio::null()).output().await.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Self::of(data)
     }

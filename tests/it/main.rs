@@ -13,6 +13,7 @@
 )]
 
 mod audit;
+mod commands;
 mod crash;
 mod crew;
 mod http;

@@ -41,7 +41,7 @@ impl Home {
 
     /// Makes the book, with its clients.
     async fn bootstrap(&self) -> Crew {
-        Crew::bootstrap(&self.0, self.command(&[])).await
+        Crew::bootstrap(&self.0, self.command(&["bootstrap", "--trial"])).await
     }
 
     async fn serve(&self) -> (Child, String) {

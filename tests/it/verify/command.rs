@@ -69,8 +69,7 @@ async fn a_log_is_exported_and_verified_from_files_over_http_and_with_its_store(
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name).display().to_string();
     let (data, log, keys, payroll) = (at("data"), at("log"), at("keys.txt"), at("payroll.csv"));
-    let mut new = command(&[]);
-    new.args(["--data-dir", &data]);
+    let new = command(&["bootstrap", "--trial", "--data-dir", &data]);
     let crew = Crew::bootstrap(Path::new(&data), new).await;
     let (operator, payer, auditor) = (crew.key("operator-1"), crew.key("payer"), crew.key("auditor"));
     let (_service, url) = serve(&data).await;
