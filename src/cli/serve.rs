@@ -2,11 +2,14 @@
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
 use tokio::sync::oneshot;
 
+use crate::http::rate::REQUESTS_PER_SECOND;
 use crate::http::{self, App};
 use crate::publisher::Publisher;
 use crate::sequencer::Sequencer;
@@ -23,6 +26,12 @@ pub struct ServeArgs {
     /// The address to listen on: a loopback address, since requests are not authenticated yet
     #[arg(long, value_name = "ADDRESS", env = "SOCIAL_WALLET_LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    /// Serve /metrics, for Prometheus, on this address of its own; it is for operators, and nobody is asked who they are
+    #[arg(long, value_name = "ADDRESS", env = "SOCIAL_WALLET_METRICS_LISTEN")]
+    metrics_listen: Option<SocketAddr>,
+    /// Requests a second that one client may send
+    #[arg(long, value_name = "COUNT", env = "SOCIAL_WALLET_REQUESTS_PER_SECOND", default_value_t = REQUESTS_PER_SECOND)]
+    requests_per_second: NonZeroU32,
     /// Wallets whose heads are kept in memory, about 80 bytes each. Two paydays in a row read no head from the database if
     /// this is twice the number of their wallets
     #[arg(long, value_name = "COUNT", default_value_t = 3_500_000, value_parser = clap::value_parser!(u32).range(100_000..=100_000_000))]
@@ -33,6 +42,10 @@ pub struct ServeArgs {
 pub async fn run(global: &Global, args: ServeArgs) -> Result<Outcome, CliError> {
     let failed = |error: &dyn std::fmt::Display| CliError::Service(error.to_string());
     let listener = http::listen(args.listen).await.map_err(|error| failed(&error))?;
+    let metrics = match args.metrics_listen {
+        Some(address) => Some(http::listen(address).await.map_err(|error| failed(&error))?),
+        None => None,
+    };
     let store = args.place.open_store().await?;
     let keys = args.place.open_keys(&*store).await?;
     let log_key = args.place.open_log_key(&*store, keys.book()).await?;
@@ -65,11 +78,20 @@ pub async fn run(global: &Global, args: ServeArgs) -> Result<Outcome, CliError> 
     out.flush()?;
     drop(out);
     tracing::info!(store = store.name(), book = %keys.book(), "serving this machine only: requests are not authenticated yet");
-    let app = App::new(store, keys, sequencer, shown);
+    let app = App::with_rate(store, keys, sequencer, shown, args.requests_per_second);
+    let (tell_served, served) = oneshot::channel::<()>();
+    let watched = metrics.map(|listener| {
+        let stop = async { drop(served.await) };
+        tokio::spawn(http::metrics::serve(listener, Arc::clone(&app), stop))
+    });
     let stop = async {
         tokio::select! { () = stopped() => {}, _ = stuck => tracing::error!("the log cannot be signed: stopping") }
     };
     http::serve(listener, app, stop).await?;
+    drop(tell_served);
+    if let Some(watched) = watched {
+        watched.await.map_err(|error| failed(&error))??;
+    }
     // All handles are gone with the app: the writer ends when everything handed in is answered.
     writer.await.map_err(|error| failed(&error))?;
     publishing.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use serde_json::{Map, Value};
 
 use super::body::{Body, malformed};
+use super::catalogue::Code;
+use super::extract::Path;
 use super::problem::Problem;
 use super::{App, BODY_BYTES_MAX, entry_answer, entry_members, instructing, read_body};
 use crate::domain::{Bin, Part, Period, ProgrammeCode, Reason};
@@ -18,7 +20,7 @@ use crate::sequencer::command::{Command, EntryView};
 fn part(body: &mut Body) -> Result<Part, Problem> {
     let number = body.integer("part")?.unwrap_or(1);
     u16::try_from(number).ok().and_then(Part::new).ok_or_else(|| {
-        Problem::malformed("part_out_of_range", "part", "A part is a whole number from 1 to 999.")
+        Problem::malformed(Code::PartOutOfRange, "part", "A part is a whole number from 1 to 999.")
     })
 }
 
@@ -70,7 +72,7 @@ pub async fn entry(
     let leaves = app.store.leaves(&[seq]).await?;
     let (_, leaf) = leaves
         .first()
-        .ok_or_else(|| Problem::unknown("entry_unknown", "The journal has no entry of this number."))?;
+        .ok_or_else(|| Problem::new(Code::EntryUnknown, "The journal has no entry of this number."))?;
     let members = serde_json::from_slice(leaf).map_err(|error| Problem::internal(&error))?;
     let view = EntryView::of_leaf(seq, members, false);
     Ok(Json(entry_members(EntryView { leaf_hash: Some(leaf_hash(leaf)), ..view })))

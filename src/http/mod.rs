@@ -7,18 +7,25 @@
 
 pub mod batches;
 pub mod body;
+pub mod catalogue;
+pub mod extract;
 pub mod health;
 pub mod instructions;
 pub mod log;
+pub mod metrics;
+pub mod openapi;
 pub mod problem;
 pub mod programmes;
 pub mod proofs;
+pub mod rate;
 pub mod receipts;
 pub mod reports;
+pub mod trace;
 pub mod wallets;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,9 +33,10 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
 use futures::StreamExt as _;
+use governor::clock::DefaultClock;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, watch};
@@ -44,7 +52,10 @@ use crate::sequencer::command::{Command, CommandError, EntryView, Outcome, instr
 use crate::sequencer::rehearsal::Rehearsals;
 use crate::store::Store;
 
+use catalogue::Code;
+use metrics::Metrics;
 use problem::Problem;
+use rate::Rate;
 
 /// Bytes that the body of a single command may have.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -73,6 +84,10 @@ pub struct App {
     pub rehearsals: Rehearsals,
     /// The newest published checkpoint.
     pub published: watch::Receiver<Option<Arc<Published>>>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// How many requests a client may send.
+    pub(crate) rate: Rate,
     /// Permits of the chunks in memory.
     pub(crate) chunks: Semaphore,
     /// What the lines of a batch are, by batch: read once.
@@ -80,7 +95,7 @@ pub struct App {
 }
 
 impl App {
-    /// The state of a service.
+    /// The state of a service, in which a client may send as much as [`rate::REQUESTS_PER_SECOND`].
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
@@ -88,13 +103,28 @@ impl App {
         sequencer: Sequencer,
         published: watch::Receiver<Option<Arc<Published>>>,
     ) -> Arc<Self> {
+        Self::with_rate(store, keys, sequencer, published, rate::REQUESTS_PER_SECOND)
+    }
+
+    /// The state of a service, in which a client may send so many requests a second.
+    #[must_use]
+    pub fn with_rate(
+        store: Arc<dyn Store>,
+        keys: Arc<BookKeys>,
+        sequencer: Sequencer,
+        published: watch::Receiver<Option<Arc<Published>>>,
+        requests_per_second: NonZeroU32,
+    ) -> Arc<Self> {
         let rehearsals = Rehearsals::new(Arc::clone(&store), Arc::clone(&keys));
+        let metrics = Metrics::new(sequencer.figures());
         Arc::new(Self {
             store,
             keys,
             sequencer,
             rehearsals,
             published,
+            metrics,
+            rate: Rate::new(requests_per_second, DefaultClock::default()),
             chunks: Semaphore::new(CHUNKS_IN_FLIGHT_MAX),
             kinds: Mutex::new(HashMap::new()),
         })
@@ -109,51 +139,30 @@ impl App {
     }
 }
 
-/// The routes.
+/// The routes, from the table of operations.
 pub fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .route("/v1/book", get(health::book))
-        .route("/v1/programmes", get(programmes::list).post(programmes::register))
-        .route("/v1/programmes/{code}", get(programmes::show))
-        .route("/v1/programmes/{code}/fundings", post(programmes::fund))
-        .route("/v1/wallets", post(wallets::open))
-        .route("/v1/wallets/lookup", post(wallets::lookup))
-        .route("/v1/wallets/{id}", get(wallets::show))
-        .route("/v1/wallets/{id}/balance", get(wallets::balance))
-        .route("/v1/wallets/{id}/statement", get(wallets::statement))
-        .route("/v1/accruals", post(instructions::accrue))
-        .route("/v1/reversals", post(instructions::reverse))
-        .route("/v1/entries/{entry}", get(instructions::entry))
-        .route("/v1/entries/{entry}/receipt", get(receipts::of_entry))
-        .route("/v1/receipt", get(receipts::of_instruction))
-        .route("/v1/log/inclusion", get(proofs::inclusion))
-        .route("/v1/log/consistency", get(proofs::consistency))
-        .route("/log/checkpoint", get(log::checkpoint))
-        .route("/log/tile/{*path}", get(log::tile))
-        .route("/v1/batches/{id}", put(batches::open).get(batches::show))
-        .route("/v1/batches/{id}/release", post(batches::release))
-        .route("/v1/batches/{id}/close", post(batches::close))
-        .route("/v1/batches/{id}/cancel", post(batches::cancel))
-        .route("/v1/batches/{id}/chunks/{first_line}", put(batches::chunk))
-        .route("/v1/batches/{id}/verdicts", get(batches::verdicts))
-        .route("/v1/reports/trial-balance", get(reports::trial_balance))
-        .route("/v1/reports/programmes", get(reports::programmes))
-        .fallback(|| async { Problem::unknown("path_unknown", "There is nothing at this path.") })
+    let routes = openapi::operations::OPERATIONS.iter();
+    let routes =
+        routes.fold(Router::new(), |router, operation| router.route(operation.path, (operation.route)()));
+    routes
+        .fallback(|| async { Problem::new(Code::PathUnknown, "There is nothing at this path.") })
         .method_not_allowed_fallback(|| async {
-            Problem::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "The path knows other methods.",
-            )
+            Problem::new(Code::MethodNotAllowed, "The path knows other methods.")
         })
         .layer(DefaultBodyLimit::disable()) // every body is read by `read_body`, within its own limit
-        .layer(tower_http::timeout::TimeoutLayer::with_status_code(
-            StatusCode::GATEWAY_TIMEOUT,
-            REQUEST_TIME_MAX,
-        ))
+        .layer(axum::middleware::from_fn(|request: Request, next: Next| async {
+            within(REQUEST_TIME_MAX, next.run(request)).await
+        }))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), rate::layer))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), metrics::layer))
+        .layer(axum::middleware::from_fn(trace::layer))
         .with_state(app)
+}
+
+/// The answer, or that it did not come in time.
+async fn within(time: Duration, answer: impl Future<Output = Response>) -> Response {
+    let answered = tokio::time::timeout(time, answer).await;
+    answered.unwrap_or_else(|_| Problem::of(Code::RequestTimeout).into_response())
 }
 
 /// Why the service does not start.
@@ -198,7 +207,7 @@ pub async fn serve(
 pub(crate) async fn read_body(request: Request, limit: usize) -> Result<Bytes, Problem> {
     let too_large = || {
         let detail = format!("The body has more than {limit} bytes. Nothing was done.");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail).with("limit", json!(limit))
+        Problem::new(Code::BodyTooLarge, detail).with("limit", json!(limit))
     };
     let headers = request.headers();
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
@@ -213,7 +222,7 @@ pub(crate) async fn read_body(request: Request, limit: usize) -> Result<Bytes, P
         while let Some(frame) = frames.next().await {
             let frame = frame.map_err(|_| {
                 let detail = "The body did not arrive whole. Nothing was done; send it again.";
-                Problem::new(StatusCode::BAD_REQUEST, "body_incomplete", detail)
+                Problem::new(Code::BodyIncomplete, detail)
             })?;
             received = received.saturating_add(frame.len());
             if received > DISCARDED_BYTES_MAX {
@@ -229,7 +238,7 @@ pub(crate) async fn read_body(request: Request, limit: usize) -> Result<Bytes, P
     tokio::time::timeout(BODY_TIME_MAX, read).await.unwrap_or_else(|_| {
         let detail =
             format!("The body did not arrive within {} seconds. Nothing was done.", BODY_TIME_MAX.as_secs());
-        Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail))
+        Err(Problem::new(Code::BodyTooSlow, detail))
     })
 }
 
@@ -238,7 +247,7 @@ pub(crate) fn client(headers: &HeaderMap) -> Result<ClientId, Problem> {
     let name = headers.get("social-wallet-client").map_or(Ok("anonymous"), HeaderValue::to_str);
     name.ok().and_then(|name| ClientId::parse(name).ok()).ok_or_else(|| {
         Problem::malformed(
-            "client_malformed",
+            Code::ClientMalformed,
             "Social-Wallet-Client",
             "A client is named by 1 to 32 of a-z 0-9 . _ -",
         )
@@ -262,11 +271,11 @@ pub(crate) fn instructing(headers: &HeaderMap, body: &[u8]) -> Result<Actor, Pro
     let (Some(key), None) = (keys.next(), keys.next()) else {
         let detail =
             "Every write carries one Idempotency-Key: the same key, sent again, moves nothing twice.";
-        return Err(Problem::malformed("idempotency_key_missing", "Idempotency-Key", detail));
+        return Err(Problem::malformed(Code::IdempotencyKeyMissing, "Idempotency-Key", detail));
     };
     let key = key.to_str().ok().and_then(|key| IdempotencyKey::parse(key).ok()).ok_or_else(|| {
         let detail = "An Idempotency-Key has 1 to 64 visible ASCII characters other than \" and \\.";
-        Problem::malformed("idempotency_key_malformed", "Idempotency-Key", detail)
+        Problem::malformed(Code::IdempotencyKeyMalformed, "Idempotency-Key", detail)
     })?;
     Ok(Actor { instruction: Some(instruction_id(actor.client, &key)), ..actor })
 }
@@ -301,5 +310,31 @@ pub(crate) fn refusal(error: &CommandError) -> Option<crate::ledger::refusal::Re
     match error {
         CommandError::Refused(refusal) => Some(refusal.code),
         _ => None,
+    }
+}
+
+/// Holds a document to what it is written from. With `SOCIAL_WALLET_WRITE_DOCUMENTS` set, writes it.
+#[cfg(test)]
+#[track_caller]
+fn document_is_current(path: &str, text: &str) {
+    if std::env::var_os("SOCIAL_WALLET_WRITE_DOCUMENTS").is_some() {
+        std::fs::write(path, text).unwrap();
+    }
+    let found = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        found == text,
+        "{path} is not what the code says: run SOCIAL_WALLET_WRITE_DOCUMENTS=1 cargo test --lib document, and read the diff"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_come_is_a_problem() {
+        let answer = within(Duration::ZERO, std::future::pending()).await;
+        assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/problem+json");
     }
 }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::body::malformed;
+use super::catalogue::Code;
+use super::extract::Path;
 use super::problem::Problem;
 use super::{App, instructing};
 use crate::publisher::tree::Published;
@@ -32,7 +34,7 @@ pub async fn of_entry(
     let entry: u64 = entry.parse().map_err(|_| malformed("entry"))?;
     let size = app.store.head().await?.map_or(0, |head| head.size);
     if entry >= size {
-        return Err(Problem::unknown("entry_unknown", "The journal has no entry of this number."));
+        return Err(Problem::new(Code::EntryUnknown, "The journal has no entry of this number."));
     }
     answer(&app, entry, &headers).await
 }
@@ -44,7 +46,7 @@ pub async fn of_instruction(State(app): State<Arc<App>>, headers: HeaderMap) -> 
     let bound = app.store.instructions(&ids).await?;
     let (_, entry) = bound.first().ok_or_else(|| {
         let detail = "This client's key made no entry. A refusal binds nothing.";
-        Problem::unknown("instruction_unknown", detail)
+        Problem::new(Code::InstructionUnknown, detail)
     })?;
     answer(&app, *entry, &headers).await
 }

@@ -32,12 +32,13 @@ pub mod clock;
 pub mod command;
 pub mod desk;
 pub mod edge;
+pub mod figures;
 pub mod rehearsal;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -51,6 +52,7 @@ use crate::store::{Commit, CommitError, Head, Store, StoreError};
 use clock::Clock;
 use command::{Command, CommandError, Outcome, Submission};
 use desk::{Desk, DeskError, Request};
+use figures::Figures;
 
 /// Commands that may wait.
 pub const QUEUE_MAX: usize = 4_096;
@@ -73,6 +75,7 @@ pub struct Sequencer {
     queue: mpsc::Sender<Submission>,
     writable: Arc<AtomicBool>,
     durable: watch::Receiver<u64>,
+    figures: Figures,
 }
 
 impl Sequencer {
@@ -89,6 +92,7 @@ impl Sequencer {
         let writable = Arc::new(AtomicBool::new(true));
         let confirmed = (desk.head(), desk.edge().clone());
         let (tell_durable, durable) = watch::channel(confirmed.0.size);
+        let figures = Figures::default();
         let mut writer = Writer {
             store,
             desk,
@@ -101,10 +105,11 @@ impl Sequencer {
             contended: false,
             writable: Arc::clone(&writable),
             durable: tell_durable,
+            figures: figures.clone(),
         };
         writer.open_book().await?;
         let task = tokio::spawn(writer.run());
-        Ok((Self { queue, writable, durable }, task))
+        Ok((Self { queue, writable, durable, figures }, task))
     }
 
     /// Hands a command in and waits for its outcome.
@@ -129,6 +134,12 @@ impl Sequencer {
     #[must_use]
     pub fn durable(&self) -> watch::Receiver<u64> {
         self.durable.clone()
+    }
+
+    /// What the writer tells of itself.
+    #[must_use]
+    pub fn figures(&self) -> &Figures {
+        &self.figures
     }
 
     /// Commands that wait.
@@ -167,6 +178,7 @@ struct Flight {
     work: Work,
     commit: Arc<Commit>,
     edge: RightEdge,
+    since: Instant,
     task: JoinHandle<Result<(), CommitError>>,
 }
 
@@ -185,6 +197,7 @@ struct Writer {
     contended: bool,
     writable: Arc<AtomicBool>,
     durable: watch::Sender<u64>,
+    figures: Figures,
 }
 
 /// A batch that has been decided and not yet sent off.
@@ -390,7 +403,7 @@ impl Writer {
         let edge = self.desk.edge().clone();
         let (store, carried) = (Arc::clone(&self.store), Arc::clone(&commit));
         let task = tokio::spawn(async move { store.commit(&carried).await });
-        self.flight = Some(Flight { work, commit, edge, task });
+        self.flight = Some(Flight { work, commit, edge, since: Instant::now(), task });
     }
 
     /// Waits for the commit under way, if any. `next` was decided on top of it: it comes back if the commit is in, and is
@@ -405,6 +418,8 @@ impl Writer {
         let flight = self.flight.take()?;
         match result {
             Ok(()) => {
+                self.figures.commit_seconds.observe(flight.since.elapsed().as_secs_f64());
+                self.figures.committed(flight.work.waiting.len(), flight.commit.effects.records.len());
                 self.confirm(&flight.commit, flight.edge);
                 flight.work.answer();
                 next
@@ -430,6 +445,7 @@ impl Writer {
 
     /// A commit failed, or its outcome is unknown: find out, answer or put back, and come up to the store's head.
     async fn recover(&mut self, work: Work, commit: &Commit, error: CommitError) {
+        self.figures.commits_failed.inc();
         tracing::warn!(%error, entries = commit.effects.records.len(), "a commit did not go through");
         let committed = match error {
             CommitError::Unknown(_) => self.find_out(commit).await,
@@ -547,6 +563,7 @@ impl Writer {
             Preparation::Ready(Next { work, commit: None }) => work.answer(),
             Preparation::Ready(Next { work, commit: Some(commit) }) => match locked.commit(&commit).await {
                 Ok(()) => {
+                    self.figures.committed(work.waiting.len(), commit.effects.records.len());
                     self.confirm(&commit, self.desk.edge().clone());
                     work.answer();
                 }
@@ -563,13 +580,13 @@ impl Writer {
 
 /// Growing pauses between attempts to reach a store, up to the patience.
 struct Pause {
-    since: std::time::Instant,
+    since: Instant,
     next: Duration,
 }
 
 impl Default for Pause {
     fn default() -> Self {
-        Self { since: std::time::Instant::now(), next: Duration::from_millis(20) }
+        Self { since: Instant::now(), next: Duration::from_millis(20) }
     }
 }
 

@@ -6,9 +6,12 @@
 
 mod accruals;
 mod batches;
+mod documented;
 mod entries;
 mod log;
+mod operations;
 mod privacy;
+mod problems;
 mod programmes;
 mod reports;
 mod reversals;
@@ -118,6 +121,8 @@ pub fn fresh() -> String {
 /// An answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
+    pub method: String,
+    pub path: String,
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: String,
@@ -157,6 +162,8 @@ impl Answer {
 /// A running service on a place of its own.
 pub struct Service {
     pub url: String,
+    /// Where the figures are.
+    pub metrics: String,
     pub store: Arc<dyn Store>,
     now: fn() -> i64,
     http: reqwest::Client,
@@ -211,12 +218,32 @@ impl Service {
         drop(sequencer);
         let listener = social_wallet::http::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        let figures = social_wallet::http::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let metrics = format!("http://{}/metrics", figures.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
+        let (tell_served, told) = oneshot::channel::<()>();
+        let stop_figures = async { drop(told.await) };
+        let watched =
+            tokio::spawn(social_wallet::http::metrics::serve(figures, Arc::clone(&app), stop_figures));
         let served = tokio::spawn(async move {
             social_wallet::http::serve(listener, app, async { _ = stopped.await }).await.unwrap();
+            drop(tell_served);
+            watched.await.unwrap().unwrap();
         });
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { url, store, now, http, answers: Mutex::default(), stop, served, writer, publishing, outside }
+        Self {
+            url,
+            metrics,
+            store,
+            now,
+            http,
+            answers: Mutex::default(),
+            stop,
+            served,
+            writer,
+            publishing,
+            outside,
+        }
     }
 
     /// Stops it, as SIGTERM does.
@@ -244,6 +271,7 @@ impl Service {
         let leaves = self.leaves().await;
         for answer in self.answers.lock().unwrap().iter() {
             no_iin(&answer.body);
+            documented::is_documented(answer);
             for (_, value) in &answer.headers {
                 no_iin(value);
             }
@@ -312,11 +340,13 @@ impl Service {
     }
 
     pub async fn try_send(&self, request: RequestBuilder) -> reqwest::Result<Answer> {
-        let response = request.send().await?;
+        let request = request.build()?;
+        let (method, path) = (request.method().to_string(), request.url().path().to_owned());
+        let response = self.http.execute(request).await?;
         let text = |value: &reqwest::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into();
         let headers =
             response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
-        Ok(Answer { status: response.status().as_u16(), headers, body: response.text().await? })
+        Ok(Answer { method, path, status: response.status().as_u16(), headers, body: response.text().await? })
     }
 
     pub async fn get(&self, path: &str) -> Answer {

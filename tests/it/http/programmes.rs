@@ -37,7 +37,7 @@ async fn a_programme_is_registered_listed_and_shown(place: &Place) {
     assert_eq!(listed["programmes"][1]["class"], "general");
     assert_eq!(listed["programmes"][1]["knp"], Value::Null);
     for unknown in ["NONE", "asp", "A%20B", "%D0%96"] {
-        service.get(&format!("/v1/programmes/{unknown}")).await.refused(404, "programme_unknown", None);
+        service.get(&format!("/v1/programmes/{unknown}")).await.refused(404, "programme_not_found", None);
     }
     let again = service.write("/v1/programmes", &programme("ASP")).await;
     assert_eq!(again.refused(409, "programme_exists", Some("programme"))["entry"], 1);

@@ -1,0 +1,222 @@
+//! The catalogue of problems: every code can be met, and of several faults the one of the earliest stage is answered.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use social_wallet::http::catalogue::Code;
+
+use super::{
+    HEADER, OTHER_PAYER, Service, accrual, declaration, fresh, in_both_rooms, line, lines, mistyped_iin,
+    programme, reversal, with, without,
+};
+use crate::store::Place;
+
+in_both_rooms! {
+    every_code_can_be_met,
+    of_several_faults_the_earliest_stage_is_answered,
+}
+
+/// Codes that no request of these tests provokes, with the file that makes them and the reason.
+const ELSEWHERE: &[(Code, &str, &str)] = &[
+    (Code::RateLimited, "src/http/rate.rs", "see its unit test: the quota is more than a test sends"),
+    (Code::BodyIncomplete, "src/http/mod.rs", "the client has gone: see `robustness`"),
+    (Code::BodyTooSlow, "src/http/mod.rs", "thirty seconds"),
+    (Code::RequestTimeout, "src/http/mod.rs", "two minutes; see its unit test"),
+    (Code::Busy, "src/http/problem.rs", "see `robustness`"),
+    (Code::LedgerUnavailable, "src/http/problem.rs", "see `sequencer::faults`"),
+    (Code::DatabaseUnavailable, "src/http/problem.rs", "see `robustness`"),
+    (Code::NotWritable, "src/http/health.rs", "a failing database"),
+    (Code::CheckpointPending, "src/http/log.rs", "the moment before the first checkpoint"),
+    (Code::InternalError, "src/http/problem.rs", "no request is known that provokes it"),
+    (Code::LineConflict, "src/ledger/batch_rules.rs", "in verdicts only"),
+    (Code::ProgrammeNotDeclared, "src/ledger/batch_rules.rs", "in verdicts only"),
+    (Code::PeriodNotDeclared, "src/ledger/batch_rules.rs", "in verdicts only"),
+    (Code::WalletExists, "src/ledger/rules.rs", "answered 200 with the wallet"),
+    (Code::WalletDeceased, "src/ledger/rules.rs", "no request changes a wallet's state yet"),
+    (Code::WalletClosed, "src/ledger/rules.rs", "no request changes a wallet's state yet"),
+    (Code::OutflowBlocked, "src/ledger/rules.rs", "pay-outs are no requests yet"),
+    (Code::BalanceInsufficient, "src/ledger/rules.rs", "pay-outs are no requests yet"),
+    (Code::PayOutNotFound, "src/ledger/rules.rs", "pay-outs are no requests yet"),
+    (Code::ReturnExceedsPayOut, "src/ledger/rules.rs", "pay-outs are no requests yet"),
+    (Code::SumTooLarge, "src/ledger/rules.rs", "more money than a test can fund"),
+    (Code::BookFull, "src/ledger/rules.rs", "four billion wallets"),
+    (Code::BatchReleasedAlready, "src/ledger/batch_rules.rs", "answered 200 with the batch"),
+    (Code::OriginOutOfOrder, "src/ledger/log_rules.rs", "an operator's command"),
+    (Code::LogKeyNotCurrent, "src/ledger/log_rules.rs", "an operator's command"),
+];
+
+async fn every_code_can_be_met(place: &Place) {
+    let service = Service::start(place).await;
+    provoke_reading(&service).await;
+    provoke_rules(&service).await;
+    provoke_batches(&service).await;
+    let answers = service.answers.lock().unwrap().clone();
+    let mut met: BTreeSet<String> = answers
+        .iter()
+        .filter(|answer| answer.header("content-type") == Some("application/problem+json"))
+        .map(|answer| answer.json()["code"].as_str().unwrap().to_owned())
+        .collect();
+    for (code, file, _) in ELSEWHERE {
+        let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
+        let made = format!("Code::{code:?}");
+        assert!(std::fs::read_to_string(path).unwrap().contains(&made), "{file} does not make {made}");
+        met.insert(code.name().to_owned());
+    }
+    let all: BTreeSet<String> = Code::ALL.iter().map(|code| code.name().to_owned()).collect();
+    assert_eq!(all.difference(&met).collect::<Vec<_>>(), Vec::<&String>::new(), "nobody meets these");
+    service.close().await;
+}
+
+async fn provoke_reading(service: &Service) {
+    // Before the first checkpoint the log's paths are answered `checkpoint_pending`: a receipt waits for one.
+    while service.get("/v1/entries/0/receipt").await.status == 202 {}
+    for path in [
+        "/nothing",
+        "/v1/batches/x",
+        "/v1/programmes/NONE",
+        "/v1/entries/999999",
+        "/v1/reports/trial-balance?colour=red",
+        "/v1/reports/trial-balance?at=2026-11-22&at=2026-11-23",
+        "/v1/batches/0f6d1c9e-6a2b-4c55-9d3e-5a7f1b2c3d4e",
+        "/log/tile/0/999",
+        "/v1/log/inclusion?entry=0&size=999999",
+    ] {
+        service.get(path).await;
+    }
+    service.send(service.request("DELETE", "/v1/programmes")).await;
+    service.send(service.request("GET", "/v1/receipt").header("Idempotency-Key", "unused")).await;
+    let write = || service.request("POST", "/v1/accruals").body(accrual(1, "1.00").to_string());
+    service.send(write()).await;
+    service.send(write().header("Idempotency-Key", "a \" b")).await;
+    service.send(write().header("Idempotency-Key", "a").header("Social-Wallet-Client", "Nobody")).await;
+    for body in ["[".to_owned(), "x".repeat(64 * 1024 + 1)] {
+        let request = service.request("POST", "/v1/accruals").header("Idempotency-Key", "a").body(body);
+        service.send(request).await;
+    }
+    let good = accrual(1, "1.00");
+    for (member, value) in [
+        ("iin", json!("1")),
+        ("iin", json!(mistyped_iin(1))),
+        ("part", json!(0)),
+        ("period", json!("x")),
+        ("amount", json!("x")),
+        ("amount", json!("1.001")),
+        ("amount", json!("0")),
+        ("amount", json!("-1")),
+        ("amount", json!("9999999999999")),
+        ("currency", json!("USD")),
+        ("colour", json!("red")),
+    ] {
+        service.write("/v1/accruals", &with(good.clone(), member, value)).await;
+    }
+    service.write("/v1/accruals", &without(good, "payer")).await;
+}
+
+async fn provoke_rules(service: &Service) {
+    let good = accrual(1, "1.00");
+    let lookup = |person| json!({"iin": super::iin(person)}).to_string();
+    service.send(service.request("POST", "/v1/wallets/lookup").body(lookup(9))).await;
+    service.write("/v1/programmes", &programme("ASP")).await;
+    service.post("/v1/accruals", "first", &good).await.expect(201);
+    service.post("/v1/accruals", "first", &with(good.clone(), "amount", json!("2.00"))).await;
+    service.write("/v1/accruals", &good).await;
+    service.write("/v1/accruals", &with(accrual(2, "1.00"), "programme", json!("NONE"))).await;
+    service.write("/v1/accruals", &with(accrual(2, "1.00"), "payer", json!(OTHER_PAYER))).await;
+    service.write("/v1/accruals", &accrual(2, "99999999.00")).await;
+    let wallet = service.wallet_of(1).await["wallet"].as_str().unwrap().to_owned();
+    service.get(&format!("/v1/wallets/{wallet}/statement?after=x")).await;
+    service.write("/v1/reversals", &reversal(7)).await;
+    service.write("/v1/reversals", &reversal(1)).await.expect(201);
+    service.write("/v1/reversals", &reversal(1)).await;
+    let funding = json!({"amount": "1.00", "currency": "KZT", "bank_reference": "once"});
+    for _ in 0..2 {
+        service.write("/v1/programmes/ASP/fundings", &funding).await;
+    }
+}
+
+async fn provoke_batches(service: &Service) {
+    let id = service.open(2, "2.00").await;
+    for (kind, body) in [
+        ("text/plain", String::new()),
+        ("text/csv", HEADER.to_owned()),
+        ("text/csv", line(11, "1.00")),
+        ("text/csv", "colour\nred\n".to_owned()),
+        ("text/csv", format!("{HEADER}{}", "x\n".repeat(8_193))),
+        ("text/csv", format!("{HEADER}{}", "x".repeat(4 * 1024 * 1024))),
+        ("text/csv", format!("{HEADER}{}", lines(11..14, "0.10"))),
+        ("text/csv", format!("{HEADER}{}", lines(11..13, "5.00"))),
+    ] {
+        service.chunk_as(&id, 1, kind, body).await;
+    }
+    service.step(&id, "close", "somebody-else").await;
+    service.step(&id, "cancel", "anonymous").await;
+    service.chunk(&id, 1, &line(11, "1.00")).await;
+
+    let later = with(declaration(1, "1.00"), "not_before", json!("2030-01-01T00:00:00Z"));
+    let released = with(declaration(1, "1.00"), "release_required", json!(true));
+    let (later_id, released_id, rehearsed) = (fresh(), fresh(), fresh());
+    service.put_batch(&later_id, &later).await.expect(201);
+    service.chunk(&later_id, 1, &line(12, "1.00")).await;
+    service.put_batch(&released_id, &released).await.expect(201);
+    service.chunk(&released_id, 1, &line(12, "1.00")).await;
+    service.step(&released_id, "release", "anonymous").await;
+    service
+        .put_batch(&rehearsed, &with(declaration(1, "1.00"), "validate_only", json!(true)))
+        .await
+        .expect(201);
+    for _ in 0..2 {
+        service.chunk(&rehearsed, 1, &line(12, "1.00")).await;
+    }
+    service.get(&format!("/v1/batches/{rehearsed}/verdicts")).await;
+}
+
+async fn of_several_faults_the_earliest_stage_is_answered(place: &Place) {
+    let service = Service::start(place).await;
+    let id = service.open(2, "2.00").await;
+    let chunk = |path: &str, kind: &str| {
+        service.request("PUT", path).header("Content-Type", kind.to_owned()).body("x")
+    };
+    let mistyped = |body: Value| with(with(body, "iin", json!(mistyped_iin(1))), "programme", json!("NONE"));
+    for (request, earlier, later) in [
+        (chunk("/v1/batches/x/chunks/0", "text/plain"), Code::BatchMalformed, Code::ContentTypeUnsupported),
+        (
+            chunk(&format!("/v1/batches/{id}/chunks/0"), "text/plain"),
+            Code::ContentTypeUnsupported,
+            Code::FieldMalformed,
+        ),
+        (service.request("POST", "/v1/accruals").body("["), Code::IdempotencyKeyMissing, Code::BodyMalformed),
+        (
+            service
+                .request("POST", "/v1/accruals")
+                .header("Idempotency-Key", "a")
+                .body(mistyped(accrual(1, "1.00")).to_string()),
+            Code::IinCheckDigit,
+            Code::ProgrammeUnknown,
+        ),
+        (
+            service.request("POST", "/v1/programmes/x/fundings").body("["),
+            Code::ProgrammeNotFound,
+            Code::IdempotencyKeyMissing,
+        ),
+        (
+            service.request("GET", "/v1/batches/x/verdicts?colour=red"),
+            Code::BatchMalformed,
+            Code::ParameterUnknown,
+        ),
+        (
+            service.request("GET", &format!("/v1/batches/{}/verdicts?limit=0", fresh())),
+            Code::FieldMalformed,
+            Code::BatchUnknown,
+        ),
+        (
+            service.request("GET", &format!("/v1/wallets/{}/statement?limit=0", fresh())),
+            Code::FieldMalformed,
+            Code::WalletUnknown,
+        ),
+    ] {
+        assert!(earlier.row().stage < later.row().stage, "{earlier:?} goes before {later:?}");
+        let answer = service.send(request).await;
+        assert_eq!(answer.json()["code"], earlier.name(), "{}", answer.body);
+    }
+    service.close().await;
+}
