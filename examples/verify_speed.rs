@@ -47,23 +47,34 @@ fn main() -> Result<(), Failed> {
     let before = resident();
     let first_payday = u64::from(wallets) * 2;
     let began = Instant::now();
-    let mut marks = vec![(0, 0.0)];
+    let mut marks = vec![(0, 0.0, processor_seconds())];
     let report = verify(&mut Directory(directory.path().into()), &options, |done, _| {
         let last = marks[marks.len() - 1].0;
         if (last < first_payday) != (done < first_payday) || done == size {
-            marks.push((done, began.elapsed().as_secs_f64()));
+            marks.push((done, began.elapsed().as_secs_f64(), processor_seconds()));
         }
     })?;
     assert!(report.matches(), "{:?}", report.finding);
     for pair in marks.windows(2) {
-        let [(from, start), (to, end)] = pair else { continue };
+        let [(from, start, busy), (to, end, still_busy)] = pair else { continue };
         #[allow(clippy::cast_precision_loss)] // counts of entries are far below 2^52
-        let rate = (to - from) as f64 / (end - start);
-        println!("entries {from} to {to}: {:.2} s, {rate:.0} entries/s", end - start);
+        let entries = (to - from) as f64;
+        let (took, worked) = (end - start, still_busy - busy);
+        println!(
+            "entries {from} to {to}: {took:.2} s, {:.0}/s; {worked:.2} s of the processor, {:.0}/s",
+            entries / took,
+            entries / worked
+        );
     }
     println!("{} bytes of entries, {} wallets, {} lots", report.bytes, report.wallets, report.lots.0);
     println!("resident before {before}, at most {}", peak());
     Ok(())
+}
+
+/// Seconds that this thread has had a processor: what it would take on a machine that does nothing else.
+fn processor_seconds() -> f64 {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split(' ').next().and_then(|nanoseconds| nanoseconds.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
 }
 
 fn status(line: &str) -> String {

@@ -5,8 +5,12 @@ use social_wallet::domain::BookId;
 use social_wallet::log::checkpoint::{Checkpoint, Policy};
 use social_wallet::log::leaf::{Leaf, LeafWriter};
 use social_wallet::log::note::{SignedNote, SigningKey, VerifierKey};
+use social_wallet::log::reader::LeafReader;
 use social_wallet::log::receipt::Receipt;
 use social_wallet::log::tile::{BundleEntries, TilePath, write_bundle_entry};
+
+/// The book of the seeds.
+pub const BOOK: &str = "00000000-0000-0000-0000-00000000b00c";
 
 /// A key whose signature some seeds bear.
 pub const KEY_NAME: &str = "social-wallet/00000000-0000-0000-0000-00000000b00c";
@@ -77,14 +81,21 @@ pub fn entry_bundle(data: &[u8]) {
 }
 
 pub fn leaf(data: &[u8]) {
-    let Ok(read) = Leaf::read(data) else { return };
-    let (Ok(stamp), Ok(actor), Ok(record)) = (read.stamp(), read.actor(), read.record()) else { return };
-    let Ok(book) = BookId::parse(read.book) else { return };
-    let mut writer = LeafWriter::new(book, &[4; 32]);
+    let strict = LeafReader::new(BookId::parse(BOOK).expect("a UUID")).read(data);
+    let read = Leaf::read(data)
+        .and_then(|leaf| Ok((leaf.seq, leaf.book, leaf.stamp()?, leaf.actor()?, leaf.record()?)));
+    let Ok((seq, book, stamp, actor, record)) = read else {
+        return assert!(strict.is_err(), "the strict reader takes what the other does not");
+    };
+    if let Ok(entry) = strict {
+        assert_eq!((entry.seq, entry.stamp, entry.actor, &entry.record), (seq, stamp, actor, &record));
+    }
+    let Ok(book_id) = BookId::parse(book) else { return };
+    let mut writer = LeafWriter::new(book_id, &[4; 32]);
     writer.stamp(stamp);
     let mut written = Vec::new();
-    writer.write(&mut written, read.seq, &record, &actor);
+    writer.write(&mut written, seq, &record, &actor);
     let again = Leaf::read(&written).expect("a written leaf is a leaf");
-    assert_eq!((again.seq, again.book, again.stamp()), (read.seq, read.book, Ok(stamp)));
+    assert_eq!((again.seq, again.book, again.stamp()), (seq, book, Ok(stamp)));
     assert_eq!((again.actor(), again.record()), (Ok(actor), Ok(record)));
 }

@@ -18,7 +18,7 @@ async fn main() -> ExitCode {
     match cli.log_format() {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).init(),
         LogFormat::Json => {
-            lines.json().flatten_event(true).with_current_span(true).with_span_list(false).init()
+            lines.json().flatten_event(true).with_current_span(true).with_span_list(false).init();
         }
     }
     match cli.run().await {

@@ -85,7 +85,7 @@ pub struct Global {
     /// Who calls
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "ID", env = "SOCIAL_WALLET_CLIENT", default_value = "operator", value_parser = ClientId::parse, hide_env_values = true)]
     client: ClientId,
-    /// How log lines are written, to standard error: RUST_LOG chooses which
+    /// How log lines are written, to standard error: `RUST_LOG` chooses which
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FORMAT", env = "SOCIAL_WALLET_LOG_FORMAT", default_value = "text", hide_env_values = true)]
     log_format: LogFormat,
     /// Answer with JSON, for machines

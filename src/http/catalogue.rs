@@ -58,7 +58,7 @@ impl Stage {
 macro_rules! catalogue {
     (
         interface { $($code:ident $status:literal $stage:ident $name:literal $title:literal $meaning:literal $advice:literal)+ }
-        chunk { $($fault:ident $fault_code:ident $fault_status:literal $fault_title:literal $fault_meaning:literal $fault_advice:literal)+ }
+        chunk { $($fault:ident $fault_code:ident $fault_status:literal $fault_stage:ident $fault_title:literal $fault_meaning:literal $fault_advice:literal)+ }
         ledger { $($refusal:ident $refusal_status:literal $refusal_title:literal $refusal_meaning:literal)+ }
     ) => {
         /// The stable code of a problem.
@@ -81,7 +81,7 @@ macro_rules! catalogue {
                         name: $name, status: $status, stage: Stage::$stage, title: $title, meaning: $meaning, advice: $advice,
                     },)+
                     $(Self::$fault_code => Row {
-                        name: ChunkFault::$fault.code(), status: $fault_status, stage: Stage::Content, title: $fault_title,
+                        name: ChunkFault::$fault.code(), status: $fault_status, stage: Stage::$fault_stage, title: $fault_title,
                         meaning: $fault_meaning, advice: $fault_advice,
                     },)+
                     $(Self::$refusal => Row {
@@ -225,14 +225,14 @@ catalogue! {
             "The service failed; its log has the rest under the trace." "Give the trace to the operator; the same request may be sent again."
     }
     chunk {
-        Empty ChunkEmpty 400 "Chunk empty" "The chunk has no lines." "Send at least one line after the header."
-        TooLarge ChunkTooLarge 413 "Chunk too large" "The chunk has more bytes than a chunk may have; nothing of it was recorded."
+        Empty ChunkEmpty 400 Content "Chunk empty" "The chunk has no lines." "Send at least one line after the header."
+        TooLarge ChunkTooLarge 413 Transfer "Chunk too large" "The chunk has more bytes than a chunk may have; nothing of it was recorded."
             "Cut the file into chunks of fewer lines."
-        TooManyLines ChunkTooManyLines 413 "Chunk of too many lines" "The chunk has more lines than a chunk may have; nothing of it was recorded."
+        TooManyLines ChunkTooManyLines 413 Content "Chunk of too many lines" "The chunk has more lines than a chunk may have; nothing of it was recorded."
             "Cut the file into chunks of fewer lines."
-        MissingHeader ChunkHeaderMissing 400 "Chunk without header" "The CSV chunk begins with data instead of the header line."
+        MissingHeader ChunkHeaderMissing 400 Content "Chunk without header" "The CSV chunk begins with data instead of the header line."
             "Put the header line before the lines of every chunk."
-        UnknownHeader ChunkHeaderUnknown 400 "Chunk of unknown header" "The header line is none that this kind of batch takes."
+        UnknownHeader ChunkHeaderUnknown 400 Content "Chunk of unknown header" "The header line is none that this kind of batch takes."
             "Use a header of accrual-file.md that goes with the batch's kind."
     }
     ledger {
@@ -255,7 +255,7 @@ catalogue! {
         PayOutNotFound 422 "Pay-out not found" "The entry named is not a pay-out."
         BatchUnknown 404 "Batch unknown" "There is no such batch."
         BatchClosed 409 "Batch closed" "The batch is completed or cancelled."
-        BatchNotStarted 409 "Batch not started" "The batch's not_before has not come."
+        BatchNotStarted 409 "Batch not started" "The batch's `not_before` has not come."
         BatchNotReleased 409 "Batch not released" "The batch waits for its release by a second person."
         BatchSelfRelease 403 "Batch released by its opener" "The batch must be released by someone other than who opened it."
         DeclaredLinesExceeded 422 "Declared lines exceeded" "The chunk reaches beyond the declared number of lines."

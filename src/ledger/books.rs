@@ -346,6 +346,7 @@ impl Books {
     }
 
     /// All wallets that the books hold, in no order.
+    #[must_use]
     pub fn known_wallets(&self) -> Box<dyn Iterator<Item = (WalletId, Wallet)> + '_> {
         match &self.whole {
             Some(whole) => Box::new(whole.wallets.iter()),

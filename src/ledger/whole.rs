@@ -57,7 +57,7 @@ impl Wallets {
 pub(super) struct Lots {
     /// By wallet number: the place of its newest lot, from 1; 0 for none.
     newest: Vec<u32>,
-    lots: Vec<Packed>,
+    packed: Vec<Packed>,
     moved: Vec<Moved>,
     /// What the money is, for the lots that share it.
     kinds: Vec<(Benefit, FundClass)>,
@@ -99,12 +99,12 @@ impl Lots {
     /// Keeps a lot: a new one, which is the newest of its wallet, or one that has moved.
     pub(super) fn put(&mut self, account: u32, lot: Lot) {
         let newest = self.newest.get(account as usize).copied().unwrap_or(0);
-        let is_new = newest == 0 || self.lots[newest as usize - 1].version < lot.version;
+        let is_new = newest == 0 || self.packed[newest as usize - 1].version < lot.version;
         let place = if is_new {
             self.add(account, newest, &lot)
         } else {
             self.places(account)
-                .find(|place| self.lots[*place].version == lot.version)
+                .find(|place| self.packed[*place].version == lot.version)
                 .expect("a lot that moves was credited before")
         };
         if lot.movements > 0 || lot.remaining != lot.amount {
@@ -114,11 +114,11 @@ impl Lots {
                 reversed: lot.reversed,
                 movements: lot.movements,
             };
-            if self.lots[place].moved == 0 {
-                self.lots[place].moved = next_place(&self.moved);
+            if self.packed[place].moved == 0 {
+                self.packed[place].moved = next_place(&self.moved);
                 self.moved.push(moved);
             } else {
-                let at = self.lots[place].moved as usize - 1;
+                let at = self.packed[place].moved as usize - 1;
                 self.moved[at] = moved;
             }
         }
@@ -139,8 +139,8 @@ impl Lots {
             }
         };
         let kind = u32::try_from(kind).expect("benefits are counted in thousands");
-        let place = next_place(&self.lots);
-        self.lots.push(Packed {
+        let place = next_place(&self.packed);
+        self.packed.push(Packed {
             seq: lot.seq,
             amount: lot.amount,
             version: lot.version,
@@ -159,12 +159,14 @@ impl Lots {
     /// The places of a wallet's lots, from 0, newest first.
     fn places(&self, account: u32) -> impl Iterator<Item = usize> {
         let newest = self.newest.get(account as usize).copied().unwrap_or(0);
-        std::iter::successors(newest.checked_sub(1), |place| self.lots[*place as usize].before.checked_sub(1))
-            .map(|place| place as usize)
+        std::iter::successors(newest.checked_sub(1), |place| {
+            self.packed[*place as usize].before.checked_sub(1)
+        })
+        .map(|place| place as usize)
     }
 
     fn unpack(&self, place: usize) -> Lot {
-        let Packed { seq, amount, version, kind, moved, .. } = self.lots[place];
+        let Packed { seq, amount, version, kind, moved, .. } = self.packed[place];
         let (benefit, class) = self.kinds[kind as usize];
         let lot = Lot {
             version,
@@ -188,7 +190,7 @@ impl Lots {
 
     /// How many lots there are, and how many of them have moved.
     pub(super) fn count(&self) -> (usize, usize) {
-        (self.lots.len(), self.moved.len())
+        (self.packed.len(), self.moved.len())
     }
 }
 
@@ -201,7 +203,7 @@ mod tests {
 
     fn lot(version: u32, part: u16, amount: i64) -> Lot {
         let benefit = Benefit { programme: 1, period: Period::Once, part: Part::new(part).unwrap() };
-        let class = if part % 2 == 0 { FundClass::General } else { FundClass::Protected };
+        let class = if part.is_multiple_of(2) { FundClass::General } else { FundClass::Protected };
         let (seq, remaining) = (u64::from(version) * 1_000 + u64::from(part), amount);
         Lot { version, seq, benefit, class, amount, remaining, held: 0, reversed: 0, movements: 0 }
     }

@@ -285,8 +285,13 @@ impl Publisher {
         let changes = self.store.log_changes().await?;
         let origin = origin::origin(self.book, generation_at(&changes, size));
         let body = Checkpoint { origin, size, root, extensions: Vec::new() }.body().into_bytes();
-        // Whether this one is in or another replica's, there is one now.
-        self.store.fix_checkpoint(&FixedCheckpoint { size, previous_size, body }).await?;
+        if !self.store.fix_checkpoint(&FixedCheckpoint { size, previous_size, body }).await? {
+            // Another replica's is in; unless the store has lost the one that this would follow.
+            let newest = self.store.fixed_checkpoint().await?.map_or(0, |fixed| fixed.size);
+            if newest < previous_size {
+                return Err(Lost::OtherRoot { signed: previous_size }.into());
+            }
+        }
         Ok(true)
     }
 

@@ -649,6 +649,9 @@ impl Desk {
                 books.cancel_batch(entry, *id)?;
             }
             Command::Chunk(chunk) => {
+                // The journal knows a chunk by the digest of its bytes: that is its request.
+                let actor = Actor { request: chunk.digest, ..entry.actor };
+                let entry = Entry { actor, ..entry };
                 return Ok(Some(Outcome::Chunk(books.receive_chunk(entry, chunk, &*keys)?)));
             }
             Command::DeclareOrigin { origin, lost } => {

@@ -226,15 +226,19 @@ impl<'a> Walk<'a> {
     /// Holds a bundle's entries against their tile, and the tiles above it that become full, and takes them into the tree.
     fn hashes(&mut self, bundle: &Bundle) -> Result<(), Stop> {
         let mut hashes = Vec::with_capacity(bundle.count);
+        let mut broken = None;
         for (entry, leaf) in (bundle.first..).zip(BundleEntries::new(&bundle.bytes)) {
-            let leaf = leaf.map_err(|error| {
-                Finding::at(&bundle.path, "entries, each with its length", error.to_string()).of_entry(entry)
-            })?;
-            if hashes.len() < bundle.count {
-                hashes.push(leaf_hash(leaf));
-                self.bytes += leaf.len() as u64;
-            } else if width(bundle.count).is_none() {
-                break;
+            match leaf {
+                Ok(leaf) if hashes.len() < bundle.count => {
+                    hashes.push(leaf_hash(leaf));
+                    self.bytes += leaf.len() as u64;
+                }
+                // A bundle that has grown since the checkpoint.
+                Ok(_) => break,
+                Err(error) => {
+                    let expected = format!("{} entries, each with its length", bundle.count);
+                    broken = Some(Finding::at(&bundle.path, expected, error.to_string()).of_entry(entry));
+                }
             }
         }
         let stored = bundle.tile.as_chunks::<32>().0;
@@ -242,6 +246,9 @@ impl<'a> Walk<'a> {
             if stored.get(place) != Some(hash) {
                 return Err(self.blame(bundle, place, hash, stored.get(place)));
             }
+        }
+        if let Some(broken) = broken {
+            return Err(broken.into());
         }
         if hashes.len() < bundle.count {
             let expected = format!("{} entries", bundle.count);

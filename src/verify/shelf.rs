@@ -106,7 +106,7 @@ impl Shelf {
         if self.directory.is_none() {
             self.directory = Some(tempfile::Builder::new().prefix("social-wallet-verify-").tempdir()?);
         }
-        let directory = self.directory.as_ref().map(tempfile::TempDir::path).unwrap_or_else(|| ".".as_ref());
+        let directory = self.directory.as_ref().map_or_else(|| ".".as_ref(), tempfile::TempDir::path);
         let Benefit { programme, period, part } = benefit;
         Ok(directory.join(format!("{programme}-{}-{part}", period.code())))
     }

@@ -19,7 +19,7 @@ const _: () = assert!(NOTE_BYTES_MAX <= FILE_BYTES_MAX);
 const REQUESTS_MAX: usize = 16;
 
 /// Until a request is given up.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Why a file could not be read. That there is none is not an error.
 #[derive(Debug, thiserror::Error)]

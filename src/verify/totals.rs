@@ -2,7 +2,7 @@
 
 use crate::domain::ProgrammeCode;
 use crate::ledger::account::SystemAccount;
-use crate::ledger::books::Books;
+use crate::ledger::books::{Books, SystemHead};
 
 use super::Finding;
 
@@ -67,7 +67,7 @@ pub fn of(books: &Books) -> Result<Totals, Finding> {
     // Wallets are added up one by one: the programmes' control accounts must say the same.
     let wallets = add(books.known_wallets().map(|(_, wallet)| wallet.posted))?;
     let sum = |wanted: fn(&SystemAccount) -> bool| {
-        add(books.system_accounts().iter().filter(|head| wanted(&head.account)).map(|head| head.balance()))
+        add(books.system_accounts().iter().filter(|head| wanted(&head.account)).map(SystemHead::balance))
     };
     let totals = Totals {
         wallets,

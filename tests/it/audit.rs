@@ -1,6 +1,8 @@
 //! Invariant 10: projections are the replay of the journal; and what was done behind the service's back is found and named.
 
-use social_wallet::audit::{Report, audit};
+use social_wallet::audit::{Report, audit, audit_against};
+use social_wallet::log::merkle::{Frontier, leaf_hash};
+use social_wallet::sequencer::Sequencer;
 use social_wallet::sequencer::command::Command;
 
 use crate::sequencer::{
@@ -12,7 +14,12 @@ use crate::store::{Place, Raw, in_both_rooms};
 /// A book with something of everything.
 pub async fn furnished(place: &Place) {
     let sequencer = serve(place.open().await).await;
-    furnish(&sequencer).await;
+    use_it(&sequencer).await;
+}
+
+/// Everything that moves money, some of it refused, and a batch.
+pub async fn use_it(sequencer: &Sequencer) {
+    furnish(sequencer).await;
     let mut dice = Dice(7);
     for round in 1..=4 {
         let commands = (0..60).map(|_| {
@@ -26,7 +33,7 @@ pub async fn furnished(place: &Place) {
             };
             (command, actor(None))
         });
-        at_once(&sequencer, commands.collect()).await;
+        at_once(sequencer, commands.collect()).await;
     }
     made(sequencer.submit(accrue(1, "BONUS", month(11), 700), actor(None)).await);
     let paid = made(sequencer.submit(pay_out(1, 300), actor(None)).await).seq;
@@ -34,12 +41,24 @@ pub async fn furnished(place: &Place) {
     let payroll = Payroll::of(1, 300, 200, 9);
     made(sequencer.submit(payroll.open(), actor(None)).await);
     let chunks = payroll.chunks(100).into_iter().map(|chunk| (chunk, actor(None))).collect();
-    at_once(&sequencer, chunks).await;
+    at_once(sequencer, chunks).await;
     made(sequencer.submit(payroll.close(), actor(None)).await);
+}
+
+async fn invariant_9_the_audit_finds_a_key_of_the_log_that_the_journal_does_not_name(place: &Place) {
+    furnished(place).await;
+    let sequencer = serve(place.open().await).await;
     let key = |number: u32| format!("social-wallet/{}+{number:08x}+AbCd", book_id());
     let (old, new) = (key(1), key(2));
     let rotation = Command::RotateLogKey { old, new, signature: Box::new([9; 64]) };
     made(sequencer.submit(rotation, actor(None)).await);
+    assert!(audit(place.open().await, |_| {}).await.unwrap().matches());
+    let mut raw = place.raw().await;
+    unguard(&mut raw).await;
+    raw.run("UPDATE log_change SET log_key = old_key").await.unwrap();
+    drop(raw);
+    let report = audit(place.open().await, |_| {}).await.unwrap();
+    names(&report, "log_change: the log's origins and keys");
 }
 
 /// Takes the walls of the database down, as whoever owns it can.
@@ -140,9 +159,6 @@ mod of_rows {
         invariant_10_the_audit_finds_a_programme_whose_law_was_changed:
             "UPDATE programme SET legal_basis = 'another law' WHERE number = 1",
             ["the programmes are not what the replay has"];
-        invariant_9_the_audit_finds_a_key_of_the_log_that_the_journal_does_not_name:
-            "UPDATE log_change SET log_key = old_key",
-            ["log_change: the log's origins and keys"];
         invariant_10_the_audit_finds_a_head_that_was_moved_on:
             "UPDATE log_head SET size = size + 1",
             ["the journal ends, but its head says"];
@@ -152,8 +168,74 @@ mod of_rows {
         invariant_10_the_audit_finds_that_leaves_in_the_middle_are_gone:
             "DELETE FROM journal WHERE first = (SELECT max(first) FROM journal WHERE first < 100)",
             ["the journal has entry"];
+        invariant_10_the_audit_finds_a_wallet_whose_opening_was_changed:
+            "UPDATE wallet SET opened_seq = opened_seq + 1 WHERE account = 2",
+            ["wallet: the rows of wallet number 2 "];
+        invariant_7_the_audit_finds_that_a_bound_id_is_gone:
+            "DELETE FROM instruction WHERE seq = (SELECT min(seq) FROM instruction)",
+            ["instruction ", "is missing"];
+        invariant_7_the_audit_finds_an_id_that_is_bound_to_another_entry:
+            "UPDATE instruction SET seq = seq + 1 WHERE seq = (SELECT max(seq) FROM instruction)",
+            ["instruction ", ", in the replay to "];
+        invariant_3_the_audit_finds_that_a_persons_tag_is_gone:
+            "DELETE FROM person_tag WHERE account = 3",
+            ["person_tag: the rows of wallet number 3 "];
+        invariant_3_the_audit_finds_a_tag_that_was_given_to_another_wallet:
+            "UPDATE person_tag SET account = 4 WHERE account = 3",
+            ["person_tag: the rows of wallet number 3 ", "person_tag: the rows of wallet number 4 "];
+        invariant_13_the_audit_finds_a_pay_out_that_was_changed:
+            "UPDATE pay_out SET amount = amount + 1 WHERE draw = 1 AND seq = (SELECT min(seq) FROM pay_out)",
+            ["pay_out: the rows of wallet number "];
+        invariant_13_the_audit_finds_that_a_pay_out_is_gone:
+            "DELETE FROM pay_out WHERE seq = (SELECT max(seq) FROM pay_out)",
+            ["pay_out: the rows of wallet number "];
+        invariant_9_the_audit_finds_that_a_tile_is_gone:
+            "DELETE FROM tile WHERE level = 0 AND place = 0",
+            ["tile: level 0, place 0 is missing"];
+        invariant_9_the_audit_finds_a_tile_that_no_entries_fill:
+            "INSERT INTO tile (place, level, hashes) SELECT place + 1000, level, hashes FROM tile
+               WHERE level = 0 AND place = 0",
+            ["tile: no entries fill level 0, place 1000"];
+        invariant_10_the_audit_finds_verdicts_of_another_chunk:
+            "UPDATE batch_entry SET verdicts = (SELECT b.verdicts FROM batch_entry b WHERE b.kind = 2 AND b.version = 2)
+               WHERE version = 1",
+            ["batch_entry: batch number 1, version 1 "];
+        invariant_10_the_audit_finds_that_a_middle_chunk_is_gone:
+            "DELETE FROM batch_entry WHERE version = 2",
+            ["batch_entry: batch number 1, version 2 is missing"];
+        invariant_8_the_audit_finds_a_benefit_that_nobody_was_paid:
+            "INSERT INTO benefit_paid (size_after, programme, period, part, accounts)
+               SELECT size_after, programme, period, 77, accounts FROM benefit_paid LIMIT 1",
+            ["benefit_paid: nobody was ever paid programme number "];
     }
 }
+
+/// A store that was put back to an earlier state, or that shows another history, is all right in itself: only a checkpoint
+/// that somebody holds tells.
+async fn invariant_9_a_store_that_contradicts_a_checkpoint_is_found(place: &Place) {
+    furnished(place).await;
+    let store = place.open().await;
+    let leaves = crate::sequencer::journal(&*store).await;
+    let root = |size: usize| {
+        let mut tree = Frontier::empty();
+        leaves[..size].iter().for_each(|leaf| tree.push(leaf_hash(leaf)));
+        (size as u64, tree.root())
+    };
+    let held = vec![root(1), root(leaves.len()), root(100), root(100)];
+    let report = audit_against(store.clone(), held.clone(), |_| {}).await.unwrap();
+    assert!(report.matches(), "{:#?}", report.findings);
+
+    let newer = (leaves.len() as u64 + 1, [7; 32]);
+    let report = audit_against(store.clone(), [held.clone(), vec![newer]].concat(), |_| {}).await.unwrap();
+    names(&report, &format!("a checkpoint has {} entries, the journal only {}", newer.0, leaves.len()));
+    let report = audit_against(store, [held, vec![(100, [7; 32])]].concat(), |_| {}).await.unwrap();
+    names(&report, "the root at 100 entries is not that of a checkpoint");
+}
+
+in_both_rooms!(
+    invariant_9_a_store_that_contradicts_a_checkpoint_is_found,
+    invariant_9_the_audit_finds_a_key_of_the_log_that_the_journal_does_not_name
+);
 
 mod of_bytes {
     use super::*;
@@ -173,6 +255,18 @@ mod of_bytes {
             "UPDATE benefit_paid SET accounts = (SELECT accounts FROM benefit_paid b WHERE b.accounts <> benefit_paid.accounts LIMIT 1)
                WHERE size_after = (SELECT min(size_after) FROM benefit_paid)",
             ["benefit_paid: who was paid "];
+        invariant_7_the_audit_finds_an_id_that_nothing_bound:
+            "INSERT INTO instruction (seq, id) VALUES (3, zeroblob(16))",
+            "INSERT INTO instruction (seq, id) VALUES (3, decode(repeat('00', 16), 'hex'))",
+            ["instruction 00000000000000000000000000000000: bound to entry 3, in the replay to none"];
+        invariant_9_the_audit_finds_a_tile_that_is_not_what_its_entries_hash_to:
+            "UPDATE tile SET hashes = zeroblob(8192) WHERE level = 0 AND place = 0",
+            "UPDATE tile SET hashes = decode(repeat('00', 8192), 'hex') WHERE level = 0 AND place = 0",
+            ["tile: level 0, place 0 is not what the entries hash to"];
+        invariant_3_the_audit_finds_a_tag_that_nobody_has:
+            "INSERT INTO person_tag (tag, account) VALUES (zeroblob(32), 1)",
+            "INSERT INTO person_tag (tag, account) VALUES (decode(repeat('00', 32), 'hex'), 1)",
+            ["person_tag: the rows of wallet number 1 "];
         invariant_9_the_audit_finds_a_leaf_in_which_one_byte_of_a_blind_was_changed:
             "UPDATE journal SET leaves = CAST(substr(leaves, 1, instr(leaves, CAST('\"blind\":\"' AS BLOB)) + 9) ||
                (CASE substr(leaves, instr(leaves, CAST('\"blind\":\"' AS BLOB)) + 10, 1) WHEN CAST('0' AS BLOB) THEN '1' ELSE '0' END) ||

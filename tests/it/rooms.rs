@@ -67,7 +67,7 @@ fn the_domain_and_the_ledger_know_no_runtime_no_database_no_clock_no_chance_and_
 
 #[test]
 fn no_room_imports_one_that_stands_after_it() {
-    let edge = ["http", "cli", "client", "audit"];
+    let edge = ["http", "cli", "client", "audit", "verify"];
     let after = |rooms: &[&str]| others(&[rooms, &edge[..]].concat());
     let check = |room: &str, forbidden: Vec<String>| {
         never(&[room], &forbidden.iter().map(String::as_str).collect::<Vec<_>>());
@@ -79,6 +79,10 @@ fn no_room_imports_one_that_stands_after_it() {
     check("store", after(&["sequencer"]));
     check("sequencer", after(&[]));
     check("audit", others(&["sequencer", "http", "cli", "client"]));
+    check("verify", others(&["keys", "store", "sequencer", "http", "cli", "client", "audit"]));
+    never(&["verify"], &["sqlx", "axum"]);
+    never(&["domain", "payroll", "ledger", "log", "store", "sequencer", "audit"], &["crate::publisher"]);
+    check("publisher", others(&["http", "cli", "client", "audit"]));
     check("http", others(&["cli", "client"]));
     check("client", others(&["ledger", "log", "keys", "store", "sequencer", "http", "cli", "audit"]));
 }

@@ -189,8 +189,8 @@ const fn json(schema: &'static [(&'static str, &'static str)], text: &'static st
     Answer { status: 200, text, kinds: schema, headers: &[] }
 }
 
-const fn sent(kinds: &'static [(&'static str, &'static str)]) -> Option<Body> {
-    Some(Body { required: true, kinds })
+const fn sent(kinds: &'static [(&'static str, &'static str)]) -> Body {
+    Body { required: true, kinds }
 }
 
 const ENTRY: &[Answer] = &[Answer {
@@ -238,7 +238,7 @@ pub static OPERATIONS: &[Operation] = &[
         summary: "Register a programme",
         route: || post(programmes::register),
         parameters: SIGNED_OFF,
-        body: sent(&[("application/json", "NewProgramme")]),
+        body: Some(sent(&[("application/json", "NewProgramme")])),
         answers: ENTRY,
         problems: &[KEY, BODY, WRITE, &[Code::ProgrammeExists]],
     },
@@ -262,7 +262,7 @@ pub static OPERATIONS: &[Operation] = &[
         summary: "Book money that the treasury has placed for a programme",
         route: || post(programmes::fund),
         parameters: SIGNED_OFF,
-        body: sent(&[("application/json", "Funding")]),
+        body: Some(sent(&[("application/json", "Funding")])),
         answers: ENTRY,
         problems: &[
             KEY,
@@ -280,7 +280,7 @@ pub static OPERATIONS: &[Operation] = &[
         summary: "Open the wallet of a person",
         route: || post(wallets::open),
         parameters: SIGNED_OFF,
-        body: sent(&[("application/json", "Person")]),
+        body: Some(sent(&[("application/json", "Person")])),
         answers: &[
             json(&[("application/json", "Wallet")], "The wallet that the person has"),
             Answer {
@@ -300,7 +300,7 @@ pub static OPERATIONS: &[Operation] = &[
         summary: "The wallet of a person; a POST, so that the number stays out of URLs",
         route: || post(wallets::lookup),
         parameters: &[],
-        body: sent(&[("application/json", "Person")]),
+        body: Some(sent(&[("application/json", "Person")])),
         answers: &[json(&[("application/json", "Wallet")], "The wallet")],
         problems: &[BODY, IIN, STORE, WALLET],
     },
@@ -353,7 +353,7 @@ pub static OPERATIONS: &[Operation] = &[
         summary: "Pay one benefit to one person",
         route: || post(instructions::accrue),
         parameters: SIGNED_OFF,
-        body: sent(&[("application/json", "Accrual")]),
+        body: Some(sent(&[("application/json", "Accrual")])),
         answers: ENTRY,
         problems: &[
             KEY,
@@ -374,7 +374,7 @@ pub static OPERATIONS: &[Operation] = &[
         summary: "Take back what is left of an accrual; `uncollected` is what was spent",
         route: || post(instructions::reverse),
         parameters: SIGNED_OFF,
-        body: sent(&[("application/json", "Reversal")]),
+        body: Some(sent(&[("application/json", "Reversal")])),
         answers: ENTRY,
         problems: &[KEY, BODY, IIN, BENEFIT, WRITE, &[Code::AccrualNotFound, Code::NothingToReverse]],
     },
@@ -422,7 +422,7 @@ pub static OPERATIONS: &[Operation] = &[
         summary: "Open a batch, of which the totals are declared",
         route: || put(batches::open),
         parameters: &[CLIENT],
-        body: sent(&[("application/json", "BatchDeclaration")]),
+        body: Some(sent(&[("application/json", "BatchDeclaration")])),
         answers: &[
             Answer {
                 status: 200,
@@ -500,7 +500,7 @@ pub static OPERATIONS: &[Operation] = &[
         summary: "Send lines; the answer has a verdict on each. Sent again, what was accepted is not paid twice",
         route: || put(batches::chunk),
         parameters: &[CLIENT],
-        body: sent(&[("text/csv", "CsvLines"), ("application/x-ndjson", "JsonLines")]),
+        body: Some(sent(&[("text/csv", "CsvLines"), ("application/x-ndjson", "JsonLines")])),
         answers: &[Answer {
             status: 200,
             text: "The verdicts; CSV if the request prefers text/csv",

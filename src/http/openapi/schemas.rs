@@ -73,11 +73,15 @@ fn object(members: &[(&str, Value)], example: Value) -> Value {
         members.iter().map(|(name, schema)| (named(name), schema.clone())).collect();
     let required: Vec<&str> =
         members.iter().map(|(name, _)| *name).filter(|name| !name.ends_with('?')).collect();
-    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false, "examples": [example]})
+    let mut schema = json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false});
+    schema["examples"] = Value::Array(vec![example]);
+    schema
 }
 
 fn list(items: Value) -> Value {
-    json!({"type": "array", "items": items})
+    let mut schema = json!({"type": "array"});
+    schema["items"] = items;
+    schema
 }
 
 fn nullable(kind: &str) -> Value {

@@ -75,7 +75,7 @@ impl SqliteStore {
             .busy_timeout(BUSY)
             .statement_cache_capacity(256)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
-            .pragma("cache_size", "-131072")
+            .pragma("cache_size", "-65536")
             .pragma("temp_store", "memory")
             .disable_statement_logging();
         let mut writer = connect_to_write(&options).await?;

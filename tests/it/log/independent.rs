@@ -6,6 +6,7 @@ use std::process::Command;
 
 use social_wallet::domain::{FundClass, Period};
 use social_wallet::ledger::account::SystemAccount;
+use social_wallet::ledger::books::SystemHead;
 use social_wallet::ledger::record::{LostCheckpoint, Record};
 use social_wallet::log::checkpoint::Checkpoint;
 use social_wallet::log::note::SigningKey;
@@ -18,7 +19,7 @@ use crate::store::book::{Book, book_id, month};
 use crate::store::{Place, in_both_rooms};
 
 /// Runs the verifier: its exit code and what it says.
-fn verify(directory: &Path, arguments: &[&str]) -> (i32, String) {
+pub fn verify(directory: &Path, arguments: &[&str]) -> (i32, String) {
     let python = std::env::var("SOCIAL_WALLET_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("specs/verify_log.py");
     let output = Command::new(&python).arg("-B").arg(script).arg(directory).args(arguments).output();
@@ -43,8 +44,9 @@ fn verdict(leaves: &[Vec<u8>], signer: u8, generation: u32, trusted: u8) -> (i32
 }
 
 fn refused(verdict: (i32, String), finding: &str) {
-    assert_eq!(verdict.0, 1, "{}", verdict.1);
-    assert!(verdict.1.contains(finding), "expected {finding:?}, found {}", verdict.1);
+    let (code, said) = verdict;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains(finding), "expected {finding:?}, found {said}");
 }
 
 /// 13 named entries, and enough others to fill a tile.
@@ -86,11 +88,17 @@ async fn a_real_log_verifies_and_its_totals_are_those_of_the_books(place: &Place
             leaves.extend(BundleEntries::new(&bundle.bytes).map(|entry| entry.unwrap().to_vec()));
         }
     }
+    // The book ends with entries about its log, whose keys are made up.
+    let of_log =
+        |leaf: &Vec<u8>| text(leaf).contains("\"old_key\"") || text(leaf).contains("\"lost_origin\"");
+    let end = leaves.iter().position(of_log).unwrap_or(leaves.len());
+    assert!(leaves[end..].iter().all(of_log));
+    leaves.truncate(end);
     let (code, said) = verdict(&leaves, 1, 1, 1);
     assert_eq!(code, 0, "{said}");
     let accounts = store.system_accounts().await.unwrap();
     let wallets = accounts.iter().filter(|head| matches!(head.account, SystemAccount::Wallets(_)));
-    let held: i64 = wallets.map(|head| head.balance()).sum();
+    let held: i64 = wallets.map(SystemHead::balance).sum();
     let expected = format!("hold {}.{:02} KZT of e-money", held / 100, held % 100);
     assert!(held > 0 && said.contains(&expected), "{expected}: {said}");
     for kind in ["accrual", "pay_out", "return", "reversal"] {

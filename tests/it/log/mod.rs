@@ -1,6 +1,6 @@
 //! The log as others read it: the published vectors, an exported directory, and a verifier that shares no code with us.
 
-mod independent;
+pub mod independent;
 mod seeds;
 mod vectors;
 

@@ -15,7 +15,10 @@ use social_wallet::log::tile::{BundleEntries, TilePath, write_bundle_entry};
 use super::vectors::{journal, receipt};
 use super::{checkpoint, log_key};
 
-const TARGETS: [(&str, fn(&[u8])); 6] = [
+/// What a fuzz target does with bytes.
+type Check = fn(&[u8]);
+
+const TARGETS: [(&str, Check); 6] = [
     ("note", checks::note),
     ("checkpoint", checks::checkpoint),
     ("receipt", checks::receipt),

@@ -118,6 +118,8 @@ async fn the_key_is_printed_and_rotated_and_the_log_is_exported_from_the_store_a
     assert_eq!((&first["size"], &first["new_entries"]), (&2.into(), &2.into()));
     Policy::of_log(old.clone()).open(&std::fs::read(one.join("checkpoint")).unwrap()).unwrap();
 
+    let earlier = directory.path().join("earlier");
+    std::fs::copy(one.join("checkpoint"), &earlier).unwrap();
     let rotated = home.done(&["log", "rotate-key"]).await;
     let keys = home.done(&["log", "key"]).await;
     assert_eq!(keys["keys"], serde_json::json!([old.to_string(), rotated["key"]]));
@@ -125,6 +127,12 @@ async fn the_key_is_printed_and_rotated_and_the_log_is_exported_from_the_store_a
     let second = home.done(&["log", "export", one.to_str().unwrap()]).await;
     assert_eq!((&second["size"], &second["new_entries"]), (&4.into(), &2.into()));
     let new: VerifierKey = rotated["key"].as_str().unwrap().parse().unwrap();
+    // A verifier that shares no code with us follows the rotation too, whichever key it has.
+    for key in [&old, &new] {
+        let arguments = [&key.to_string(), "--earlier", earlier.to_str().unwrap()];
+        let (code, said) = crate::log::independent::verify(&one, &arguments);
+        assert_eq!(code, 0, "{said}");
+    }
     let note = std::fs::read(one.join("checkpoint")).unwrap();
     Policy::of_log(new).open(&note).unwrap();
     Policy::of_log(old).open(&note).unwrap_err();

@@ -10,6 +10,7 @@ use social_wallet::publisher::{Lost, PublishError};
 use social_wallet::store::Store;
 
 use super::{Outside, in_both_rooms, write};
+use crate::sequencer::faulty::Faulty;
 use crate::sequencer::{assert_sound, serve};
 use crate::store::Place;
 use crate::store::book::book_id;
@@ -19,6 +20,7 @@ in_both_rooms! {
     invariant_9_a_restored_store_that_others_wrote_on_is_another_history,
     invariant_9_an_origin_that_the_store_does_not_know_or_that_commits_to_less_is_refused,
     invariant_9_a_running_publisher_finds_out_that_its_store_has_changed,
+    invariant_9_a_failover_to_another_history_that_is_longer_is_found_out_and_not_signed,
     a_checkpoint_file_of_another_log_or_a_damaged_one_is_refused,
 }
 
@@ -188,6 +190,35 @@ async fn invariant_9_a_running_publisher_finds_out_that_its_store_has_changed(pl
         "{error}"
     );
     assert_eq!(outside.kept().unwrap().size, 11);
+}
+
+async fn invariant_9_a_failover_to_another_history_that_is_longer_is_found_out_and_not_signed(place: &Place) {
+    for others_sign in [false, true] {
+        let (here, there) = (another(place).await, another(place).await);
+        let outside = Outside::new();
+        let faulty = Faulty::around(here.open().await);
+        let store: Arc<dyn Store> = faulty.clone();
+        write(&serve(here.open().await).await, 0..10).await;
+        let mut publisher = outside.open(&store).await.unwrap();
+        publisher.step().await.unwrap();
+        let note = outside.file().read().unwrap();
+
+        let other = there.open().await;
+        let sequencer = serve(there.open().await).await;
+        write(&sequencer, 0..4).await;
+        write(&sequencer, 100..120).await;
+        if others_sign {
+            outside.beside().open(&other).await.unwrap().step().await.unwrap();
+        }
+        let signed = other.published_checkpoint().await.unwrap();
+        faulty.fail_over_to(Arc::clone(&other));
+        let error = publisher.step().await.unwrap_err();
+        assert!(error.is_final(), "{error}");
+        assert_eq!(other.published_checkpoint().await.unwrap(), signed, "nothing of it is signed here");
+        assert_eq!(outside.file().read().unwrap(), note);
+        here.remove().await;
+        there.remove().await;
+    }
 }
 
 async fn a_checkpoint_file_of_another_log_or_a_damaged_one_is_refused(place: &Place) {

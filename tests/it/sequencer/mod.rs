@@ -21,6 +21,7 @@ use social_wallet::ledger::batch_rules::{Chunk, ChunkLine, ChunkOutcome};
 use social_wallet::ledger::record::{Actor, BatchDeclaration};
 use social_wallet::ledger::refusal::{Refusal, RefusalCode};
 use social_wallet::ledger::rules::{Accrual, Reversal};
+use social_wallet::log::merkle::leaf_hash;
 use social_wallet::log::tile::BundleEntries;
 use social_wallet::payroll::{AccrualLine, Field, Line, LineFault, LineFaultCode, LineKind, ParsedLine};
 use social_wallet::sequencer::Sequencer;
@@ -297,10 +298,11 @@ pub async fn journal(store: &dyn Store) -> Vec<Vec<u8>> {
     leaves
 }
 
-/// The members of a leaf, as an answer shows them.
+/// The members of a leaf and its hash, as an answer shows them.
 pub fn shown(leaves: &[Vec<u8>], seq: u64) -> EntryView {
     let leaf = &leaves[usize::try_from(seq).unwrap()];
-    EntryView::of_leaf(seq, serde_json::from_slice(leaf).unwrap(), false)
+    let view = EntryView::of_leaf(seq, serde_json::from_slice(leaf).unwrap(), false);
+    EntryView { leaf_hash: Some(leaf_hash(leaf)), ..view }
 }
 
 /// How many entries there are of a kind.

@@ -83,6 +83,11 @@ async fn a_log_is_exported_and_verified_from_files_over_http_and_with_its_store(
     let earlier = at("earlier");
     std::fs::copy(Path::new(&log).join("checkpoint"), &earlier).unwrap();
 
+    // First by a verifier that shares no code with us.
+    let key = std::fs::read_to_string(&keys).unwrap();
+    let (code, said) = crate::log::independent::verify(Path::new(&log), &[key.trim()]);
+    assert!(code == 0 && said.contains(&format!("{size} entries")), "{said}");
+
     let answer = json(&done(&["verify", &log, "--key-file", &keys, "--data-dir", &data, "--json"]).await);
     assert_eq!(answer["matches"], true, "{answer}");
     assert_eq!((answer["entries"].as_u64(), answer["finding"].is_null()), (Some(size), true));

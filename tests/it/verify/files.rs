@@ -24,7 +24,7 @@ fn names(log: &Log, entry: Option<u64>, place: &str) {
     assert_eq!((finding.entry, finding.place.as_str()), (entry, place), "{finding}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_honest_log_fits_and_its_sums_are_told() {
     let leaves = leaves().await;
     let mut log = Log::of(&leaves).await;
@@ -43,13 +43,13 @@ async fn an_honest_log_fits_and_its_sums_are_told() {
     assert_eq!(totals.backing, 2_000_000_000_000);
     for row in &totals.programmes {
         assert!(row.accrued > 0 && row.funded == 1_000_000_000_000, "{row:?}");
-        assert_eq!(row.funded - row.accrued + row.reversed, row.funding_left + row.reversed, "{row:?}");
+        assert_eq!(row.funded - row.accrued + row.reversed, row.funding_left, "{row:?}");
         assert_eq!(row.accrued - row.reversed - row.paid_out, row.in_wallets, "{row:?}");
     }
     assert!(totals.clearing > 0 && totals.programmes.iter().any(|row| row.reversed > 0));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_was_exported_bit_by_bit_fits_at_every_step() {
     let leaves = leaves().await;
     let directory = tempfile::tempdir().unwrap();
@@ -65,7 +65,7 @@ async fn a_log_that_was_exported_bit_by_bit_fits_at_every_step() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invariant_9_a_changed_byte_names_its_entry_wherever_it_is() {
     let leaves = leaves().await;
     for entry in [0, 5, 255, 256, 600, leaves.len() - 1] {
@@ -85,7 +85,7 @@ async fn invariant_9_a_changed_byte_names_its_entry_wherever_it_is() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invariant_9_entries_taken_out_put_in_or_reordered_are_named() {
     let leaves = leaves().await;
     let bundle = "tile/entries/001";
@@ -108,7 +108,7 @@ async fn invariant_9_entries_taken_out_put_in_or_reordered_are_named() {
     names(&log, None, bundle);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invariant_9_the_newest_entries_cannot_be_dropped_from_the_files() {
     let leaves = leaves().await;
     let log = Log::of(&leaves).await;
@@ -118,7 +118,7 @@ async fn invariant_9_the_newest_entries_cannot_be_dropped_from_the_files() {
     names(&log, Some(leaves.len() as u64 - 2), &path);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invariant_9_swapped_tiles_are_named_and_swapped_bundles_name_the_first_entry() {
     let leaves = leaves().await;
     let log = Log::of(&leaves).await;
@@ -139,7 +139,7 @@ async fn invariant_9_swapped_tiles_are_named_and_swapped_bundles_name_the_first_
     names(&log, None, "tile/0/001");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invariant_9_a_bundle_and_its_tile_changed_together_do_not_lead_to_the_root() {
     let leaves = leaves().await;
     let mut other = leaves.clone();
@@ -153,7 +153,7 @@ async fn invariant_9_a_bundle_and_its_tile_changed_together_do_not_lead_to_the_r
     names(&log, None, "checkpoint");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invariant_9_an_old_checkpoint_is_refused_by_who_kept_a_newer_one() {
     let leaves = leaves().await;
     let kept = checkpoint_of(&leaves, leaves.len(), 1, &key());
@@ -163,7 +163,7 @@ async fn invariant_9_an_old_checkpoint_is_refused_by_who_kept_a_newer_one() {
     assert!(finding.expected.contains(&format!("the {} entries of kept-0", leaves.len())), "{finding}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invariant_9_two_histories_are_told_apart_by_a_kept_checkpoint() {
     let leaves = leaves().await;
     let mut other = leaves.clone();
@@ -181,7 +181,7 @@ async fn invariant_9_two_histories_are_told_apart_by_a_kept_checkpoint() {
     assert_eq!(Log::of(&other).await.verify().finding, None);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_is_not_in_the_key_file_signs_nothing() {
     let leaves = leaves().await;
     let stranger = SigningKey::from_seed(key().verifier_key().name(), &[8; 32]).unwrap();
@@ -206,7 +206,7 @@ async fn a_key_that_is_not_in_the_key_file_signs_nothing() {
     assert_eq!((log.finding().place.as_str(), log.verify().entries), ("checkpoint", 0));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bitmaps_that_do_not_fit_into_memory_come_back_when_they_are_needed() {
     let leaves = leaves().await;
     let mut log = Log::of(&leaves).await;
@@ -215,5 +215,5 @@ async fn bitmaps_that_do_not_fit_into_memory_come_back_when_they_are_needed() {
     log.bitmap_bytes_max = 0;
     let report = log.verify();
     assert_eq!(report.finding, None);
-    assert!(report.bitmaps_put_away > 100, "{}", report.bitmaps_put_away);
+    assert!(report.bitmaps_put_away > 20, "{}", report.bitmaps_put_away);
 }

@@ -50,7 +50,7 @@ fn rotate(leaves: &mut Vec<Vec<u8>>, old: &SigningKey, new: &SigningKey, by: &Si
     append(leaves, "log_key_rotated", &members)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_are_followed_from_the_one_that_is_trusted() {
     let (first, second, third) = (key(), key_of(8), key_of(9));
     let before = leaves().await;
@@ -89,7 +89,7 @@ async fn keys_are_followed_from_the_one_that_is_trusted() {
     assert!(finding.found.contains(&third.verifier_key().label().to_string()), "{finding}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rotation_that_the_old_key_did_not_sign_is_named() {
     let (first, second) = (key(), key_of(8));
     let mut leaves = leaves().await;
@@ -100,7 +100,7 @@ async fn a_rotation_that_the_old_key_did_not_sign_is_named() {
     assert!(finding.expected.contains("the old key's signature"), "{finding}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_declared_loss_is_told_and_takes_no_checkpoint_away_unseen() {
     let before = leaves().await;
     let note = checkpoint_of(&before, before.len(), 1, &key());
@@ -142,7 +142,7 @@ async fn a_declared_loss_is_told_and_takes_no_checkpoint_away_unseen() {
     assert_eq!(log.finding().entry, Some(whole as u64));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_receipt_is_verified_alone_as_text_and_as_json() {
     let leaves = leaves().await;
     let mut edge = RightEdge::empty();

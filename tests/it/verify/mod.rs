@@ -22,7 +22,7 @@ use social_wallet::verify::{BITMAP_BYTES_MAX, Finding, Options, Report, verify};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use crate::audit::furnished;
+use crate::audit::use_it;
 use crate::sequencer::{Payroll, actor, at_once, journal, made, serve};
 use crate::store::Place;
 use crate::store::book::book_id;
@@ -32,8 +32,8 @@ pub async fn leaves() -> Vec<Vec<u8>> {
     static LEAVES: OnceCell<Vec<Vec<u8>>> = OnceCell::const_new();
     let made = async || {
         let place = Place::sqlite();
-        furnished(&place).await;
         let sequencer = serve(place.open().await).await;
+        use_it(&sequencer).await;
         let payroll = Payroll::of(2, 400, 300, 8);
         made(sequencer.submit(payroll.open(), actor(None)).await);
         let chunks = payroll.chunks(150).into_iter().map(|chunk| (chunk, actor(None))).collect();
