@@ -66,19 +66,24 @@ pub async fn run(global: &Global, args: ServeArgs) -> Result<Outcome, CliError> 
     });
     let address = listener.local_addr()?;
     let mut out = io::stdout().lock();
+    let figures = match &metrics {
+        Some(listener) => Some(format!("http://{}/metrics", listener.local_addr()?)),
+        None => None,
+    };
     if global.json {
-        writeln!(
-            out,
-            "{}",
-            json!({"listening": format!("http://{address}"), "store": store.name(), "book": keys.book()})
-        )?;
+        let url = format!("http://{address}");
+        let line = json!({"listening": url, "metrics": figures, "store": store.name(), "book": keys.book()});
+        writeln!(out, "{line}")?;
     } else {
         writeln!(out, "listening on http://{address}")?;
+        if let Some(url) = figures {
+            writeln!(out, "figures at {url}")?;
+        }
     }
     out.flush()?;
     drop(out);
     tracing::info!(store = store.name(), book = %keys.book(), "serving this machine only: requests are not authenticated yet");
-    let app = App::with_rate(store, keys, sequencer, shown, args.requests_per_second);
+    let app = App::new(store, keys, sequencer, shown, args.requests_per_second);
     let (tell_served, served) = oneshot::channel::<()>();
     let watched = metrics.map(|listener| {
         let stop = async { drop(served.await) };

@@ -91,7 +91,7 @@ impl Metrics {
         registry.register("commit_entries", "Entries that a commit wrote", writer.commit_entries.clone());
         registry.register_with_unit(
             "commit",
-            "From sending a commit to knowing that it is durable",
+            "How long the store took over a commit that it says is durable",
             Unit::Seconds,
             writer.commit_seconds.clone(),
         );

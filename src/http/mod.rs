@@ -95,20 +95,9 @@ pub struct App {
 }
 
 impl App {
-    /// The state of a service, in which a client may send as much as [`rate::REQUESTS_PER_SECOND`].
-    #[must_use]
-    pub fn new(
-        store: Arc<dyn Store>,
-        keys: Arc<BookKeys>,
-        sequencer: Sequencer,
-        published: watch::Receiver<Option<Arc<Published>>>,
-    ) -> Arc<Self> {
-        Self::with_rate(store, keys, sequencer, published, rate::REQUESTS_PER_SECOND)
-    }
-
     /// The state of a service, in which a client may send so many requests a second.
     #[must_use]
-    pub fn with_rate(
+    pub fn new(
         store: Arc<dyn Store>,
         keys: Arc<BookKeys>,
         sequencer: Sequencer,
@@ -205,6 +194,10 @@ pub async fn serve(
 /// Reads a body of at most `limit` bytes, in at most [`BODY_TIME_MAX`]. What is sent beyond it is thrown away as it comes,
 /// up to [`DISCARDED_BYTES_MAX`]: a client that is still sending reads no answer, only a broken connection.
 pub(crate) async fn read_body(request: Request, limit: usize) -> Result<Bytes, Problem> {
+    read_body_within(BODY_TIME_MAX, request, limit).await
+}
+
+async fn read_body_within(time: Duration, request: Request, limit: usize) -> Result<Bytes, Problem> {
     let too_large = || {
         let detail = format!("The body has more than {limit} bytes. Nothing was done.");
         Problem::new(Code::BodyTooLarge, detail).with("limit", json!(limit))
@@ -235,9 +228,8 @@ pub(crate) async fn read_body(request: Request, limit: usize) -> Result<Bytes, P
         }
         if declared_too_large || received > limit { Err(too_large()) } else { Ok(Bytes::from(bytes)) }
     };
-    tokio::time::timeout(BODY_TIME_MAX, read).await.unwrap_or_else(|_| {
-        let detail =
-            format!("The body did not arrive within {} seconds. Nothing was done.", BODY_TIME_MAX.as_secs());
+    tokio::time::timeout(time, read).await.unwrap_or_else(|_| {
+        let detail = format!("The body did not arrive within {} seconds. Nothing was done.", time.as_secs());
         Err(Problem::new(Code::BodyTooSlow, detail))
     })
 }
@@ -329,7 +321,34 @@ fn document_is_current(path: &str, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+    use futures::stream;
+
     use super::*;
+
+    /// What becomes of a body of these pieces, of which ten bytes are taken.
+    async fn read(
+        pieces: impl futures::Stream<Item = Result<&'static str, &'static str>> + Send + 'static,
+        time: Duration,
+    ) -> Result<Bytes, Code> {
+        let request = Request::new(Body::from_stream(pieces));
+        read_body_within(time, request, 10).await.map_err(|problem| problem.code())
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_whole_or_it_is_said_what_is_wrong_with_it() {
+        for (pieces, expected) in [
+            (vec![], Ok(Bytes::new())),
+            (vec![Ok("12345"), Ok("6789")], Ok(Bytes::from("123456789"))),
+            (vec![Ok("12345"), Ok("67890")], Ok(Bytes::from("1234567890"))),
+            (vec![Ok("12345"), Ok("678901")], Err(Code::BodyTooLarge)),
+            (vec![Ok("12345"), Err("the connection broke")], Err(Code::BodyIncomplete)),
+        ] {
+            assert_eq!(read(stream::iter(pieces), BODY_TIME_MAX).await, expected);
+        }
+        let stalled = stream::iter([Ok("12345")]).chain(stream::pending());
+        assert_eq!(read(stalled, Duration::ZERO).await, Err(Code::BodyTooSlow));
+    }
 
     #[tokio::test]
     async fn an_answer_that_does_not_come_is_a_problem() {

@@ -76,9 +76,15 @@ impl<C: Clock + Clone> Rate<C> {
     }
 }
 
-/// Limits the requests below `/v1`: the public log and health are the proxy's to limit.
+/// Whether requests of a path are limited: the public log and health are the proxy's to limit.
+#[must_use]
+pub fn limits(path: &str) -> bool {
+    path.starts_with("/v1/")
+}
+
+/// Limits requests.
 pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    if !request.uri().path().starts_with("/v1/") {
+    if !limits(request.uri().path()) {
         return next.run(request).await;
     }
     // A name that is none is refused further in; until then it counts as nobody's.

@@ -105,9 +105,60 @@ fn method(request: &Request) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use serde_json::{Value, json};
+    use tower::ServiceExt as _;
+
     use super::*;
+    use crate::http::problem::Problem;
 
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+    /// What is logged, as lines.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_500_says_nothing_of_the_inside_and_the_log_has_it_under_the_trace_returned() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber =
+            tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone());
+        let _guard = tracing::subscriber::set_default(subscriber.finish());
+        let failing = || async { Problem::internal(&"the inside") };
+        let router = Router::new().route("/x/{id}", get(failing)).layer(from_fn(layer));
+        let request =
+            Request::builder().uri("/x/990101").header(HEADER, format!("00-{TRACE}-b7ad6b7169203331-01"));
+        let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 500);
+        let header = response.headers()[HEADER].to_str().unwrap().to_owned();
+        let bytes = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+        let body: Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!((&body["code"], &body["trace"]), (&json!("internal_error"), &json!(TRACE)));
+        assert!(header.contains(TRACE) && !body.to_string().contains("inside"), "{body}");
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let logged: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let [line] = &logged[..] else { panic!("{text}") };
+        assert_eq!((&line["error"], &line["trace"]), (&json!("the inside"), &json!(TRACE)));
+        let span = json!({"trace": TRACE, "method": "GET", "path": "/x/{id}", "name": "request"});
+        assert_eq!(line["span"], span);
+        assert!(!text.contains("990101"), "{text}");
+    }
 
     fn with(values: &[&str]) -> TraceContext {
         let mut headers = HeaderMap::new();

@@ -1,5 +1,7 @@
 //! What the writer tells of itself, for whoever watches it.
 
+use std::time::Instant;
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 
@@ -10,7 +12,7 @@ pub struct Figures {
     pub commit_commands: Histogram,
     /// Entries that a commit wrote.
     pub commit_entries: Histogram,
-    /// Seconds from sending a commit to the store to knowing that it is durable.
+    /// Seconds that the store took over a commit that it says is durable.
     pub commit_seconds: Histogram,
     /// Commits that did not go through, or whose outcome had to be found out.
     pub commits_failed: Counter,
@@ -28,6 +30,12 @@ impl Default for Figures {
 }
 
 impl Figures {
+    /// Times a commit, if it succeeds: what a failure takes is a time-out's length.
+    pub(super) async fn timed<E>(&self, commit: impl Future<Output = Result<(), E>>) -> Result<(), E> {
+        let begun = Instant::now();
+        commit.await.inspect(|()| self.commit_seconds.observe(begun.elapsed().as_secs_f64()))
+    }
+
     /// A commit is in.
     #[allow(clippy::cast_precision_loss)] // far below 2^53
     pub(super) fn committed(&self, commands: usize, entries: usize) {

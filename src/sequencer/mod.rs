@@ -178,7 +178,6 @@ struct Flight {
     work: Work,
     commit: Arc<Commit>,
     edge: RightEdge,
-    since: Instant,
     task: JoinHandle<Result<(), CommitError>>,
 }
 
@@ -401,9 +400,9 @@ impl Writer {
         let Some(Next { work, commit }) = self.land(Some(next)).await else { return };
         let Some(commit) = commit else { return work.answer() };
         let edge = self.desk.edge().clone();
-        let (store, carried) = (Arc::clone(&self.store), Arc::clone(&commit));
-        let task = tokio::spawn(async move { store.commit(&carried).await });
-        self.flight = Some(Flight { work, commit, edge, since: Instant::now(), task });
+        let (store, carried, figures) = (Arc::clone(&self.store), Arc::clone(&commit), self.figures.clone());
+        let task = tokio::spawn(async move { figures.timed(store.commit(&carried)).await });
+        self.flight = Some(Flight { work, commit, edge, task });
     }
 
     /// Waits for the commit under way, if any. `next` was decided on top of it: it comes back if the commit is in, and is
@@ -418,7 +417,6 @@ impl Writer {
         let flight = self.flight.take()?;
         match result {
             Ok(()) => {
-                self.figures.commit_seconds.observe(flight.since.elapsed().as_secs_f64());
                 self.figures.committed(flight.work.waiting.len(), flight.commit.effects.records.len());
                 self.confirm(&flight.commit, flight.edge);
                 flight.work.answer();
@@ -452,6 +450,7 @@ impl Writer {
             CommitError::Stale | CommitError::Failed(_) => Some(false),
         };
         if committed == Some(true) {
+            self.figures.committed(work.waiting.len(), commit.effects.records.len());
             work.answer();
             return self.catch_up().await;
         }
@@ -561,14 +560,16 @@ impl Writer {
         }
         match self.prepare(batch, true).await {
             Preparation::Ready(Next { work, commit: None }) => work.answer(),
-            Preparation::Ready(Next { work, commit: Some(commit) }) => match locked.commit(&commit).await {
-                Ok(()) => {
-                    self.figures.committed(work.waiting.len(), commit.effects.records.len());
-                    self.confirm(&commit, self.desk.edge().clone());
-                    work.answer();
+            Preparation::Ready(Next { work, commit: Some(commit) }) => {
+                match self.figures.timed(locked.commit(&commit)).await {
+                    Ok(()) => {
+                        self.figures.committed(work.waiting.len(), commit.effects.records.len());
+                        self.confirm(&commit, self.desk.edge().clone());
+                        work.answer();
+                    }
+                    Err(error) => self.recover(work, &commit, error).await,
                 }
-                Err(error) => self.recover(work, &commit, error).await,
-            },
+            }
             Preparation::Unsettled(batch) | Preparation::Behind(batch) => self.put_back(batch),
             Preparation::Failed(batch, error) => {
                 drop(locked);

@@ -17,6 +17,11 @@ use serde_json::{Map, Value, json};
 use super::catalogue::{Code, Row};
 use operations::{Answer, OPERATIONS, Operation, Place};
 
+const TRACEPARENT: &str = "traceparent";
+const RATE_POLICY: &str = "RateLimit-Policy";
+const RATE: &str = "RateLimit";
+const RETRY_AFTER: &str = "Retry-After";
+
 /// The document.
 #[must_use]
 pub fn document() -> Value {
@@ -41,7 +46,7 @@ pub fn document() -> Value {
         "servers": [{"url": "/"}],
         "tags": operations::TAGS.iter().map(|(name, text)| json!({"name": name, "description": text})).collect::<Vec<_>>(),
         "paths": paths,
-        "components": {"schemas": schemas::all(), "examples": problems()},
+        "components": {"schemas": schemas::all(), "examples": problems(), "headers": headers()},
     })
 }
 
@@ -99,6 +104,7 @@ fn parameters(operation: &Operation) -> Vec<Value> {
 
 fn responses(operation: &Operation) -> Map<String, Value> {
     let mut responses = Map::new();
+    let limited = operation.is_limited();
     for Answer { status, text, kinds, headers } in operation.answers {
         let content: Map<String, Value> = kinds
             .iter()
@@ -109,16 +115,11 @@ fn responses(operation: &Operation) -> Map<String, Value> {
                 )
             })
             .collect();
-        let headers: Map<String, Value> = headers
-            .iter()
-            .map(|(name, text)| {
-                ((*name).to_owned(), json!({"description": text, "schema": {"type": "string"}}))
-            })
-            .collect();
-        let mut response = json!({"description": text, "content": content});
-        if !headers.is_empty() {
-            response["headers"] = Value::Object(headers);
-        }
+        let own = headers.iter().map(|(name, text)| {
+            ((*name).to_owned(), json!({"description": text, "schema": {"type": "string"}}))
+        });
+        let headers: Map<String, Value> = own.chain(common_headers(limited, *status)).collect();
+        let response = json!({"description": text, "headers": headers, "content": content});
         responses.insert(status.to_string(), response);
     }
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
@@ -126,9 +127,37 @@ fn responses(operation: &Operation) -> Map<String, Value> {
         by_status.entry(code.row().status).or_default().push(code);
     }
     for (status, codes) in by_status {
-        responses.insert(status.to_string(), refusals(&codes));
+        let mut response = refusals(&codes);
+        response["headers"] = Value::Object(common_headers(limited, status).collect());
+        responses.insert(status.to_string(), response);
     }
     responses
+}
+
+/// Headers of many answers, by name.
+fn headers() -> Map<String, Value> {
+    let text = || json!({"type": "string"});
+    [
+        (TRACEPARENT, "W3C trace context: the request's trace", text()),
+        (RATE_POLICY, "How many requests a client may send", text()),
+        (RATE, "How many it still may, and in how many seconds there are more", text()),
+        (
+            RETRY_AFTER,
+            "Seconds after which the same request may be sent again",
+            json!({"type": "integer", "minimum": 1}),
+        ),
+    ]
+    .into_iter()
+    .map(|(name, text, schema)| (name.to_owned(), json!({"description": text, "schema": schema})))
+    .collect()
+}
+
+/// Those of them that an answer of this status has.
+fn common_headers(limited: bool, status: u16) -> impl Iterator<Item = (String, Value)> {
+    let rate = [RATE_POLICY, RATE].into_iter().filter(move |_| limited);
+    let again = [RETRY_AFTER].into_iter().filter(move |_| matches!(status, 202 | 429 | 503));
+    let names = [TRACEPARENT].into_iter().chain(rate).chain(again);
+    names.map(|name| (name.to_owned(), json!({"$ref": format!("#/components/headers/{name}")})))
 }
 
 /// An example of each problem, by code.
@@ -214,20 +243,45 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_example_is_of_its_schema() {
+        let document = document();
+        let conforms = |schema: &Value, example: &Value, place: &str| {
+            let mut schema = schema.clone();
+            schema["components"] = json!({"schemas": document["components"]["schemas"]});
+            let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+            let faults: Vec<String> = validator.iter_errors(example).map(|fault| fault.to_string()).collect();
+            assert!(faults.is_empty(), "{place}: {faults:?}");
+        };
+        for (name, example) in document["components"]["examples"].as_object().unwrap() {
+            conforms(&schemas::reference("Problem"), &example["value"], name);
+        }
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for operation in operations.as_object().unwrap().values() {
+                let parameters = operation["parameters"].as_array().unwrap().iter();
+                let responses = operation["responses"].as_object().unwrap().values();
+                let bodies = responses.chain(operation.get("requestBody"));
+                let bodies = bodies.flat_map(|body| body["content"].as_object().unwrap().values());
+                for described in parameters.chain(bodies) {
+                    if let Some(example) = described.get("example") {
+                        conforms(&described["schema"], example, path);
+                    }
+                }
+            }
+        }
+    }
+
     /// Codes that no request is answered with: the operator's commands and what is not a request yet are refused by them.
     #[test]
-    fn every_code_is_documented_for_an_operation_or_of_none() {
-        let documented: BTreeSet<Code> = OPERATIONS.iter().flat_map(Operation::codes).collect();
+    fn every_code_is_documented_for_an_operation_or_a_verdict_or_of_none() {
+        let operations = OPERATIONS.iter().flat_map(Operation::codes);
+        let documented: BTreeSet<Code> = operations.chain(operations::LINE.iter().copied()).collect();
         let none: BTreeSet<Code> = [
             Code::MethodNotAllowed, // no operation: another method
-            Code::WalletExists,     // answered 200 with the wallet
             Code::BalanceInsufficient,
             Code::OutflowBlocked,
             Code::ReturnExceedsPayOut,
             Code::PayOutNotFound,
-            Code::LineConflict,
-            Code::ProgrammeNotDeclared,
-            Code::PeriodNotDeclared,
             Code::OriginOutOfOrder,
             Code::LogKeyNotCurrent,
         ]

@@ -6,7 +6,9 @@ use axum::routing::{MethodRouter, get, post, put};
 
 use super::page;
 use crate::http::catalogue::Code;
-use crate::http::{App, batches, health, instructions, log, programmes, proofs, receipts, reports, wallets};
+use crate::http::{
+    App, batches, health, instructions, log, programmes, proofs, rate, receipts, reports, wallets,
+};
 
 /// An operation: a method on a path.
 pub struct Operation {
@@ -76,10 +78,16 @@ pub struct Answer {
 }
 
 impl Operation {
+    /// Whether the client's rate is counted and told.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        rate::limits(self.path)
+    }
+
     /// All codes with which the operation may be refused.
     #[must_use]
     pub fn codes(&self) -> Vec<Code> {
-        let limited = self.path.starts_with("/v1/").then_some(&Code::RateLimited);
+        let limited = self.is_limited().then_some(&Code::RateLimited);
         let mut codes: Vec<Code> =
             ANY.iter().chain(limited).chain(self.problems.iter().copied().flatten()).copied().collect();
         codes.sort_unstable();
@@ -148,6 +156,24 @@ const STEP: &[Code] = &[
     Code::BatchNotYours,
     Code::BatchNotStarted,
 ];
+/// The rules that a line of a batch may be refused by; what cannot be read of it, `payroll` names.
+pub const LINE: &[Code] = &[
+    Code::ProgrammeUnknown,
+    Code::ProgrammeNotDeclared,
+    Code::PeriodNotDeclared,
+    Code::PayerMismatch,
+    Code::BenefitAlreadyPaid,
+    Code::FundingInsufficient,
+    Code::LineConflict,
+    Code::WalletUnknown,
+    Code::WalletExists,
+    Code::WalletDeceased,
+    Code::WalletClosed,
+    Code::AccrualNotFound,
+    Code::NothingToReverse,
+    Code::SumTooLarge,
+    Code::BookFull,
+];
 const LOG: &[Code] = &[Code::CheckpointPending, Code::DatabaseUnavailable];
 
 const AT: Parameter = Parameter {
@@ -208,7 +234,7 @@ const RECEIPT: &[Answer] = &[
         status: 202,
         text: "No checkpoint covers the entry yet",
         kinds: &[("application/json", "ReceiptPending")],
-        headers: &[("Retry-After", "Seconds")],
+        headers: &[],
     },
 ];
 const BATCH_SHOWN: &[Answer] =

@@ -2,8 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
+use super::operations::LINE;
 use crate::http::batches::{DECLARED_MAX, LINES_MAX, VERDICTS_LIMIT_MAX};
 use crate::http::wallets::STATEMENT_LIMIT_MAX;
+use crate::payroll::LineFaultCode;
 
 const UUID: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
 const PERIOD: &str = "^(once|2[01][0-9]{2}-(0[1-9]|1[0-2]))$";
@@ -96,6 +98,12 @@ fn chosen(names: &[&str]) -> Value {
     json!({"type": "string", "enum": names})
 }
 
+/// What a line may be refused by: what is wrong with it, or a rule.
+fn line_codes() -> Vec<&'static str> {
+    let faults = LineFaultCode::ALL.iter().map(|fault| fault.code());
+    faults.chain(LINE.iter().map(|code| code.name())).collect()
+}
+
 /// All schemas of bodies, by name.
 #[allow(clippy::too_many_lines)] // a table
 pub(super) fn all() -> Map<String, Value> {
@@ -132,7 +140,7 @@ pub(super) fn all() -> Map<String, Value> {
             ("line", count()),
             ("verdict", chosen(&["accepted", "already_accepted", "refused"])),
             ("entry?", nullable("integer")),
-            ("code?", json!({"type": "string"})),
+            ("code?", chosen(&line_codes())),
             ("field?", nullable("string")),
             ("final?", json!({"const": false})),
         ])
@@ -212,7 +220,11 @@ pub(super) fn all() -> Map<String, Value> {
                 ),
                 ("periods?", json!({"type": ["array", "null"], "items": period(), "maxItems": DECLARED_MAX})),
                 ("lines", json!({"type": "integer", "minimum": 1, "maximum": LINES_MAX})),
-                ("total", json!({"type": "string", "pattern": "^[0-9]{1,16}(\\.[0-9]{1,2})?$"})),
+                (
+                    "total",
+                    json!({"type": "string", "pattern": "^[0-9]{1,17}(\\.[0-9]{1,2})?$",
+                    "description": "At most 10000000000000000.00"}),
+                ),
                 ("currency", kzt()),
                 ("not_before?", time_or_null()),
                 ("release_required?", nullable("boolean")),

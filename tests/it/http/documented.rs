@@ -1,8 +1,10 @@
 //! Every answer of these tests is documented: its path, method, status, content type, and the code of a problem.
 
-use std::sync::LazyLock;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex};
 
-use serde_json::Value;
+use jsonschema::Validator;
+use serde_json::{Value, json};
 use social_wallet::http::openapi;
 
 use super::{Answer, Service, in_both_rooms};
@@ -19,29 +21,60 @@ in_both_rooms! {
 pub fn is_documented(answer: &Answer) {
     let Answer { method, path, status, .. } = answer;
     let code = || answer.json()["code"].as_str().unwrap_or_default().to_owned();
+    let limited = (429, "rate_limited".to_owned()); // before it is asked what is there
     let Some(operations) = template(path).map(|template| &DOCUMENT["paths"][template]) else {
-        assert_eq!((*status, code().as_str()), (404, "path_unknown"), "{method} {path}");
+        let told = (*status, code());
+        assert!(told == (404, "path_unknown".to_owned()) || told == limited, "{method} {path}: {told:?}");
         return;
     };
     let operation = &operations[method.to_lowercase()];
     if operation.is_null() {
-        assert_eq!((*status, code().as_str()), (405, "method_not_allowed"), "{method} {path}");
+        let told = (*status, code());
+        assert!(
+            told == (405, "method_not_allowed".to_owned()) || told == limited,
+            "{method} {path}: {told:?}"
+        );
         return;
     }
     let kind = answer.header("content-type").unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default();
     let media = &operation["responses"][status.to_string()]["content"][kind];
     assert!(!media.is_null(), "{method} {path} answers {status} {kind}, which is not documented");
+    let place = format!("{method} {path} {status}");
     if kind == "application/problem+json" {
         let code = code();
+        assert!(!media["examples"][&code].is_null(), "{place} {code} is not documented");
+    }
+    if kind.ends_with("json") {
+        conforms(&media["schema"], &answer.json(), &place);
+    }
+    for (name, _) in &answer.headers {
+        let known = &operation["responses"][status.to_string()]["headers"];
+        let known = known.as_object().unwrap().keys().any(|known| known.eq_ignore_ascii_case(name));
         assert!(
-            !media["examples"][&code].is_null(),
-            "{method} {path} answers {code}, which is not documented"
+            known || HTTP.contains(&name.as_str()),
+            "{place} has the header {name}, which is not documented"
         );
-    } else if kind == "application/json" {
-        has_the_members(&media["schema"], &answer.json(), &format!("{method} {path} {status}"));
+    }
+    let again = matches!(status, 202 | 429 | 503);
+    assert_eq!(again, answer.header("retry-after").is_some(), "{place}: when to come again");
+    // What was taken is documented too, lest the description forbid what the service allows.
+    let body = &operation["requestBody"]["content"]["application/json"]["schema"];
+    if *status < 300 && !body.is_null() && !answer.sent.is_empty() {
+        conforms(body, &serde_json::from_str(&answer.sent).unwrap(), &format!("{place}: the request"));
     }
 }
+
+/// Headers that HTTP explains.
+const HTTP: [&str; 7] = [
+    "content-type",
+    "content-length",
+    "date",
+    "cache-control",
+    "connection",
+    "content-security-policy",
+    "x-content-type-options",
+];
 
 /// The documented path that a path is of: one with fewer ids goes first, as the router has it.
 fn template(path: &str) -> Option<&'static str> {
@@ -59,26 +92,20 @@ fn template(path: &str) -> Option<&'static str> {
     templates.filter(|template| of(template)).min_by_key(|template| template.matches('{').count())
 }
 
-/// The answer's members are those of the schema: none that must be there is absent, and none is there that is not known.
+/// The value is one of the schema's.
 #[track_caller]
-fn has_the_members(schema: &Value, value: &Value, place: &str) {
-    let schema = match schema["$ref"].as_str() {
-        Some(reference) => DOCUMENT.pointer(reference.trim_start_matches('#')).unwrap(),
-        None => schema,
+fn conforms(schema: &Value, value: &Value, place: &str) {
+    static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
+    let validator = || {
+        let mut schema = schema.clone();
+        schema["components"] = json!({"schemas": DOCUMENT["components"]["schemas"]});
+        Arc::new(jsonschema::options().should_validate_formats(true).build(&schema).unwrap())
     };
-    if let Some(members) = value.as_object() {
-        for name in schema["required"].as_array().into_iter().flatten() {
-            assert!(members.contains_key(name.as_str().unwrap()), "{place} has no {name}");
-        }
-        for (name, value) in members {
-            let known = &schema["properties"][name];
-            assert!(!known.is_null() || schema["additionalProperties"] != false, "{place} has {name}");
-            has_the_members(known, value, &format!("{place}.{name}"));
-        }
-    }
-    for item in value.as_array().into_iter().flatten() {
-        has_the_members(&schema["items"], item, &format!("{place}[]"));
-    }
+    let validator =
+        Arc::clone(VALIDATORS.lock().unwrap().entry(schema.to_string()).or_insert_with(validator));
+    let faults: Vec<String> =
+        validator.iter_errors(value).map(|fault| format!("{}: {fault}", fault.instance_path())).collect();
+    assert!(faults.is_empty(), "{place} is not as documented: {faults:?} in {value}");
 }
 
 async fn the_description_is_served_and_needs_nothing_else(place: &Place) {

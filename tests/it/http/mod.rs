@@ -8,6 +8,7 @@ mod accruals;
 mod batches;
 mod documented;
 mod entries;
+mod failing;
 mod log;
 mod operations;
 mod privacy;
@@ -18,13 +19,14 @@ mod reversals;
 mod robustness;
 mod wallets;
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use social_wallet::domain::{Amount, Bic, BookId, ClientId, Iin, WalletId};
-use social_wallet::http::App;
+use social_wallet::http::{App, rate};
 use social_wallet::keys::BookKeys;
 use social_wallet::ledger::record::Actor;
 use social_wallet::log::origin::key_name;
@@ -37,7 +39,7 @@ use social_wallet::sequencer::clock::Clock;
 use social_wallet::sequencer::command::Command;
 use social_wallet::store::Store;
 use tempfile::TempDir;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -123,6 +125,8 @@ pub fn fresh() -> String {
 pub struct Answer {
     pub method: String,
     pub path: String,
+    /// What the request carried, if it is text.
+    pub sent: String,
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: String,
@@ -201,7 +205,18 @@ impl Service {
     }
 
     async fn beside(place: &Place, now: fn() -> i64, outside: Arc<TempDir>) -> Self {
-        let store = place.open().await;
+        Self::over(place.open().await, now, outside, rate::REQUESTS_PER_SECOND, true).await
+    }
+
+    /// A service over a store, whose clients may send so many requests a second. If it does not sign, the log has no
+    /// checkpoint.
+    pub async fn over(
+        store: Arc<dyn Store>,
+        now: fn() -> i64,
+        outside: Arc<TempDir>,
+        requests_per_second: NonZeroU32,
+        signs: bool,
+    ) -> Self {
         let keys = keys();
         let clock = Clock::with(now);
         let (sequencer, writer) =
@@ -212,9 +227,14 @@ impl Service {
             Err(_) => LogKeyFile::create(&log_key, &key_name(keys.book())).unwrap(),
         };
         let kept = Box::new(CheckpointFile(outside.path().join("checkpoint")));
-        let publisher = Publisher::open(Arc::clone(&store), keys.book(), log_key, kept, now).await.unwrap();
-        let app = App::new(Arc::clone(&store), keys, sequencer.clone(), publisher.published());
-        let publishing = tokio::spawn(publisher.run(sequencer.durable()));
+        let (published, publishing) = if signs {
+            let publisher =
+                Publisher::open(Arc::clone(&store), keys.book(), log_key, kept, now).await.unwrap();
+            (publisher.published(), tokio::spawn(publisher.run(sequencer.durable())))
+        } else {
+            (watch::channel(None).1, tokio::spawn(async { Ok(()) }))
+        };
+        let app = App::new(Arc::clone(&store), keys, sequencer.clone(), published, requests_per_second);
         drop(sequencer);
         let listener = social_wallet::http::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -342,11 +362,20 @@ impl Service {
     pub async fn try_send(&self, request: RequestBuilder) -> reqwest::Result<Answer> {
         let request = request.build()?;
         let (method, path) = (request.method().to_string(), request.url().path().to_owned());
+        let sent = request.body().and_then(|body| body.as_bytes()).unwrap_or_default();
+        let sent = String::from_utf8_lossy(sent).into_owned();
         let response = self.http.execute(request).await?;
         let text = |value: &reqwest::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into();
         let headers =
             response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
-        Ok(Answer { method, path, status: response.status().as_u16(), headers, body: response.text().await? })
+        Ok(Answer {
+            method,
+            path,
+            sent,
+            status: response.status().as_u16(),
+            headers,
+            body: response.text().await?,
+        })
     }
 
     pub async fn get(&self, path: &str) -> Answer {

@@ -1,6 +1,10 @@
 //! What operators see: traces, figures, and the rate of requests.
 
-use serde_json::json;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::process::Command;
 
 use super::{Service, accrual, in_both_rooms, mistyped_iin, with};
 use crate::store::Place;
@@ -69,4 +73,45 @@ async fn the_rate_is_told_below_v1_only(place: &Place) {
     assert!(answer.header("ratelimit").unwrap().starts_with("\"client\";r="));
     assert_eq!(service.get("/health/live").await.header("ratelimit"), None);
     service.close().await;
+}
+
+/// The options of `serve`, as an operator gives them to a real process.
+#[tokio::test]
+async fn an_operator_chooses_where_the_figures_are_how_lines_are_logged_and_the_rate() {
+    let data = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_social-wallet"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]);
+    command.args(["--requests-per-second", "3", "--log-format", "json", "--data-dir"]).arg(data.path());
+    for name in ["DATABASE_URL", "KEYS", "LOG_KEY", "CHECKPOINT_FILE"] {
+        command.env_remove(format!("SOCIAL_WALLET_{name}"));
+    }
+    command.env("RUST_LOG", "info,social_wallet::http=debug").kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut told = async |prefix: &str| {
+        let line = lines.next_line().await.unwrap().unwrap();
+        line.strip_prefix(prefix).unwrap_or_else(|| panic!("{line}")).to_owned()
+    };
+    let (url, figures) = (told("listening on ").await, told("figures at ").await);
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut statuses = Vec::new();
+    while statuses.last() != Some(&429) {
+        let answer = http.get(format!("{url}/v1/book")).send().await.unwrap();
+        assert_eq!(answer.headers()["ratelimit-policy"], "\"client\";q=3;w=1");
+        statuses.push(answer.status().as_u16());
+    }
+    let text = http.get(figures).send().await.unwrap().text().await.unwrap();
+    let refused = "social_wallet_refusals_total{code=\"rate_limited\"} 1";
+    assert!(text.lines().any(|line| line == refused), "{text}");
+    child.start_kill().unwrap();
+    let mut logged = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut logged).await.unwrap();
+    let lines: Vec<Value> = logged.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of_requests = lines.iter().filter(|line| line["message"] == "answered");
+    let answered: Vec<u64> = of_requests.map(|line| line["status"].as_u64().unwrap()).collect();
+    assert_eq!(answered, statuses.iter().map(|status| u64::from(*status)).collect::<Vec<_>>(), "{logged}");
+    let first = lines.iter().find(|line| line["message"] == "answered").unwrap();
+    assert_eq!((&first["span"]["method"], &first["span"]["path"]), (&json!("GET"), &json!("/v1/book")));
+    assert_eq!(first["span"]["trace"].as_str().unwrap().len(), 32);
 }

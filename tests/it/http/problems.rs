@@ -1,13 +1,15 @@
 //! The catalogue of problems: every code can be met, and of several faults the one of the earliest stage is answered.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use social_wallet::http::catalogue::Code;
 
+use super::failing::failures;
 use super::{
-    HEADER, OTHER_PAYER, Service, accrual, declaration, fresh, in_both_rooms, line, lines, mistyped_iin,
-    programme, reversal, with, without,
+    Answer, HEADER, OTHER_PAYER, PAYER, Service, accrual, declaration, fresh, in_both_rooms, line, lines,
+    mistyped_iin, programme, reversal, with, without,
 };
 use crate::store::Place;
 
@@ -16,31 +18,28 @@ in_both_rooms! {
     of_several_faults_the_earliest_stage_is_answered,
 }
 
-/// Codes that no request of these tests provokes, with the file that makes them and the reason.
+/// Codes that no request of these tests is answered with, with the file that makes them and the reason.
 const ELSEWHERE: &[(Code, &str, &str)] = &[
-    (Code::RateLimited, "src/http/rate.rs", "see its unit test: the quota is more than a test sends"),
-    (Code::BodyIncomplete, "src/http/mod.rs", "the client has gone: see `robustness`"),
-    (Code::BodyTooSlow, "src/http/mod.rs", "thirty seconds"),
+    (Code::BodyIncomplete, "src/http/mod.rs", "the client has gone; see its unit test"),
+    (Code::BodyTooSlow, "src/http/mod.rs", "thirty seconds; see its unit test"),
     (Code::RequestTimeout, "src/http/mod.rs", "two minutes; see its unit test"),
-    (Code::Busy, "src/http/problem.rs", "see `robustness`"),
-    (Code::LedgerUnavailable, "src/http/problem.rs", "see `sequencer::faults`"),
-    (Code::DatabaseUnavailable, "src/http/problem.rs", "see `robustness`"),
-    (Code::NotWritable, "src/http/health.rs", "a failing database"),
-    (Code::CheckpointPending, "src/http/log.rs", "the moment before the first checkpoint"),
-    (Code::InternalError, "src/http/problem.rs", "no request is known that provokes it"),
-    (Code::LineConflict, "src/ledger/batch_rules.rs", "in verdicts only"),
-    (Code::ProgrammeNotDeclared, "src/ledger/batch_rules.rs", "in verdicts only"),
-    (Code::PeriodNotDeclared, "src/ledger/batch_rules.rs", "in verdicts only"),
-    (Code::WalletExists, "src/ledger/rules.rs", "answered 200 with the wallet"),
     (Code::WalletDeceased, "src/ledger/rules.rs", "no request changes a wallet's state yet"),
     (Code::WalletClosed, "src/ledger/rules.rs", "no request changes a wallet's state yet"),
     (Code::OutflowBlocked, "src/ledger/rules.rs", "pay-outs are no requests yet"),
     (Code::BalanceInsufficient, "src/ledger/rules.rs", "pay-outs are no requests yet"),
     (Code::PayOutNotFound, "src/ledger/rules.rs", "pay-outs are no requests yet"),
     (Code::ReturnExceedsPayOut, "src/ledger/rules.rs", "pay-outs are no requests yet"),
-    (Code::SumTooLarge, "src/ledger/rules.rs", "more money than a test can fund"),
+    (
+        Code::SumTooLarge,
+        "src/ledger/rules.rs",
+        "ten thousand fundings of the largest amount; see the ledger's tests",
+    ),
     (Code::BookFull, "src/ledger/rules.rs", "four billion wallets"),
-    (Code::BatchReleasedAlready, "src/ledger/batch_rules.rs", "answered 200 with the batch"),
+    (
+        Code::BatchReleasedAlready,
+        "src/ledger/batch_rules.rs",
+        "answered 200 with the batch, unless it is cancelled meanwhile",
+    ),
     (Code::OriginOutOfOrder, "src/ledger/log_rules.rs", "an operator's command"),
     (Code::LogKeyNotCurrent, "src/ledger/log_rules.rs", "an operator's command"),
 ];
@@ -50,25 +49,39 @@ async fn every_code_can_be_met(place: &Place) {
     provoke_reading(&service).await;
     provoke_rules(&service).await;
     provoke_batches(&service).await;
-    let answers = service.answers.lock().unwrap().clone();
-    let mut met: BTreeSet<String> = answers
-        .iter()
-        .filter(|answer| answer.header("content-type") == Some("application/problem+json"))
-        .map(|answer| answer.json()["code"].as_str().unwrap().to_owned())
-        .collect();
+    let mut answers = service.answers.lock().unwrap().clone();
+    let outside = Arc::clone(&service.outside);
+    service.close().await;
+    answers.extend(failures(place, &outside).await);
+    let met: BTreeSet<String> = answers.iter().flat_map(codes).collect();
+    let elsewhere: BTreeSet<String> = ELSEWHERE.iter().map(|(code, ..)| code.name().to_owned()).collect();
+    let all: BTreeSet<String> = Code::ALL.iter().map(|code| code.name().to_owned()).collect();
+    assert_eq!(
+        all.difference(&met).cloned().collect::<BTreeSet<_>>(),
+        elsewhere,
+        "what nobody meets is listed"
+    );
     for (code, file, _) in ELSEWHERE {
         let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
         let made = format!("Code::{code:?}");
         assert!(std::fs::read_to_string(path).unwrap().contains(&made), "{file} does not make {made}");
-        met.insert(code.name().to_owned());
     }
-    let all: BTreeSet<String> = Code::ALL.iter().map(|code| code.name().to_owned()).collect();
-    assert_eq!(all.difference(&met).collect::<Vec<_>>(), Vec::<&String>::new(), "nobody meets these");
-    service.close().await;
+}
+
+/// The code of a problem, or those of the verdicts.
+fn codes(answer: &Answer) -> Vec<String> {
+    let text = |value: &Value| value["code"].as_str().map(str::to_owned);
+    match answer.header("content-type") {
+        Some("application/problem+json") => text(&answer.json()).into_iter().collect(),
+        Some("application/json") => {
+            answer.json()["verdicts"].as_array().into_iter().flatten().filter_map(text).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 async fn provoke_reading(service: &Service) {
-    // Before the first checkpoint the log's paths are answered `checkpoint_pending`: a receipt waits for one.
+    // Before the first checkpoint the log's paths are answered so: a receipt waits for one.
     while service.get("/v1/entries/0/receipt").await.status == 202 {}
     for path in [
         "/nothing",
@@ -152,6 +165,21 @@ async fn provoke_batches(service: &Service) {
     service.step(&id, "cancel", "anonymous").await;
     service.chunk(&id, 1, &line(11, "1.00")).await;
 
+    // In verdicts.
+    let id = service.open(9, "9.00").await;
+    let undeclared = [("ASP", "2026-12"), ("OTHER", "2026-11")];
+    let undeclared =
+        undeclared.map(|(code, period)| line(13, "1.00").replace("ASP,2026-11", &format!("{code},{period}")));
+    service.chunk(&id, 1, &undeclared.concat()).await.expect(200);
+    let openings =
+        json!({"kind": "wallet_opening", "payer": PAYER, "lines": 1, "total": "0.00", "currency": "KZT"});
+    let (opened, person) = (fresh(), super::iin(1));
+    service.put_batch(&opened, &openings).await.expect(201);
+    service.chunk_as(&opened, 1, "text/csv", format!("iin\n{person}\n")).await.expect(200);
+    for amount in ["1.00", "2.00"] {
+        service.chunk(&id, 3, &line(14, amount)).await.expect(200);
+    }
+
     let later = with(declaration(1, "1.00"), "not_before", json!("2030-01-01T00:00:00Z"));
     let released = with(declaration(1, "1.00"), "release_required", json!(true));
     let (later_id, released_id, rehearsed) = (fresh(), fresh(), fresh());
@@ -177,7 +205,10 @@ async fn of_several_faults_the_earliest_stage_is_answered(place: &Place) {
         service.request("PUT", path).header("Content-Type", kind.to_owned()).body("x")
     };
     let mistyped = |body: Value| with(with(body, "iin", json!(mistyped_iin(1))), "programme", json!("NONE"));
+    let large = || format!("{HEADER}{}", "x".repeat(4 * 1024 * 1024));
+    let nowhere = format!("/v1/batches/{}/chunks/1", fresh());
     for (request, earlier, later) in [
+        (chunk(&nowhere, "text/csv").body(large()), Code::ChunkTooLarge, Code::BatchUnknown),
         (chunk("/v1/batches/x/chunks/0", "text/plain"), Code::BatchMalformed, Code::ContentTypeUnsupported),
         (
             chunk(&format!("/v1/batches/{id}/chunks/0"), "text/plain"),
@@ -218,5 +249,9 @@ async fn of_several_faults_the_earliest_stage_is_answered(place: &Place) {
         let answer = service.send(request).await;
         assert_eq!(answer.json()["code"], earlier.name(), "{}", answer.body);
     }
+    // The exception that `errors.md` names.
+    let answer = service.send(chunk(&nowhere, "text/csv").body("")).await;
+    assert_eq!(answer.json()["code"], Code::BatchUnknown.name());
+    assert!(Code::ChunkEmpty.row().stage < Code::BatchUnknown.row().stage);
     service.close().await;
 }
