@@ -126,7 +126,9 @@ def kzt(amount):
     return f"{'-' * (amount < 0)}{abs(amount) // 100}.{abs(amount) % 100:02}"
 
 SILENT = """book_opened programme_registered wallet_opened batch_opened batch_released chunk_received batch_closed
-    batch_cancelled origin_declared log_key_rotated""".split()  # the kinds that move no money
+    batch_cancelled origin_declared log_key_rotated programme_class_changed operators_bootstrapped client_registered
+    client_key_added client_key_revoked client_suspended client_reinstated approval_requested approval_given
+    approval_closed""".split()  # the kinds that move no money
 
 class Books:
     """The balances that the postings make, and what may happen once only."""
@@ -144,6 +146,9 @@ class Books:
         check((kind == "book_opened") == (seq == 0), "a book is opened once, by its first entry")
         if kind == "programme_registered":
             self.once_only("programme", programme, seq=seq)
+            self.classes[programme] = entry["class"]
+        elif kind == "programme_class_changed":
+            check(self.classes.get(programme) not in (None, entry["class"]), "the class is not another one")
             self.classes[programme] = entry["class"]
         elif kind == "programme_funded":
             self.once_only("bank reference", entry["bank_reference"], seq=seq)

@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod cli;
 pub mod client;
+pub mod directory;
 pub mod domain;
 pub mod http;
 pub mod keys;

@@ -219,6 +219,20 @@ CREATE TABLE log_change (
     log_key text
 );
 
+-- The class of what a programme credits, from an entry on, where it is not the one it was registered with.
+CREATE TABLE programme_class (
+    seq bigint PRIMARY KEY CHECK (seq >= 0),
+    programme integer NOT NULL CHECK (programme >= 1),
+    class smallint NOT NULL CHECK (class IN (1, 2))
+);
+
+-- Who may call, and what takes two operators: what each entry says, and whose request it was. Read whole.
+CREATE TABLE registry_change (
+    seq bigint PRIMARY KEY CHECK (seq >= 0),
+    client text NOT NULL,
+    change text NOT NULL
+);
+
 -- The body of a checkpoint, fixed before it is signed: there is one for a size, and one that follows another. So all
 -- replicas sign one chain (docs/adr/0004).
 CREATE TABLE checkpoint (
@@ -292,7 +306,7 @@ DECLARE
 BEGIN
     FOREACH name IN ARRAY ARRAY['log_commit', 'journal', 'tile', 'programme', 'system_account', 'system_entry', 'wallet',
         'person_tag', 'wallet_entry', 'lot_movement', 'pay_out', 'benefit_paid', 'instruction', 'batch', 'batch_entry',
-        'log_change', 'checkpoint', 'checkpoint_published']
+        'log_change', 'programme_class', 'registry_change', 'checkpoint', 'checkpoint_published']
     LOOP
         EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON %I
             FOR EACH ROW EXECUTE FUNCTION refuse_change()', name);

@@ -214,6 +214,20 @@ CREATE TABLE log_change (
     log_key TEXT
 ) STRICT;
 
+-- The class of what a programme credits, from an entry on, where it is not the one it was registered with.
+CREATE TABLE programme_class (
+    seq INTEGER PRIMARY KEY CHECK (seq >= 0),
+    programme INTEGER NOT NULL CHECK (programme >= 1),
+    class INTEGER NOT NULL CHECK (class IN (1, 2))
+) STRICT;
+
+-- Who may call, and what takes two operators: what each entry says, and whose request it was. Read whole.
+CREATE TABLE registry_change (
+    seq INTEGER PRIMARY KEY CHECK (seq >= 0),
+    client TEXT NOT NULL,
+    change TEXT NOT NULL
+) STRICT;
+
 -- The body of a checkpoint, fixed before it is signed: there is one for a size, and one that follows another. So all
 -- replicas sign one chain (docs/adr/0004).
 CREATE TABLE checkpoint (
@@ -397,6 +411,22 @@ CREATE TRIGGER log_change_no_update BEFORE UPDATE ON log_change
 BEGIN SELECT RAISE(ABORT, 'append-only: update of log_change is refused'); END;
 CREATE TRIGGER log_change_no_delete BEFORE DELETE ON log_change
 BEGIN SELECT RAISE(ABORT, 'append-only: delete of log_change is refused'); END;
+
+CREATE TRIGGER programme_class_no_replace BEFORE INSERT ON programme_class
+WHEN EXISTS (SELECT 1 FROM programme_class WHERE seq = NEW.seq)
+BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of programme_class is refused'); END;
+CREATE TRIGGER programme_class_no_update BEFORE UPDATE ON programme_class
+BEGIN SELECT RAISE(ABORT, 'append-only: update of programme_class is refused'); END;
+CREATE TRIGGER programme_class_no_delete BEFORE DELETE ON programme_class
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of programme_class is refused'); END;
+
+CREATE TRIGGER registry_change_no_replace BEFORE INSERT ON registry_change
+WHEN EXISTS (SELECT 1 FROM registry_change WHERE seq = NEW.seq)
+BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of registry_change is refused'); END;
+CREATE TRIGGER registry_change_no_update BEFORE UPDATE ON registry_change
+BEGIN SELECT RAISE(ABORT, 'append-only: update of registry_change is refused'); END;
+CREATE TRIGGER registry_change_no_delete BEFORE DELETE ON registry_change
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of registry_change is refused'); END;
 
 CREATE TRIGGER checkpoint_no_replace BEFORE INSERT ON checkpoint
 WHEN EXISTS (SELECT 1 FROM checkpoint WHERE size = NEW.size OR previous_size = NEW.previous_size)

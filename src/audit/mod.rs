@@ -13,6 +13,7 @@ use crate::domain::BatchId;
 use crate::ledger::batch::Batch;
 use crate::ledger::effects::{Effects, LogChange, SystemEntry};
 use crate::ledger::record::Record;
+use crate::ledger::registry::RegistryChange;
 use crate::ledger::replay::Replay;
 use crate::ledger::wallet::{Benefit, LotMovement, Wallet, WalletEntry};
 use crate::log::leaf::LeafError;
@@ -76,6 +77,8 @@ struct Audit {
     report: Report,
     /// What the entries say of the log itself.
     log_changes: Vec<LogChange>,
+    /// What they say of who may call.
+    registry: Vec<RegistryChange>,
     /// By wallet number: sums of the hashes of its rows, table by table.
     sums: Sums,
     /// Hashes of full tiles, and of entries of batches.
@@ -185,6 +188,7 @@ pub async fn audit_against(
         roots,
         report: Report::default(),
         log_changes: Vec::new(),
+        registry: Vec::new(),
         sums: Sums::default(),
         tiles: BTreeMap::new(),
         batch_entries: BTreeMap::new(),
@@ -284,6 +288,7 @@ impl Audit {
     /// Keeps what the rows of an entry must be.
     fn keep(&mut self, fx: &Effects) {
         self.log_changes.extend_from_slice(&fx.log_changes);
+        self.registry.extend_from_slice(&fx.registry);
         for wallet in &fx.wallets {
             add(&mut self.sums.opened, wallet.account, hash_of(&wallet.seq));
             add(&mut self.sums.tags, wallet.account, hash_of(&wallet.tag));
@@ -371,6 +376,9 @@ impl Audit {
         }
         if self.store.log_changes().await? != self.log_changes {
             self.report.find("log_change: the log's origins and keys are not what the replay has".into());
+        }
+        if self.store.registry_changes().await? != self.registry {
+            self.report.find("registry_change: who may call is not what the replay has".into());
         }
         let stored = self.store.programmes().await?;
         let replayed = self.replay.books.programmes();

@@ -7,6 +7,7 @@
 //! The room is pure: no clock, no randomness, no input or output, and it imports no other room.
 
 mod bank;
+mod client;
 mod funds;
 mod ids;
 mod inline;
@@ -19,6 +20,7 @@ mod text;
 pub mod time;
 
 pub use bank::{Bic, BicError, Iban, IbanError};
+pub use client::{Client, ClientError, KeyId, PublicKey, Role, Scope};
 pub use funds::{FundClass, IsoPurpose, Kbe, Knp, PaymentCodeError};
 pub use ids::{BatchId, BookId, ClientId, IdError, IdempotencyKey, WalletId};
 pub use money::{Amount, AmountError, Currency, CurrencyError, Money};

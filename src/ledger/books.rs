@@ -20,6 +20,7 @@ use super::effects::{Effects, NewSystemAccount, SystemEntry};
 use super::log_rules::LogState;
 use super::record::{Actor, ProgrammeSpec, Record};
 use super::refusal::Refusal;
+use super::registry::Registry;
 use super::wallet::{Benefit, Lot, Wallet};
 use super::whole::Whole;
 
@@ -176,6 +177,7 @@ pub struct Books {
     /// What grows with the book, where these books hold everything: what is not there does not exist.
     pub(super) whole: Option<Box<Whole>>,
     pub(super) log: LogState,
+    pub(super) registry: Registry,
     pub(super) programmes: Vec<Programme>,
     pub(super) programme_by_code: HashMap<ProgrammeCode, usize>,
     pub(super) system: Vec<SystemHead>,
@@ -209,6 +211,7 @@ impl Books {
             batch_count: 0,
             whole: complete.then(Box::default),
             log: LogState::default(),
+            registry: Registry::default(),
             programmes: Vec::new(),
             programme_by_code: HashMap::new(),
             system: Vec::new(),
@@ -291,6 +294,8 @@ impl Books {
     pub(super) fn write(&mut self, fx: &mut Effects, record: Record, actor: Actor) -> u64 {
         let seq = self.size;
         self.size += 1;
+        // What was approved is carried out by the next entry, or not at all.
+        self.registry.approved = None;
         if let Some(id) = actor.instruction {
             // An instruction may write several records (a wallet opened on the way); it is bound to its last.
             fx.instructions.retain(|(bound, _)| *bound != id);

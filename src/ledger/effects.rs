@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::FundClass;
+
 use super::account::SystemAccount;
 use super::batch::BatchEntry;
 use super::record::{Actor, BatchDeclaration, ProgrammeSpec, Record};
+use super::registry::RegistryChange;
 use super::wallet::{Benefit, LotMovement, NewWallet, WalletEntry};
 
 /// Benefits whose memory [`Effects::clear`] keeps: a payday pays a few.
@@ -45,6 +48,17 @@ pub struct NewProgramme {
     pub seq: u64,
     /// What it is.
     pub spec: ProgrammeSpec,
+}
+
+/// A programme's class, from an entry on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NewClass {
+    /// The entry.
+    pub seq: u64,
+    /// The programme's internal number.
+    pub programme: u32,
+    /// The class of what it credits from then on.
+    pub class: FundClass,
 }
 
 /// A batch that a commit opens.
@@ -100,6 +114,10 @@ pub struct Effects {
     pub batch_entries: Vec<BatchEntry>,
     /// Changes of the log's origin and key.
     pub log_changes: Vec<LogChange>,
+    /// Changes of who may call.
+    pub registry: Vec<RegistryChange>,
+    /// Changes of programmes' classes.
+    pub classes: Vec<NewClass>,
 }
 
 impl Effects {
@@ -118,6 +136,8 @@ impl Effects {
             batches,
             batch_entries,
             log_changes,
+            registry,
+            classes,
         } = self;
         records.clear();
         wallets.clear();
@@ -130,6 +150,8 @@ impl Effects {
         batches.clear();
         batch_entries.clear();
         log_changes.clear();
+        registry.clear();
+        classes.clear();
         if benefits.len() > BENEFITS_KEPT_MAX {
             benefits.clear();
         }

@@ -16,6 +16,8 @@ pub mod effects;
 pub mod log_rules;
 pub mod record;
 pub mod refusal;
+pub mod registry;
+pub mod registry_rules;
 pub mod replay;
 pub mod rules;
 pub mod wallet;

@@ -15,6 +15,7 @@ use crate::domain::{
 use crate::payroll::LineKind;
 
 use super::account::{Account, SystemAccount};
+use super::registry::Change;
 
 /// What a programme is: the data a ministry can change, never code.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -248,6 +249,15 @@ pub enum Record {
         /// The old key's Ed25519 signature over the statement that names both.
         signature: Box<[u8; 64]>,
     },
+    /// The class of what a programme credits was changed. Lots keep theirs.
+    ProgrammeClassChanged {
+        /// Of which programme.
+        programme: ProgrammeCode,
+        /// From now on.
+        class: FundClass,
+    },
+    /// Who may call was changed, or what takes two was asked for, approved, or given up.
+    Registry(Box<Change>),
 }
 
 #[allow(clippy::needless_pass_by_value)] // values and references alike
@@ -302,6 +312,8 @@ impl Record {
             Self::BatchCancelled { .. } => "batch_cancelled",
             Self::OriginDeclared { .. } => "origin_declared",
             Self::LogKeyRotated { .. } => "log_key_rotated",
+            Self::ProgrammeClassChanged { .. } => "programme_class_changed",
+            Self::Registry(change) => change.kind(),
         }
     }
 
@@ -422,6 +434,11 @@ impl Record {
                 put("new_key", json!(new));
                 put("signature", Value::String(BASE64.encode(signature.as_slice())));
             }
+            Self::ProgrammeClassChanged { programme, class } => {
+                put("programme", text(programme));
+                put("class", json!(class));
+            }
+            Self::Registry(change) => map = change.members(),
         }
         map
     }

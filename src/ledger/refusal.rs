@@ -73,11 +73,47 @@ pub enum RefusalCode {
     OriginOutOfOrder = 96,
     /// The key to be replaced is not the log's, or the new one has not its name.
     LogKeyNotCurrent = 97,
+    /// No such client.
+    ClientUnknown = 98,
+    /// A client has this id already.
+    ClientExists = 99,
+    /// The scope does not fit the role.
+    ScopeMismatch = 100,
+    /// Only an operator that is registered and not suspended may do this.
+    OperatorRequired = 101,
+    /// No such key.
+    KeyUnknown = 102,
+    /// The key is, or was, registered.
+    KeyExists = 103,
+    /// The key is revoked; `entry` revoked it.
+    KeyRevoked = 104,
+    /// The client has as many keys as it may.
+    KeysTooMany = 105,
+    /// The client is suspended already, or is not.
+    ClientStateUnchanged = 106,
+    /// Too few operators would be left, or an operator acts on itself.
+    OperatorsTooFew = 107,
+    /// The book has its operators; `entry` registered them.
+    BookBootstrapped = 108,
+    /// This takes two operators.
+    ApprovalRequired = 109,
+    /// No such request for an approval.
+    ApprovalUnknown = 110,
+    /// The request was approved, refused or withdrawn; `entry` ended it.
+    ApprovalEnded = 111,
+    /// The request was not approved in time.
+    ApprovalExpired = 112,
+    /// The approval must come from another operator than the request.
+    ApprovalSelf = 113,
+    /// The digest is not that of what is asked for.
+    ApprovalDigestMismatch = 114,
+    /// The programme has this class.
+    ClassUnchanged = 115,
 }
 
 impl RefusalCode {
     /// All codes, in the order of their numbers.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 51] = [
         Self::ProgrammeUnknown,
         Self::ProgrammeExists,
         Self::ProgrammeNotDeclared,
@@ -111,6 +147,24 @@ impl RefusalCode {
         Self::WalletExists,
         Self::OriginOutOfOrder,
         Self::LogKeyNotCurrent,
+        Self::ClientUnknown,
+        Self::ClientExists,
+        Self::ScopeMismatch,
+        Self::OperatorRequired,
+        Self::KeyUnknown,
+        Self::KeyExists,
+        Self::KeyRevoked,
+        Self::KeysTooMany,
+        Self::ClientStateUnchanged,
+        Self::OperatorsTooFew,
+        Self::BookBootstrapped,
+        Self::ApprovalRequired,
+        Self::ApprovalUnknown,
+        Self::ApprovalEnded,
+        Self::ApprovalExpired,
+        Self::ApprovalSelf,
+        Self::ApprovalDigestMismatch,
+        Self::ClassUnchanged,
     ];
 
     /// The stored number.
@@ -137,6 +191,7 @@ impl RefusalCode {
         self.text().1
     }
 
+    #[allow(clippy::too_many_lines)] // one arm a code, each a plain pair
     const fn text(self) -> (&'static str, &'static str) {
         match self {
             Self::ProgrammeUnknown => {
@@ -230,6 +285,37 @@ impl RefusalCode {
             Self::LogKeyNotCurrent => {
                 ("log_key_not_current", "Replace the key that signs the log now, by one of the same name.")
             }
+            Self::ClientUnknown => ("client_unknown", "Register the client first, or correct its id."),
+            Self::ClientExists => {
+                ("client_exists", "Use the registered client, or register yours under another id.")
+            }
+            Self::ScopeMismatch => (
+                "scope_mismatch",
+                "Give a payer and an authority their bin, a bank its bic, and others neither.",
+            ),
+            Self::OperatorRequired => ("operator_required", "Have an operator send it."),
+            Self::KeyUnknown => ("key_unknown", "Correct the key's name."),
+            Self::KeyExists => ("key_exists", "Make a new key: none is ever registered twice."),
+            Self::KeyRevoked => ("key_revoked", "Sign with a key of the client that is not revoked."),
+            Self::KeysTooMany => ("keys_too_many", "Revoke a key of the client first."),
+            Self::ClientStateUnchanged => ("client_state_unchanged", "There is nothing to do."),
+            Self::OperatorsTooFew => {
+                ("operators_too_few", "Register another operator first, or have another operator do it.")
+            }
+            Self::BookBootstrapped => {
+                ("book_bootstrapped", "Register further operators by an approval of two.")
+            }
+            Self::ApprovalRequired => {
+                ("approval_required", "Request an approval, and have another operator give it.")
+            }
+            Self::ApprovalUnknown => ("approval_unknown", "Name the entry that requested the approval."),
+            Self::ApprovalEnded => ("approval_ended", "Request the approval anew."),
+            Self::ApprovalExpired => ("approval_expired", "Request the approval anew."),
+            Self::ApprovalSelf => ("approval_self", "Have another operator approve it."),
+            Self::ApprovalDigestMismatch => {
+                ("approval_digest_mismatch", "Read what is asked for again, and approve its digest.")
+            }
+            Self::ClassUnchanged => ("class_unchanged", "There is nothing to do."),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasherDefault;
 
 use crate::domain::time::{Stamp, rfc3339};
-use crate::domain::{BatchId, Period, ProgrammeCode, WalletId};
+use crate::domain::{BatchId, Period, ProgrammeCode, Scope, WalletId};
 use crate::payroll::LineKind;
 
 use super::batch::{BatchEntry, BatchEntryKind, BatchState};
@@ -18,6 +18,7 @@ use super::cache::IdHasher;
 use super::effects::Effects;
 use super::record::{Actor, BatchDeclaration, BatchTotals, LotShare, Record};
 use super::refusal::Refusal;
+use super::registry::Change;
 use super::rules::{Accrual, Entry, Person, Reversal};
 
 /// Why a journal does not replay.
@@ -160,6 +161,12 @@ impl Replay {
                 record.kind(),
             ));
         }
+        if let Some(approved) = self.books.registry().approved()
+            && approved.record() != *record
+        {
+            let expected = "the entry that carries out what the entry before it approved";
+            return Err(Wrong::claim(expected, record.kind()));
+        }
         // One posting adds less than a ten-thousandth of what these sums can hold.
         if seq.is_multiple_of(4_096) {
             let beyond = |head: &&SystemHead| head.debits.max(head.credits) > i64::MAX / 2;
@@ -191,6 +198,10 @@ impl Replay {
     /// an entry of its chunk.
     pub fn finish(&mut self) -> Result<(), ReplayError> {
         self.put_lines_down();
+        if self.books.registry().approved().is_some() {
+            let expected = "an entry that carries out what the last one approved".into();
+            return Err(ReplayError { seq: self.books.size, expected, found: "none".into() });
+        }
         let mut untold: Vec<_> =
             self.accepted.iter().filter(|(_, accepted)| accepted.lines != accepted.told).collect();
         untold.sort_by_key(|(batch, _)| **batch);
@@ -277,6 +288,10 @@ impl Replay {
             Record::LogKeyRotated { old, new, signature } => {
                 books.rotate_log_key(entry, old.clone(), new.clone(), signature.clone())?;
             }
+            Record::ProgrammeClassChanged { programme, class } => {
+                books.change_class(entry, *programme, *class)?;
+            }
+            Record::Registry(change) => run_change(books, entry, change)?,
             Record::ChunkReceived { batch, first_line, lines, totals, .. } => {
                 let claim = Claim { batch: *batch, first_line: *first_line, lines: *lines, totals: *totals };
                 self.chunk(entry, &claim, record)?;
@@ -413,6 +428,37 @@ impl Replay {
         });
         Ok(())
     }
+}
+
+fn run_change(books: &mut Books, entry: Entry<'_>, change: &Change) -> Result<(), Wrong> {
+    match change {
+        Change::OperatorsBootstrapped { operators } => drop(books.bootstrap(entry, operators.clone())?),
+        Change::ClientRegistered { client, role, bin, bic } => {
+            let scope = Scope::of(*role, *bin, *bic)
+                .map_err(|error| Wrong::claim("a scope that fits the role", error.to_string()))?;
+            books.register_client(entry, *client, *role, scope)?;
+        }
+        Change::ClientKeyAdded { client, public_key, .. } => {
+            books.add_key(entry, *client, *public_key)?;
+        }
+        Change::ClientKeyRevoked { key } => drop(books.revoke_key(entry, *key)?),
+        Change::ClientSuspended { client, reason } => {
+            books.set_suspended(entry, *client, true, reason.clone())?;
+        }
+        Change::ClientReinstated { client, reason } => {
+            books.set_suspended(entry, *client, false, reason.clone())?;
+        }
+        Change::ApprovalRequested { proposal, .. } => {
+            books.request_approval(entry, proposal.clone())?;
+        }
+        Change::ApprovalGiven { approval, digest } => {
+            books.give_approval(entry, *approval, *digest)?;
+        }
+        Change::ApprovalClosed { approval, reason, .. } => {
+            books.close_approval(entry, *approval, reason.clone())?;
+        }
+    }
+    Ok(())
 }
 
 struct Claim {

@@ -18,6 +18,7 @@ use super::books::{
 use super::effects::{Effects, NewProgramme};
 use super::record::{Actor, LotShare, ProgrammeSpec, Record};
 use super::refusal::{Refusal, RefusalCode as Code};
+use super::registry::Proposal;
 use super::wallet::{Benefit, EntryKind, Lot, LotMovement, NewWallet, Wallet, WalletEntry, WalletState};
 
 /// A person for whom a wallet is opened: the tag that the log knows and the number, encrypted.
@@ -102,7 +103,28 @@ impl Books {
         Ok(seq)
     }
 
-    /// Places the treasury's money for a programme: Dr backing, Cr funding.
+    /// Whether a programme can be funded: its funding account, and the id that its bank reference will be bound under.
+    pub(super) fn check_fund(
+        &self,
+        programme: ProgrammeCode,
+        amount: Amount,
+        bank_reference: &BankReference,
+    ) -> Ruling<(usize, [u8; 16])> {
+        let Some(place) = self.programme(programme).map(|programme| programme.funding) else {
+            return refuse(Code::ProgrammeUnknown, "programme");
+        };
+        let reference = bank_reference_id(bank_reference);
+        if let Some(seq) = self.bound_to(&reference)? {
+            return Err(Refusal::of(Code::BankReferenceUsed, "bank_reference").by(seq).into());
+        }
+        let backing = self.system_by_account.get(&SystemAccount::Backing).map(|place| &self.system[*place]);
+        if backing.is_some_and(|backing| backing.debits > SUM_MAX - amount.tiyn()) {
+            return refuse(Code::SumTooLarge, "amount");
+        }
+        Ok((place, reference))
+    }
+
+    /// Places the treasury's money for a programme: Dr backing, Cr funding. Two operators must agree, where there are any.
     pub fn fund(
         &mut self,
         entry: Entry<'_>,
@@ -110,17 +132,10 @@ impl Books {
         amount: Amount,
         bank_reference: BankReference,
     ) -> Ruling<u64> {
-        let Some(place) = self.programme(programme).map(|programme| programme.funding) else {
-            return refuse(Code::ProgrammeUnknown, "programme");
-        };
-        let reference = bank_reference_id(&bank_reference);
-        if let Some(seq) = self.bound_to(&reference)? {
-            return Err(Refusal::of(Code::BankReferenceUsed, "bank_reference").by(seq).into());
-        }
+        let (place, reference) = self.check_fund(programme, amount, &bank_reference)?;
+        let proposal = Proposal::Fund { programme, amount, bank_reference: bank_reference.clone() };
+        self.need_approval(&entry.actor, &proposal)?;
         let backing = self.system_place(entry.fx, SystemAccount::Backing);
-        if self.system[backing].debits > SUM_MAX - amount.tiyn() {
-            return refuse(Code::SumTooLarge, "amount");
-        }
         let record = Record::ProgrammeFunded { programme, amount, bank_reference };
         let seq = self.write(entry.fx, record, entry.actor);
         entry.fx.instructions.push((reference, seq));

@@ -17,6 +17,7 @@ use sha2::Sha256;
 use crate::domain::BookId;
 use crate::domain::time::Stamp;
 use crate::ledger::record::{Actor, Record};
+use crate::ledger::registry::{Founder, Proposal};
 
 /// The version that every leaf names.
 pub const LEAF_VERSION: u64 = 1;
@@ -205,16 +206,23 @@ pub struct Leaf<'a> {
     pub v: u64,
     pub accepted_lines: Option<u64>,
     pub accepted_total: Option<&'a str>,
+    pub approval: Option<u64>,
     pub bank: Option<&'a str>,
     #[serde(borrow)]
     pub bank_reference: Option<Cow<'a, str>>,
     pub batch: Option<&'a str>,
     pub batch_kind: Option<&'a str>,
+    pub bic: Option<&'a str>,
+    pub bin: Option<&'a str>,
     pub business_time_zone: Option<&'a str>,
     pub class: Option<&'a str>,
+    pub client: Option<&'a str>,
+    pub digest: Option<&'a str>,
+    pub expires: Option<&'a str>,
     pub first_line: Option<u64>,
     pub iso_purpose: Option<&'a str>,
     pub kbe: Option<&'a str>,
+    pub key: Option<&'a str>,
     pub knp: Option<&'a str>,
     #[serde(borrow)]
     pub legal_basis: Option<Cow<'a, str>>,
@@ -227,6 +235,7 @@ pub struct Leaf<'a> {
     pub new_key: Option<&'a str>,
     pub not_before: Option<&'a str>,
     pub old_key: Option<&'a str>,
+    pub operators: Option<Vec<Founder>>,
     pub origin: Option<&'a str>,
     pub outcome: Option<&'a str>,
     pub part: Option<u16>,
@@ -241,12 +250,15 @@ pub struct Leaf<'a> {
     pub programme: Option<&'a str>,
     #[serde(default)]
     pub programmes: Vec<&'a str>,
+    pub proposal: Option<Proposal>,
+    pub public_key: Option<&'a str>,
     #[serde(borrow)]
     pub reason: Option<Cow<'a, str>>,
     pub received_lines: Option<u64>,
     pub received_total: Option<&'a str>,
     pub refused_lines: Option<u64>,
     pub release_required: Option<bool>,
+    pub role: Option<&'a str>,
     pub signature: Option<&'a str>,
     pub total: Option<&'a str>,
     pub uncollected: Option<&'a str>,
@@ -336,14 +348,16 @@ mod read {
     use base64::engine::general_purpose::STANDARD as BASE64;
 
     use super::{Leaf, LeafError, LeafPosting};
+    use crate::domain::time::parse_rfc3339;
     use crate::domain::{
-        Amount, BankReference, BatchId, Bic, Bin, FundClass, IsoPurpose, Kbe, Knp, LegalBasis, Money, Part,
-        Period, ProgrammeCode, Reason, WalletId,
+        Amount, BankReference, BatchId, Bic, Bin, ClientId, FundClass, IsoPurpose, Kbe, KeyId, Knp,
+        LegalBasis, Money, Part, Period, ProgrammeCode, PublicKey, Reason, Role, WalletId,
     };
     use crate::ledger::account::{Account, SystemAccount};
     use crate::ledger::record::{
         BatchDeclaration, BatchTotals, LostCheckpoint, LotShare, ProgrammeSpec, Record,
     };
+    use crate::ledger::registry::{ApprovalOutcome, Change};
     use crate::payroll::LineKind;
 
     fn member<T, E>(name: &'static str, read: Result<T, E>) -> Result<T, LeafError> {
@@ -561,8 +575,70 @@ mod read {
                     }
                 }
                 "book_opened" => Record::BookOpened,
+                "programme_class_changed" => {
+                    Record::ProgrammeClassChanged { programme: self.programme()?, class: self.class()? }
+                }
+                _ => self.change()?.into(),
+            })
+        }
+
+        /// What the leaf says of who may call.
+        fn change(&self) -> Result<Change, LeafError> {
+            Ok(match self.kind {
+                "operators_bootstrapped" => Change::OperatorsBootstrapped {
+                    operators: self.operators.clone().ok_or(LeafError::Member("operators"))?,
+                },
+                "client_registered" => Change::ClientRegistered {
+                    client: self.client()?,
+                    role: member("role", Role::parse(self.role.unwrap_or_default()))?,
+                    bin: self.bin.map(|text| member("bin", Bin::parse(text.as_bytes()))).transpose()?,
+                    bic: self.bic.map(|text| member("bic", Bic::parse(text.as_bytes()))).transpose()?,
+                },
+                "client_key_added" => Change::ClientKeyAdded {
+                    client: self.client()?,
+                    key: self.key()?,
+                    public_key: member("public_key", PublicKey::parse(self.public_key.unwrap_or_default()))?,
+                },
+                "client_key_revoked" => Change::ClientKeyRevoked { key: self.key()? },
+                "client_suspended" => {
+                    Change::ClientSuspended { client: self.client()?, reason: self.reason()? }
+                }
+                "client_reinstated" => {
+                    Change::ClientReinstated { client: self.client()?, reason: self.reason()? }
+                }
+                "approval_requested" => Change::ApprovalRequested {
+                    proposal: self.proposal.clone().ok_or(LeafError::Member("proposal"))?,
+                    digest: digest("digest", self.digest)?,
+                    expires: parse_rfc3339(self.expires.unwrap_or_default())
+                        .ok_or(LeafError::Member("expires"))?,
+                },
+                "approval_given" => Change::ApprovalGiven {
+                    approval: self.approval()?,
+                    digest: digest("digest", self.digest)?,
+                },
+                "approval_closed" => Change::ApprovalClosed {
+                    approval: self.approval()?,
+                    outcome: match self.outcome {
+                        Some("refused") => ApprovalOutcome::Refused,
+                        Some("withdrawn") => ApprovalOutcome::Withdrawn,
+                        _ => return Err(LeafError::Member("outcome")),
+                    },
+                    reason: self.reason()?,
+                },
                 _ => return Err(LeafError::Kind),
             })
+        }
+
+        fn client(&self) -> Result<ClientId, LeafError> {
+            member("client", ClientId::parse(self.client.unwrap_or_default()))
+        }
+
+        fn key(&self) -> Result<KeyId, LeafError> {
+            member("key", KeyId::parse(self.key.unwrap_or_default()))
+        }
+
+        fn approval(&self) -> Result<u64, LeafError> {
+            self.approval.ok_or(LeafError::Member("approval"))
         }
 
         fn declaration(&self) -> Result<BatchDeclaration, LeafError> {
@@ -603,10 +679,11 @@ mod read {
 mod tests {
     use super::*;
     use crate::domain::{
-        Amount, BankReference, BatchId, Bic, Bin, ClientId, FundClass, IsoPurpose, Kbe, Knp, LegalBasis,
-        Money, Names, Part, Period, ProgrammeCode, Reason, Text, WalletId,
+        Amount, BankReference, BatchId, Bic, Bin, ClientId, FundClass, IsoPurpose, Kbe, KeyId, Knp,
+        LegalBasis, Money, Names, Part, Period, ProgrammeCode, PublicKey, Reason, Role, Text, WalletId,
     };
     use crate::ledger::record::{BatchDeclaration, BatchTotals, LostCheckpoint, LotShare, ProgrammeSpec};
+    use crate::ledger::registry::{ApprovalOutcome, Change};
     use crate::payroll::LineKind;
 
     fn writer() -> LeafWriter {
@@ -726,7 +803,59 @@ mod tests {
                 new: "social-wallet/6f9619ff-8b86-4d01-b42d-00cf4fc964ff+0d0a1e8c+AbCe/+==".into(),
                 signature: Box::new([0xfb; 64]),
             },
+            Record::ProgrammeClassChanged { programme, class: FundClass::General },
         ]
+        .into_iter()
+        .chain(changes().into_iter().map(Record::from))
+        .collect()
+    }
+
+    /// One of every kind that says who may call.
+    fn changes() -> Vec<Change> {
+        let key = |text| PublicKey::parse(text).unwrap();
+        let public_key = key("11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=");
+        let other = key("PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=");
+        let client = ClientId::parse("op-1").unwrap();
+        let bin = Bin::parse(b"940140000385").unwrap();
+        let bic = Bic::parse(b"CASPKZKA").unwrap();
+        let reason = Reason::parse("кілт жоғалды \"бүгін\"").unwrap();
+        let programme = ProgrammeCode::parse(b"ASP").unwrap();
+        let proposals = [
+            Proposal::RegisterClient { client, role: Role::Authority, bin: Some(bin), bic: None },
+            Proposal::AddKey { client, public_key },
+            Proposal::ChangeClass { programme, class: FundClass::Protected },
+            Proposal::Fund {
+                programme,
+                amount: Amount::MAX,
+                bank_reference: BankReference::parse("MF/2026-11 \"№7\"").unwrap(),
+            },
+        ];
+        let requested = proposals.into_iter().map(|proposal| Change::ApprovalRequested {
+            digest: proposal.digest(),
+            proposal,
+            expires: 1_795_294_280_123,
+        });
+        let closed = [ApprovalOutcome::Refused, ApprovalOutcome::Withdrawn];
+        let closed =
+            closed.map(|outcome| Change::ApprovalClosed { approval: 7, outcome, reason: reason.clone() });
+        let operators = vec![
+            Founder { client, public_key },
+            Founder { client: ClientId::parse("op-2").unwrap(), public_key: other },
+        ];
+        let mut changes = vec![
+            Change::OperatorsBootstrapped { operators },
+            Change::ClientRegistered { client, role: Role::Operator, bin: None, bic: None },
+            Change::ClientRegistered { client, role: Role::Payer, bin: Some(bin), bic: None },
+            Change::ClientRegistered { client, role: Role::Bank, bin: None, bic: Some(bic) },
+            Change::ClientKeyAdded { client, key: KeyId::of(client, &public_key), public_key },
+            Change::ClientKeyRevoked { key: KeyId::of(client, &public_key) },
+            Change::ClientSuspended { client, reason: reason.clone() },
+            Change::ClientReinstated { client, reason: reason.clone() },
+            Change::ApprovalGiven { approval: 1 << 40, digest: [0x4d; 32] },
+        ];
+        changes.extend(requested);
+        changes.extend(closed);
+        changes
     }
 
     #[test]

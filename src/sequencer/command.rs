@@ -4,12 +4,14 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::domain::{
-    Amount, BankReference, BatchId, Bic, Bin, ClientId, IdempotencyKey, Iin, ProgrammeCode, WalletId,
+    Amount, BankReference, BatchId, Bic, Bin, ClientId, IdempotencyKey, Iin, KeyId, ProgrammeCode, PublicKey,
+    Reason, Role, Scope, WalletId,
 };
 use crate::ledger::batch_rules::{Chunk, ChunkOutcome};
 use crate::ledger::books::Bound;
 use crate::ledger::record::{Actor, BatchDeclaration, LostCheckpoint, ProgrammeSpec, Record};
 use crate::ledger::refusal::Refusal;
+use crate::ledger::registry::{Founder, Proposal};
 use crate::ledger::rules::{Accrual, Reversal};
 use crate::log::merkle::Hash;
 
@@ -92,7 +94,102 @@ pub enum Command {
         /// The old key's signature over the rotation's statement.
         signature: Box<[u8; 64]>,
     },
+    /// Change who may call, or do what takes two operators.
+    Registry(RegistryCommand),
 }
+
+/// Something asked of the registry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RegistryCommand {
+    /// Give a new book its operators.
+    Bootstrap(Vec<Founder>),
+    /// Register a client.
+    Register {
+        /// Its id.
+        client: ClientId,
+        /// Its role.
+        role: Role,
+        /// What it may touch.
+        scope: Scope,
+    },
+    /// Give a client a further key.
+    AddKey {
+        /// Whose.
+        client: ClientId,
+        /// The key.
+        public_key: PublicKey,
+    },
+    /// Revoke a key.
+    RevokeKey(KeyId),
+    /// Suspend a client, or let it in again.
+    SetSuspended {
+        /// Which.
+        client: ClientId,
+        /// Which of the two.
+        suspended: bool,
+        /// Why.
+        reason: Reason,
+    },
+    /// Ask another operator to approve.
+    RequestApproval(Proposal),
+    /// Approve what another operator asked for, and carry it out.
+    GiveApproval {
+        /// The request's entry.
+        approval: u64,
+        /// SHA-256 of what was asked for.
+        digest: [u8; 32],
+    },
+    /// Refuse a request, or take back one's own.
+    CloseApproval {
+        /// The request's entry.
+        approval: u64,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+impl RegistryCommand {
+    /// The kind of the entry that it makes, and the members that it determines: (field, member, value).
+    fn determines(&self) -> (&'static str, Vec<Determined>) {
+        let text = |name: &'static str, value: String| (name, name, json!(value));
+        match self {
+            Self::Bootstrap(operators) => {
+                ("operators_bootstrapped", vec![("operators", "operators", json!(operators))])
+            }
+            Self::Register { client, role, scope } => {
+                let client = text("client", client.to_string());
+                let bin = ("bin", "bin", json!(scope.bin()));
+                (
+                    "client_registered",
+                    vec![client, text("role", role.to_string()), bin, ("bic", "bic", json!(scope.bic()))],
+                )
+            }
+            Self::AddKey { client, public_key } => {
+                let key = text("public_key", public_key.to_string());
+                ("client_key_added", vec![text("client", client.to_string()), key])
+            }
+            Self::RevokeKey(key) => ("client_key_revoked", vec![text("key", key.to_string())]),
+            Self::SetSuspended { client, suspended, reason } => {
+                let kind = if *suspended { "client_suspended" } else { "client_reinstated" };
+                (kind, vec![text("client", client.to_string()), text("reason", reason.to_string())])
+            }
+            Self::RequestApproval(proposal) => {
+                ("approval_requested", vec![("proposal", "digest", json!(hex::encode(proposal.digest())))])
+            }
+            Self::GiveApproval { approval, digest } => {
+                let approval = ("approval", "approval", json!(approval));
+                ("approval_given", vec![approval, text("digest", hex::encode(digest))])
+            }
+            Self::CloseApproval { approval, reason } => {
+                let approval = ("approval", "approval", json!(approval));
+                ("approval_closed", vec![approval, text("reason", reason.to_string())])
+            }
+        }
+    }
+}
+
+/// A field of a command, the member of its entry, and the member's value.
+type Determined = (&'static str, &'static str, Value);
 
 /// What a command made.
 #[derive(Clone, PartialEq, Debug)]
@@ -224,6 +321,7 @@ impl Command {
             Self::Return { pay_out, amount } => {
                 ("return", vec![("pay_out", "pay_out", json!(pay_out)), text("amount", amount.to_string())])
             }
+            Self::Registry(command) => command.determines(),
             Self::OpenBatch(_)
             | Self::ReleaseBatch(_)
             | Self::CloseBatch(_)

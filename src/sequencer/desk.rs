@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::domain::time::Stamp;
-use crate::domain::{BatchId, ClientId, WalletId};
+use crate::domain::{BankReference, BatchId, ClientId, WalletId};
 use crate::keys::BookKeys;
 use crate::ledger::batch::{BatchState, LineVerdict, VERDICT_BYTES, Verdict};
 use crate::ledger::batch_rules::Chunk;
@@ -17,6 +17,7 @@ use crate::ledger::books::{Books, Bound, Fault, Paid, Prior, bank_reference_id};
 use crate::ledger::effects::Effects;
 use crate::ledger::record::{Actor, Record};
 use crate::ledger::refusal::{Refusal, RefusalCode};
+use crate::ledger::registry::Proposal;
 use crate::ledger::rules::{Entry, Person};
 use crate::ledger::wallet::{Benefit, EntryKind, Lot};
 use crate::log::leaf::{Leaf, LeafWriter};
@@ -25,7 +26,7 @@ use crate::log::tile::{BundleEntries, RightEdge, TILE_WIDTH, write_bundle_entry}
 use crate::payroll::{Line, LineKind};
 use crate::store::{Bundle, Commit, Head, Store, StoreError, Tile};
 
-use super::command::{Command, CommandError, EntryView, Outcome};
+use super::command::{Command, CommandError, EntryView, Outcome, RegistryCommand};
 use super::edge::{EdgeError, edge_at, read_frontier};
 
 /// How many entries of another writer are followed one by one; beyond it everything is forgotten and read again.
@@ -166,8 +167,10 @@ impl Desk {
         let accounts = self.store.system_accounts().await?;
         let programmes = self.store.programmes().await?;
         let changes = self.store.log_changes().await?;
+        let registry = self.store.registry_changes().await?;
         self.books.forget_small();
         self.books.load_log(&changes);
+        self.books.load_registry(&registry);
         for head in accounts {
             self.books.load_system(head);
         }
@@ -322,8 +325,8 @@ impl Desk {
         let mut ids: BTreeSet<[u8; 16]> =
             requests.iter().filter_map(|request| request.actor.instruction).collect();
         for request in requests {
-            if let Command::Fund { bank_reference, .. } = &request.command {
-                ids.insert(bank_reference_id(bank_reference));
+            if let Some(reference) = self.bank_reference_of(&request.command) {
+                ids.insert(bank_reference_id(reference));
             }
         }
         if ids.is_empty() {
@@ -343,6 +346,22 @@ impl Desk {
             self.books.instructions.insert(id, Some(bound));
         }
         Ok(())
+    }
+
+    /// The bank reference that a command would bind.
+    fn bank_reference_of<'c>(&'c self, command: &'c Command) -> Option<&'c BankReference> {
+        let proposal = match command {
+            Command::Fund { bank_reference, .. } => return Some(bank_reference),
+            Command::Registry(RegistryCommand::RequestApproval(proposal)) => proposal,
+            Command::Registry(RegistryCommand::GiveApproval { approval, .. }) => {
+                &self.books.registry().approval(*approval)?.proposal
+            }
+            _ => return None,
+        };
+        match proposal {
+            Proposal::Fund { bank_reference, .. } => Some(bank_reference),
+            _ => None,
+        }
     }
 
     /// The members of leaves, and their hashes.
@@ -660,6 +679,7 @@ impl Desk {
             Command::RotateLogKey { old, new, signature } => {
                 books.rotate_log_key(entry, old.clone(), new.clone(), signature.clone())?;
             }
+            Command::Registry(command) => return run_registry(books, entry, command),
         }
         Ok(None)
     }
@@ -721,6 +741,40 @@ impl Desk {
         };
         (commit, hashes)
     }
+}
+
+/// Runs a command of the registry. `None`: its outcome is the last record.
+fn run_registry(
+    books: &mut Books,
+    entry: Entry<'_>,
+    command: &RegistryCommand,
+) -> Result<Option<Outcome>, Fault> {
+    match command {
+        RegistryCommand::Bootstrap(operators) => books.bootstrap(entry, operators.clone())?,
+        RegistryCommand::Register { client, role, scope } => {
+            books.register_client(entry, *client, *role, *scope)?
+        }
+        RegistryCommand::AddKey { client, public_key } => books.add_key(entry, *client, *public_key)?,
+        RegistryCommand::RevokeKey(key) => books.revoke_key(entry, *key)?,
+        RegistryCommand::SetSuspended { client, suspended, reason } => {
+            books.set_suspended(entry, *client, *suspended, reason.clone())?
+        }
+        RegistryCommand::RequestApproval(proposal) => books.request_approval(entry, proposal.clone())?,
+        RegistryCommand::GiveApproval { approval, digest } => {
+            let Entry { fx, stamp, actor } = entry;
+            let seq = books.size;
+            let proposal = books.give_approval(Entry { fx, stamp, actor }, *approval, *digest)?;
+            let (given, _) = fx.records.last().ok_or(Fault::Unread("the entry that a command made"))?;
+            let answer = view(seq, given, stamp);
+            // The instruction is bound to the approval: it names what was approved.
+            books.carry_out(Entry { fx, stamp, actor: Actor { instruction: None, ..actor } }, proposal)?;
+            return Ok(Some(Outcome::Entry(answer)));
+        }
+        RegistryCommand::CloseApproval { approval, reason } => {
+            books.close_approval(entry, *approval, reason.clone())?
+        }
+    };
+    Ok(None)
 }
 
 /// The head and the right edge of the log's tree at it.

@@ -76,6 +76,7 @@ pub struct Sequencer {
     writable: Arc<AtomicBool>,
     durable: watch::Receiver<u64>,
     figures: Figures,
+    registry: watch::Receiver<Option<u64>>,
 }
 
 impl Sequencer {
@@ -93,6 +94,7 @@ impl Sequencer {
         let confirmed = (desk.head(), desk.edge().clone());
         let (tell_durable, durable) = watch::channel(confirmed.0.size);
         let figures = Figures::default();
+        let (tell_registry, registry) = watch::channel(desk.books().registry().newest());
         let mut writer = Writer {
             store,
             desk,
@@ -106,10 +108,11 @@ impl Sequencer {
             writable: Arc::clone(&writable),
             durable: tell_durable,
             figures: figures.clone(),
+            registry: tell_registry,
         };
         writer.open_book().await?;
         let task = tokio::spawn(writer.run());
-        Ok((Self { queue, writable, durable, figures }, task))
+        Ok((Self { queue, writable, durable, figures, registry }, task))
     }
 
     /// Hands a command in and waits for its outcome.
@@ -140,6 +143,12 @@ impl Sequencer {
     #[must_use]
     pub fn figures(&self) -> &Figures {
         &self.figures
+    }
+
+    /// The newest change of who may call that this writer has seen, its own and others'.
+    #[must_use]
+    pub fn registry(&self) -> watch::Receiver<Option<u64>> {
+        self.registry.clone()
     }
 
     /// Commands that wait.
@@ -197,6 +206,7 @@ struct Writer {
     writable: Arc<AtomicBool>,
     durable: watch::Sender<u64>,
     figures: Figures,
+    registry: watch::Sender<Option<u64>>,
 }
 
 /// A batch that has been decided and not yet sent off.
@@ -438,7 +448,14 @@ impl Writer {
     fn confirm(&mut self, commit: &Commit, edge: RightEdge) {
         self.confirmed = (commit.after, edge);
         self.durable.send_replace(commit.after.size);
+        self.tell_registry();
         self.writable.store(true, Ordering::Relaxed);
+    }
+
+    /// Before anybody is answered: whoever is told of a revocation finds it in force. (The books may be a commit ahead: then
+    /// who asks finds nothing new yet, and asks again.)
+    fn tell_registry(&self) {
+        self.registry.send_replace(self.desk.books().registry().newest());
     }
 
     /// A commit failed, or its outcome is unknown: find out, answer or put back, and come up to the store's head.
@@ -515,6 +532,7 @@ impl Writer {
             match self.desk.catch_up(head, edge).await {
                 Ok(()) => {
                     self.confirmed = (self.desk.head(), self.desk.edge().clone());
+                    self.tell_registry();
                     self.writable.store(true, Ordering::Relaxed);
                     return;
                 }
@@ -553,6 +571,7 @@ impl Writer {
             return self.catch_up().await;
         }
         self.confirmed = (self.desk.head(), self.desk.edge().clone());
+        self.tell_registry();
         self.drain();
         let (batch, _) = self.take(true);
         if batch.is_empty() {

@@ -26,6 +26,7 @@ use crate::ledger::batch::Batch;
 use crate::ledger::books::{Paid, PayOut, SystemHead};
 use crate::ledger::effects::{Effects, LogChange, SystemEntry};
 use crate::ledger::record::ProgrammeSpec;
+use crate::ledger::registry::RegistryChange;
 use crate::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
 
 /// The head of the log: what the next commit builds on.
@@ -175,7 +176,7 @@ pub struct ProgrammeRow {
     pub number: u32,
     /// The journal entry that registered it.
     pub seq: u64,
-    /// What it is.
+    /// What it is, with the class that it has now.
     pub spec: ProgrammeSpec,
 }
 
@@ -261,6 +262,12 @@ pub trait Store: projections::Projections + 'static {
 
     /// What the journal says of its own log, after each entry that changes it, in order. They are few.
     async fn log_changes(&self) -> Result<Vec<LogChange>, StoreError>;
+
+    /// What the journal says of who may call, in order. They are few.
+    async fn registry_changes(&self) -> Result<Vec<RegistryChange>, StoreError>;
+
+    /// The entry of the newest change of who may call; `None`: there is none.
+    async fn registry_seq(&self) -> Result<Option<u64>, StoreError>;
 
     /// The newest checkpoint's body, published or not.
     async fn fixed_checkpoint(&self) -> Result<Option<FixedCheckpoint>, StoreError>;

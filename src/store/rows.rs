@@ -23,6 +23,7 @@ use crate::ledger::batch::{Batch, BatchState, LineSet};
 use crate::ledger::books::{Paid, PayOut, PayOutShare, SystemHead};
 use crate::ledger::effects::{Effects, LogChange, SystemEntry};
 use crate::ledger::record::{BatchDeclaration, BatchTotals, ProgrammeSpec, Record};
+use crate::ledger::registry::{Change, RegistryChange};
 use crate::ledger::wallet::{Benefit, EntryKind, Lot, LotMovement, Wallet, WalletEntry, WalletState};
 use crate::payroll::LineKind;
 
@@ -522,6 +523,21 @@ pub(super) fn log_change<R: Columns>(row: &R) -> Result<LogChange, StoreError> {
         old_key: row.parsed_or_null("old_key", |text| Some(text.to_owned()))?,
         key: row.parsed_or_null("log_key", |text| Some(text.to_owned()))?,
     })
+}
+
+/// `seq, client, change`
+pub(super) fn registry_change<R: Columns>(row: &R) -> Result<RegistryChange, StoreError> {
+    let mut row = Reader::new("registry_change", row);
+    Ok(RegistryChange {
+        seq: row.integer("seq")?,
+        by: row.parsed("client", |text| ClientId::parse(text).ok())?,
+        change: row.parsed("change", |text| serde_json::from_str(text).ok())?,
+    })
+}
+
+/// A change of who may call, as stored.
+pub(super) fn registry_change_json(change: &Change) -> String {
+    serde_json::to_string(change).expect("texts and numbers are JSON")
 }
 
 /// `size, previous_size, body`

@@ -6,10 +6,13 @@
 use uuid::Uuid;
 
 use crate::ledger::batch::BatchEntry;
-use crate::ledger::effects::{Effects, LogChange, NewBatch, NewProgramme, NewSystemAccount, SystemEntry};
+use crate::ledger::effects::{
+    Effects, LogChange, NewBatch, NewClass, NewProgramme, NewSystemAccount, SystemEntry,
+};
+use crate::ledger::registry::RegistryChange;
 use crate::ledger::wallet::{Benefit, LotMovement, NewWallet, WalletEntry};
 
-use super::rows::{PayOutRow, bitmap, declaration_json, pay_out_rows};
+use super::rows::{PayOutRow, bitmap, declaration_json, pay_out_rows, registry_change_json};
 use super::{Bundle, Commit, StoreError, Tile};
 
 /// The rows of a table that can be many, in the order of their random index: neighbours in it are written together, which
@@ -102,7 +105,9 @@ pub(super) async fn write(commit: &Commit, many: &Many<'_>, sink: &mut impl Sink
     sink.rows(&effects.instructions).await?;
     sink.rows(&effects.batches).await?;
     sink.rows(&effects.batch_entries).await?;
-    sink.rows(&effects.log_changes).await
+    sink.rows(&effects.log_changes).await?;
+    sink.rows(&effects.registry).await?;
+    sink.rows(&effects.classes).await
 }
 
 fn too_large(value: impl std::fmt::Display) -> StoreError {
@@ -244,6 +249,32 @@ impl Stored for LogChange {
         put(int4(self.generation)?);
         put(text_or_null(self.old_key.as_deref()));
         put(text_or_null(self.key.as_deref()));
+        Ok(())
+    }
+}
+
+impl Stored for RegistryChange {
+    const TABLE: &'static str = "registry_change";
+    const COLUMNS: &'static [(&'static str, Type)] =
+        &[("seq", Type::Int8), ("client", Type::Text), ("change", Type::Text)];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(int8(self.seq)?);
+        put(Cell::Text(self.by.as_str()));
+        put(Cell::Text(&registry_change_json(&self.change)));
+        Ok(())
+    }
+}
+
+impl Stored for NewClass {
+    const TABLE: &'static str = "programme_class";
+    const COLUMNS: &'static [(&'static str, Type)] =
+        &[("seq", Type::Int8), ("programme", Type::Int4), ("class", Type::Int2)];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(int8(self.seq)?);
+        put(int4(self.programme)?);
+        put(Cell::Int2(self.class.code()));
         Ok(())
     }
 }

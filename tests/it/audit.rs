@@ -1,14 +1,17 @@
 //! Invariant 10: projections are the replay of the journal; and what was done behind the service's back is found and named.
 
 use social_wallet::audit::{Report, audit, audit_against};
+use social_wallet::domain::FundClass;
+use social_wallet::ledger::registry::Proposal;
 use social_wallet::log::merkle::{Frontier, leaf_hash};
 use social_wallet::sequencer::Sequencer;
 use social_wallet::sequencer::command::Command;
 
+use crate::sequencer::registry::{agree, bootstrap};
 use crate::sequencer::{
     Dice, Payroll, accrue, actor, at_once, furnish, give_back, made, open, pay_out, reverse, serve,
 };
-use crate::store::book::{book_id, month};
+use crate::store::book::{book_id, code, month};
 use crate::store::{Place, Raw, in_both_rooms};
 
 /// A book with something of everything.
@@ -81,6 +84,9 @@ async fn unguard(raw: &mut Raw) {
 /// Does something behind the service's back: what the audit says.
 async fn after(place: &Place, on_sqlite: &str, on_postgres: &str) -> Report {
     furnished(place).await;
+    let sequencer = serve(place.open().await).await;
+    bootstrap(&sequencer).await;
+    agree(&sequencer, Proposal::ChangeClass { programme: code("BONUS"), class: FundClass::Protected }).await;
     let report = audit(place.open().await, |_| {}).await.unwrap();
     assert!(report.matches(), "{:#?}", report.findings);
     assert!(report.debit > 0 && report.debit == report.credit && report.entries > 300);
@@ -159,6 +165,15 @@ mod of_rows {
         invariant_10_the_audit_finds_a_programme_whose_law_was_changed:
             "UPDATE programme SET legal_basis = 'another law' WHERE number = 1",
             ["the programmes are not what the replay has"];
+        invariant_10_the_audit_finds_a_class_that_nobody_agreed_on:
+            "UPDATE programme_class SET class = 2",
+            ["the programmes are not what the replay has"];
+        invariant_10_the_audit_finds_that_a_change_of_who_may_call_is_gone:
+            "DELETE FROM registry_change WHERE seq = (SELECT max(seq) FROM registry_change)",
+            ["registry_change: who may call is not what the replay has"];
+        invariant_10_the_audit_finds_a_change_of_who_may_call_by_another:
+            "UPDATE registry_change SET client = 'op-x' WHERE client = 'op-b'",
+            ["registry_change: who may call is not what the replay has"];
         invariant_10_the_audit_finds_a_head_that_was_moved_on:
             "UPDATE log_head SET size = size + 1",
             ["the journal ends, but its head says"];

@@ -15,6 +15,7 @@ use crate::ledger::account::SystemAccount;
 use crate::ledger::batch::Batch;
 use crate::ledger::books::{PayOut, SystemHead};
 use crate::ledger::effects::{LogChange, SystemEntry};
+use crate::ledger::registry::RegistryChange;
 use crate::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
 use crate::store::rows::{self, entry_columns, head_columns, lot_columns};
 use crate::store::{
@@ -62,7 +63,9 @@ pub(super) async fn has_commit(connection: &mut PgConnection, commit: &Commit) -
 }
 
 pub(super) async fn programmes(connection: &mut PgConnection) -> Read<Vec<ProgrammeRow>> {
-    let sql = "SELECT number, seq, code, name_kk, name_ru, name_en, payer, legal_basis, class, knp, kbe, iso_purpose
+    let sql = "SELECT number, seq, code, name_kk, name_ru, name_en, payer, legal_basis,
+            coalesce((SELECT c.class FROM programme_class c WHERE c.programme = number ORDER BY c.seq DESC LIMIT 1), class),
+            knp, kbe, iso_purpose
         FROM programme ORDER BY number";
     all(connection, sqlx::query(sql), rows::programme).await
 }
@@ -290,6 +293,17 @@ pub(super) async fn frontier_at(connection: &mut PgConnection, size: u64) -> Rea
 pub(super) async fn log_changes(connection: &mut PgConnection) -> Read<Vec<LogChange>> {
     let sql = "SELECT seq, generation, old_key, log_key FROM log_change ORDER BY seq";
     all(connection, sqlx::query(sql), rows::log_change).await
+}
+
+pub(super) async fn registry_changes(connection: &mut PgConnection) -> Read<Vec<RegistryChange>> {
+    let sql = "SELECT seq, client, change FROM registry_change ORDER BY seq";
+    all(connection, sqlx::query(sql), rows::registry_change).await
+}
+
+pub(super) async fn registry_seq(connection: &mut PgConnection) -> Read<Option<u64>> {
+    let newest: Option<i64> =
+        sqlx::query_scalar("SELECT max(seq) FROM registry_change").fetch_one(connection).await?;
+    newest.map(|seq| rows::signed("registry_change", "seq", seq)).transpose()
 }
 
 pub(super) async fn fixed_checkpoint(connection: &mut PgConnection) -> Read<Option<FixedCheckpoint>> {

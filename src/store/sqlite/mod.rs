@@ -25,6 +25,7 @@ use crate::ledger::account::SystemAccount;
 use crate::ledger::batch::Batch;
 use crate::ledger::books::{Paid, PayOut, SystemHead};
 use crate::ledger::effects::{LogChange, SystemEntry};
+use crate::ledger::registry::RegistryChange;
 use crate::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
 
 use super::{
@@ -251,6 +252,14 @@ impl Store for SqliteStore {
 
     async fn log_changes(&self) -> Result<Vec<LogChange>, StoreError> {
         read::log_changes(&mut *self.readers.acquire().await?).await
+    }
+
+    async fn registry_changes(&self) -> Result<Vec<RegistryChange>, StoreError> {
+        read::registry_changes(&mut *self.readers.acquire().await?).await
+    }
+
+    async fn registry_seq(&self) -> Result<Option<u64>, StoreError> {
+        read::registry_seq(&mut *self.readers.acquire().await?).await
     }
 
     async fn fixed_checkpoint(&self) -> Result<Option<FixedCheckpoint>, StoreError> {

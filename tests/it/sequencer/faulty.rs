@@ -13,6 +13,7 @@ use social_wallet::ledger::account::SystemAccount;
 use social_wallet::ledger::batch::Batch;
 use social_wallet::ledger::books::{Paid, PayOut, SystemHead};
 use social_wallet::ledger::effects::{LogChange, SystemEntry};
+use social_wallet::ledger::registry::RegistryChange;
 use social_wallet::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
 use social_wallet::store::projections::{BatchEntryRow, PayOutRow, Projections};
 use social_wallet::store::{
@@ -287,6 +288,8 @@ delegated! {
     fn bundles(entry: u64, limit: u32) -> Vec<Bundle>;
     fn frontier_at(size: u64) -> Option<Vec<u8>>;
     fn log_changes() -> Vec<LogChange>;
+    fn registry_changes() -> Vec<RegistryChange>;
+    fn registry_seq() -> Option<u64>;
     fn fixed_checkpoint() -> Option<FixedCheckpoint>;
     fn published_checkpoint() -> Option<PublishedCheckpoint>;
     fn wallet_at(account: u32, at: i64) -> Option<Wallet>;

@@ -6,6 +6,7 @@ mod faults;
 pub mod faulty;
 mod instructions;
 mod pipeline;
+pub mod registry;
 mod replicas;
 
 use std::sync::{Arc, LazyLock};

@@ -3,12 +3,13 @@
 use social_wallet::domain::time::Stamp;
 use social_wallet::domain::{
     Amount, BankReference, BatchId, Bic, Bin, BookId, ClientId, FundClass, Iin, IsoPurpose, Kbe, Knp,
-    LegalBasis, Money, Names, Part, Period, ProgrammeCode, Reason, Text, WalletId,
+    LegalBasis, Money, Names, Part, Period, ProgrammeCode, PublicKey, Reason, Text, WalletId,
 };
 use social_wallet::ledger::batch_rules::{Chunk, ChunkLine, People};
 use social_wallet::ledger::books::Books;
 use social_wallet::ledger::effects::Effects;
 use social_wallet::ledger::record::{Actor, BatchDeclaration, ProgrammeSpec};
+use social_wallet::ledger::registry::{Founder, Proposal};
 use social_wallet::ledger::rules::{Accrual, Entry, Person, Reversal};
 use social_wallet::payroll::{AccrualLine, Line, LineKind, ParsedLine};
 use social_wallet::store::{Bundle, Commit, FixedCheckpoint, Head, PublishedCheckpoint, Store, Tile};
@@ -91,6 +92,18 @@ pub fn actor(instruction: Option<u8>) -> Actor {
     Actor { client: client("ministry"), request: [5; 32], line: None, instruction }
 }
 
+/// The public key of a small secret.
+pub fn public_key(number: u8) -> PublicKey {
+    let secret = ed25519_dalek::SigningKey::from_bytes(&[number; 32]);
+    PublicKey::from_bytes(secret.verifying_key().to_bytes()).unwrap()
+}
+
+/// Two operators with the keys 1 and 2.
+pub fn founders() -> Vec<Founder> {
+    let founder = |(name, number)| Founder { client: client(name), public_key: public_key(number) };
+    [("op-a", 1), ("op-b", 2)].map(founder).to_vec()
+}
+
 struct Nobody;
 
 impl People for Nobody {
@@ -149,6 +162,19 @@ impl Draft<'_> {
         let (books, entry) = self.entry(None);
         let key = |number: u32| format!("social-wallet/{}+{number:08x}+AbCd", book_id());
         books.rotate_log_key(entry, key(1), key(2), Box::new([9; 64])).unwrap()
+    }
+
+    /// Two operators, who make BONUS protected.
+    pub fn bootstrap_and_change_class(&mut self) {
+        let proposal = Proposal::ChangeClass { programme: code("BONUS"), class: FundClass::Protected };
+        let by = |name| Actor { client: client(name), ..actor(None) };
+        let (books, Entry { fx, stamp, actor }) = self.entry(None);
+        books.bootstrap(Entry { fx, stamp, actor }, founders()).unwrap();
+        let asked = Entry { fx, stamp, actor: by("op-a") };
+        let approval = books.request_approval(asked, proposal.clone()).unwrap();
+        let given = Entry { fx, stamp, actor: by("op-b") };
+        books.give_approval(given, approval, proposal.digest()).unwrap();
+        books.carry_out(Entry { fx, stamp, actor: by("op-b") }, proposal).unwrap();
     }
 
     pub fn give_back(&mut self, pay_out: u64, tiyn: i64) -> u64 {
@@ -352,7 +378,11 @@ impl Book {
         .await;
         book.write(store, |draft| draft.close_batch(1)).await;
         let before = book.head.size;
-        book.write(store, |draft| _ = draft.rotate_log_key()).await;
+        book.write(store, |draft| {
+            draft.rotate_log_key();
+            draft.bootstrap_and_change_class();
+        })
+        .await;
         for size in [before, book.head.size] {
             book.checkpoint(store, size).await;
         }

@@ -1,0 +1,105 @@
+//! Whose a key is, for every request: in memory, and true also when another replica has changed it.
+//!
+//! Memory is trusted for [`FRESH_MAX`] at most, and not at all once this process's writer has seen a later change. Whether
+//! there is a later one is the look-up of one number; the clients themselves are read again only if there is. A key that is
+//! not known may have been added a moment ago: then the store is asked, at most once in [`UNKNOWN_FRESH_MAX`], whatever is
+//! sent. If the store does not answer, no key is served.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Mutex, watch};
+
+use crate::domain::{Client, KeyId, PublicKey};
+use crate::ledger::registry::Registry;
+use crate::store::{Store, StoreError};
+
+/// How long after its entry's commit by another replica a revoked key, or a suspended client, may still be served.
+pub const FRESH_MAX: Duration = Duration::from_secs(1);
+
+/// How soon after the store was asked it is asked again for a key that is not known.
+pub const UNKNOWN_FRESH_MAX: Duration = Duration::from_millis(100);
+
+/// Whose a key is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Holder {
+    /// The client, suspended or not.
+    pub client: Client,
+    /// The key. It is not revoked.
+    pub public_key: PublicKey,
+}
+
+/// What was read, and when that began.
+struct Known {
+    registry: Registry,
+    asked: Instant,
+}
+
+/// The clients and their keys.
+pub struct Directory {
+    store: Arc<dyn Store>,
+    /// The newest change that the writer of this process has seen.
+    seen: watch::Receiver<Option<u64>>,
+    fresh_max: [Duration; 2],
+    known: RwLock<Arc<Known>>,
+    asking: Mutex<()>,
+}
+
+impl Directory {
+    /// Reads the clients. `seen` is [`crate::sequencer::Sequencer::registry`].
+    pub async fn open(store: Arc<dyn Store>, seen: watch::Receiver<Option<u64>>) -> Result<Self, StoreError> {
+        Self::with_freshness(store, seen, FRESH_MAX, UNKNOWN_FRESH_MAX).await
+    }
+
+    /// The same with other bounds: how long memory is trusted for a key that is known, and for one that is not.
+    pub async fn with_freshness(
+        store: Arc<dyn Store>,
+        seen: watch::Receiver<Option<u64>>,
+        known_max: Duration,
+        unknown_max: Duration,
+    ) -> Result<Self, StoreError> {
+        let asked = Instant::now();
+        let registry = Registry::of(&store.registry_changes().await?);
+        let known = RwLock::new(Arc::new(Known { registry, asked }));
+        Ok(Self { store, seen, fresh_max: [known_max, unknown_max], known, asking: Mutex::new(()) })
+    }
+
+    /// Whose key this is; `None`: nobody's, or it is revoked.
+    pub async fn find(&self, id: &KeyId) -> Result<Option<Holder>, StoreError> {
+        let [known_max, unknown_max] = self.fresh_max;
+        let known = self.known();
+        let found = holder(&known, id);
+        let bound = if found.is_some() { known_max } else { unknown_max };
+        if self.is_fresh(&known, bound) {
+            return Ok(found);
+        }
+        let _asking = self.asking.lock().await;
+        let known = self.known();
+        // Somebody else may have asked in the meantime.
+        if self.is_fresh(&known, bound) {
+            return Ok(holder(&known, id));
+        }
+        let asked = Instant::now();
+        let registry = if self.store.registry_seq().await? == known.registry.newest() {
+            known.registry.clone()
+        } else {
+            Registry::of(&self.store.registry_changes().await?)
+        };
+        let known = Arc::new(Known { registry, asked });
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&known);
+        Ok(holder(&known, id))
+    }
+
+    fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn is_fresh(&self, known: &Known, bound: Duration) -> bool {
+        known.asked.elapsed() < bound && *self.seen.borrow() <= known.registry.newest()
+    }
+}
+
+fn holder(known: &Known, id: &KeyId) -> Option<Holder> {
+    let (client, key) = known.registry.key(id)?;
+    key.revoked.is_none().then_some(Holder { client: *client, public_key: key.public_key })
+}
