@@ -295,7 +295,6 @@ mod tests {
             Code::ClientStateUnchanged,
             Code::OperatorsTooFew,
             Code::BookBootstrapped,
-            Code::ApprovalRequired,
             Code::ApprovalUnknown,
             Code::ApprovalEnded,
             Code::ApprovalExpired,

@@ -295,7 +295,12 @@ pub static OPERATIONS: &[Operation] = &[
             BODY,
             AMOUNT,
             WRITE,
-            &[Code::ProgrammeNotFound, Code::ProgrammeUnknown, Code::BankReferenceUsed],
+            &[
+                Code::ProgrammeNotFound,
+                Code::ProgrammeUnknown,
+                Code::BankReferenceUsed,
+                Code::ApprovalRequired,
+            ],
         ],
     },
     Operation {

@@ -336,13 +336,18 @@ impl Service {
         self.store.head().await.unwrap().unwrap().size
     }
 
-    /// Pays out beside the service, as another replica would: pay-outs have no request of their own yet.
+    /// Pays out: pay-outs have no request of their own yet.
     pub async fn pay_out(&self, place: &Place, wallet: WalletId, bank: Bic, amount: Amount) {
+        self.command_beside(place, "bank", Command::PayOut { wallet, bank, amount }).await;
+    }
+
+    /// Does beside the service, as another replica would, what has no request of its own yet.
+    pub async fn command_beside(&self, place: &Place, client: &str, command: Command) {
         let started = Sequencer::start(place.open().await, keys(), Clock::with(self.now), 10).await;
         let (sequencer, writer) = started.unwrap();
-        let client = ClientId::parse("bank").unwrap();
+        let client = ClientId::parse(client).unwrap();
         let actor = Actor { client, request: [0; 32], line: None, instruction: None };
-        sequencer.submit(Command::PayOut { wallet, bank, amount }, actor).await.unwrap();
+        sequencer.submit(command, actor).await.unwrap();
         drop(sequencer);
         writer.await.unwrap();
     }

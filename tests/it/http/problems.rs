@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use social_wallet::http::catalogue::Code;
+use social_wallet::sequencer::command::{Command, RegistryCommand};
 
 use super::failing::failures;
 use super::{
@@ -12,6 +13,7 @@ use super::{
     mistyped_iin, programme, reversal, with, without,
 };
 use crate::store::Place;
+use crate::store::book::founders;
 
 in_both_rooms! {
     every_code_can_be_met,
@@ -53,7 +55,6 @@ const ELSEWHERE: &[(Code, &str, &str)] = &[
     (Code::ClientStateUnchanged, "src/ledger/registry_rules.rs", "the registry has no requests yet"),
     (Code::OperatorsTooFew, "src/ledger/registry_rules.rs", "the registry has no requests yet"),
     (Code::BookBootstrapped, "src/ledger/registry_rules.rs", "the registry has no requests yet"),
-    (Code::ApprovalRequired, "src/ledger/registry_rules.rs", "the registry has no requests yet"),
     (Code::ApprovalUnknown, "src/ledger/registry_rules.rs", "the registry has no requests yet"),
     (Code::ApprovalEnded, "src/ledger/registry_rules.rs", "the registry has no requests yet"),
     (Code::ApprovalExpired, "src/ledger/registry_rules.rs", "the registry has no requests yet"),
@@ -67,6 +68,7 @@ async fn every_code_can_be_met(place: &Place) {
     provoke_reading(&service).await;
     provoke_rules(&service).await;
     provoke_batches(&service).await;
+    provoke_approvals(&service, place).await;
     let mut answers = service.answers.lock().unwrap().clone();
     let outside = Arc::clone(&service.outside);
     service.close().await;
@@ -163,6 +165,15 @@ async fn provoke_rules(service: &Service) {
     for _ in 0..2 {
         service.write("/v1/programmes/ASP/fundings", &funding).await;
     }
+}
+
+/// Where there are operators, two of them must agree on a funding.
+async fn provoke_approvals(service: &Service, place: &Place) {
+    let bootstrap = Command::Registry(RegistryCommand::Bootstrap(founders()));
+    service.command_beside(place, "setup", bootstrap).await;
+    let funding = json!({"amount": "1.00", "currency": "KZT", "bank_reference": "alone"});
+    let answer = service.write("/v1/programmes/ASP/fundings", &funding).await;
+    answer.refused(403, "approval_required", Some("approval"));
 }
 
 async fn provoke_batches(service: &Service) {
