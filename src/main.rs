@@ -5,18 +5,22 @@ use std::io::{self, ErrorKind, IsTerminal};
 use std::process::ExitCode;
 
 use clap::Parser;
-use social_wallet::cli::{Cli, CliError, Outcome};
+use social_wallet::cli::{Cli, CliError, LogFormat, Outcome};
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     // Standard output belongs to answers. RUST_LOG chooses what is told; by default only what went wrong.
-    tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
+        .with_writer(io::stderr);
+    match cli.log_format() {
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).init(),
+        LogFormat::Json => {
+            lines.json().flatten_event(true).with_current_span(true).with_span_list(false).init();
+        }
+    }
     match cli.run().await {
         Ok(outcome) => outcome.exit_code(),
         // Whoever read our output has had enough of it (`… | head`).

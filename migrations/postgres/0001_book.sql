@@ -233,7 +233,7 @@ CREATE TABLE registry_change (
     change text NOT NULL
 );
 
--- Nonces of signed writes, until they have expired. (docs/adr/0006)
+-- Nonces of signed writes, until they have expired. (docs/adr/0007)
 CREATE TABLE nonce (
     expires bigint NOT NULL,
     id bytea NOT NULL CHECK (length(id) = 16),

@@ -228,7 +228,7 @@ CREATE TABLE registry_change (
     change TEXT NOT NULL
 ) STRICT;
 
--- Nonces of signed writes, until they have expired. (docs/adr/0006)
+-- Nonces of signed writes, until they have expired. (docs/adr/0007)
 CREATE TABLE nonce (
     expires INTEGER NOT NULL,
     id BLOB NOT NULL CHECK (length(id) = 16),

@@ -50,7 +50,7 @@ mod wallet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::Value;
 
 use crate::client::Client;
@@ -99,9 +99,21 @@ pub struct Global {
     /// The key file to sign requests with, made by `keygen`
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE", env = "SOCIAL_WALLET_CLIENT_KEY", hide_env_values = true)]
     client_key: Option<PathBuf>,
+    /// How log lines are written, to standard error: `RUST_LOG` chooses which
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FORMAT", env = "SOCIAL_WALLET_LOG_FORMAT", default_value = "text", hide_env_values = true)]
+    log_format: LogFormat,
     /// Answer with JSON, for machines
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     json: bool,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// An object on each line, with the request's trace.
+    Json,
 }
 
 impl Global {
@@ -203,6 +215,12 @@ enum Command {
 }
 
 impl Cli {
+    /// How log lines are to be written.
+    #[must_use]
+    pub fn log_format(&self) -> LogFormat {
+        self.global.log_format
+    }
+
     /// Runs the command.
     pub async fn run(self) -> Result<Outcome, CliError> {
         let global = &self.global;

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
@@ -9,6 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::directory::Directory;
 use crate::http::door::{Door, PublicUrl};
+use crate::http::rate::REQUESTS_PER_SECOND;
 use crate::http::{self, App};
 use crate::publisher::Publisher;
 use crate::sequencer::Sequencer;
@@ -32,6 +35,12 @@ pub struct ServeArgs {
     /// Listen on an address that is not this machine's own: a proxy in front of it ends TLS, and nobody else reaches it
     #[arg(long, requires = "public_url")]
     behind_tls: bool,
+    /// Serve /metrics, for Prometheus, on this address of its own; it is for operators, and nobody is asked who they are
+    #[arg(long, value_name = "ADDRESS", env = "SOCIAL_WALLET_METRICS_LISTEN")]
+    metrics_listen: Option<SocketAddr>,
+    /// Requests a second that one client may send
+    #[arg(long, value_name = "COUNT", env = "SOCIAL_WALLET_REQUESTS_PER_SECOND", default_value_t = REQUESTS_PER_SECOND)]
+    requests_per_second: NonZeroU32,
     /// Wallets whose heads are kept in memory, about 80 bytes each. Two paydays in a row read no head from the database if
     /// this is twice the number of their wallets
     #[arg(long, value_name = "COUNT", default_value_t = 3_500_000, value_parser = clap::value_parser!(u32).range(100_000..=100_000_000))]
@@ -42,6 +51,10 @@ pub struct ServeArgs {
 pub async fn run(global: &Global, args: ServeArgs) -> Result<Outcome, CliError> {
     let failed = |error: &dyn std::fmt::Display| CliError::Service(error.to_string());
     let listener = http::listen(args.listen, args.behind_tls).await.map_err(|error| failed(&error))?;
+    let metrics = match args.metrics_listen {
+        Some(address) => Some(http::listen(address, false).await.map_err(|error| failed(&error))?),
+        None => None,
+    };
     let store = args.place.open_store().await?;
     let keys = args.place.open_keys(&*store).await?;
     let log_key = args.place.open_log_key(&*store, keys.book()).await?;
@@ -65,14 +78,19 @@ pub async fn run(global: &Global, args: ServeArgs) -> Result<Outcome, CliError> 
     });
     let address = listener.local_addr()?;
     let mut out = io::stdout().lock();
+    let figures = match &metrics {
+        Some(listener) => Some(format!("http://{}/metrics", listener.local_addr()?)),
+        None => None,
+    };
     if global.json {
-        writeln!(
-            out,
-            "{}",
-            json!({"listening": format!("http://{address}"), "store": store.name(), "book": keys.book()})
-        )?;
+        let url = format!("http://{address}");
+        let line = json!({"listening": url, "metrics": figures, "store": store.name(), "book": keys.book()});
+        writeln!(out, "{line}")?;
     } else {
         writeln!(out, "listening on http://{address}")?;
+        if let Some(url) = figures {
+            writeln!(out, "figures at {url}")?;
+        }
     }
     out.flush()?;
     drop(out);
@@ -82,11 +100,20 @@ pub async fn run(global: &Global, args: ServeArgs) -> Result<Outcome, CliError> 
         tracing::warn!("nobody can sign a request yet: run `social-wallet bootstrap` on this book");
     }
     let door = Door { directory, public_url, now: clock::now };
-    let app = App::new(store, keys, sequencer, shown, Some(door));
+    let app = App::new(store, keys, sequencer, shown, args.requests_per_second, Some(door));
+    let (tell_served, served) = oneshot::channel::<()>();
+    let watched = metrics.map(|listener| {
+        let stop = async { drop(served.await) };
+        tokio::spawn(http::metrics::serve(listener, Arc::clone(&app), stop))
+    });
     let stop = async {
         tokio::select! { () = stopped() => {}, _ = stuck => tracing::error!("the log cannot be signed: stopping") }
     };
     http::serve(listener, app, stop).await?;
+    drop(tell_served);
+    if let Some(watched) = watched {
+        watched.await.map_err(|error| failed(&error))??;
+    }
     // All handles are gone with the app: the writer ends when everything handed in is answered.
     writer.await.map_err(|error| failed(&error))?;
     publishing.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;

@@ -1,20 +1,12 @@
-//! The authorisation matrix: every route, whom it is for, and what of the book they see through it. The router is built from
-//! this table, so there is no route that is not in it. `specs/access.md` is the same for people to read.
-
-use std::sync::Arc;
-
-use axum::Router;
-use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, get, post, put};
+//! The authorisation matrix: every route, whom it is for, and what of the book they see through it. An operation without a row
+//! here is not served. `specs/access.md` is the same for people to read.
 
 use crate::domain::Role::{self, Auditor, Channel, Operator, Payer};
 
+use super::catalogue::Code;
+use super::openapi::operations::Operation;
 use super::problem::Problem;
-use super::{
-    App, batches, clients, door, evidence, health, instructions, log, programmes, proofs, receipts, reports,
-    wallets,
-};
+use super::{batches, evidence, log, programmes, wallets};
 
 /// Whom a route is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +38,6 @@ pub struct Route {
     /// What of the book a role sees or touches through it, where that is not everything.
     pub scope: &'static str,
     otherwise: Otherwise,
-    handler: fn() -> MethodRouter<Arc<App>>,
 }
 
 impl Route {
@@ -55,8 +46,7 @@ impl Route {
         match self.otherwise {
             Otherwise::Unknown(problem) => problem(),
             Otherwise::Forbidden => {
-                let detail = "This request is not for clients of this role.";
-                Problem::new(StatusCode::FORBIDDEN, "role_forbidden", detail)
+                Problem::new(Code::RoleForbidden, "This request is not for clients of this role.")
             }
         }
     }
@@ -74,10 +64,8 @@ const OWN_KEYS: &str =
 const OWN_REVOKED: &str = "others than operator: its own";
 const TWO_CLIENT: &str = "an operator or an authority takes two operators";
 
-type Handler = fn() -> MethodRouter<Arc<App>>;
-
-const fn public(path: &'static str, handler: Handler) -> Route {
-    Route { method: "GET", path, who: Who::Everybody, scope: "", otherwise: Otherwise::Forbidden, handler }
+const fn public(path: &'static str) -> Route {
+    Route { method: "GET", path, who: Who::Everybody, scope: "", otherwise: Otherwise::Forbidden }
 }
 
 const fn route(
@@ -85,9 +73,8 @@ const fn route(
     path: &'static str,
     roles: &'static [Role],
     scope: &'static str,
-    handler: Handler,
 ) -> Route {
-    Route { method, path, who: Who::Clients(roles), scope, otherwise: Otherwise::Forbidden, handler }
+    Route { method, path, who: Who::Clients(roles), scope, otherwise: Otherwise::Forbidden }
 }
 
 /// A route that tells nobody else whether there is such a thing.
@@ -97,112 +84,74 @@ const fn hidden(route: Route, unknown: fn() -> Problem) -> Route {
 
 /// All routes.
 pub static ROUTES: &[Route] = &[
-    public("/health/live", || get(health::live)),
-    public("/health/ready", || get(health::ready)),
-    public("/log/checkpoint", || get(log::checkpoint)),
-    public("/log/tile/{*path}", || get(log::tile)),
-    hidden(route("GET", "/log/tile/entries/{*path}", &[Auditor], "", || get(log::bundle)), log::unknown),
-    route("GET", "/v1/log/inclusion", ALL, "", || get(proofs::inclusion)),
-    route("GET", "/v1/log/consistency", ALL, "", || get(proofs::consistency)),
-    route("GET", "/v1/book", ALL, "", || get(health::book)),
-    route("GET", "/v1/programmes", &[Payer, Auditor, Operator], OWN_PAYER, || get(programmes::list)),
-    route("POST", "/v1/programmes", &[Operator], "", || post(programmes::register)),
+    public("/docs"),
+    public("/openapi.json"),
+    public("/health/live"),
+    public("/health/ready"),
+    public("/log/checkpoint"),
+    public("/log/tile/{*path}"),
+    hidden(route("GET", "/log/tile/entries/{*path}", &[Auditor], ""), log::unknown),
+    route("GET", "/v1/log/inclusion", ALL, ""),
+    route("GET", "/v1/log/consistency", ALL, ""),
+    route("GET", "/v1/book", ALL, ""),
+    route("GET", "/v1/programmes", &[Payer, Auditor, Operator], OWN_PAYER),
+    route("POST", "/v1/programmes", &[Operator], ""),
     hidden(
-        route("GET", "/v1/programmes/{code}", &[Payer, Auditor, Operator], OWN_PAYER, || {
-            get(programmes::show)
-        }),
+        route("GET", "/v1/programmes/{code}", &[Payer, Auditor, Operator], OWN_PAYER),
         programmes::unknown,
     ),
-    route("POST", "/v1/programmes/{code}/fundings", &[Operator], "asks for an approval", || {
-        post(programmes::fund)
-    }),
+    route("POST", "/v1/programmes/{code}/fundings", &[Operator], "asks for an approval"),
     route(
         "POST",
         "/v1/wallets",
         &[Payer, Channel, Operator],
         "a payer: the wallet's id, never what is in it",
-        || post(wallets::open),
     ),
+    hidden(route("POST", "/v1/wallets/lookup", &[Channel, Auditor, Operator], ""), wallets::unknown),
+    hidden(route("GET", "/v1/wallets/{id}", &[Channel, Auditor, Operator], ""), wallets::unknown),
+    hidden(route("GET", "/v1/wallets/{id}/balance", &[Channel, Auditor, Operator], ""), wallets::unknown),
+    hidden(route("GET", "/v1/wallets/{id}/statement", &[Channel, Auditor, Operator], ""), wallets::unknown),
+    route("POST", "/v1/accruals", PAYERS, OWN_PAYER),
+    route("POST", "/v1/reversals", PAYERS, OWN_PAYER),
+    route("GET", "/v1/entries/{entry}", ALL, OWN_ENTRIES),
+    route("GET", "/v1/entries/{entry}/receipt", ALL, OWN_ENTRIES),
+    hidden(route("GET", "/v1/entries/{entry}/evidence", &[Auditor], ""), evidence::unknown),
+    route("GET", "/v1/receipt", ALL, "its own requests"),
+    route("PUT", "/v1/batches/{id}", PAYERS, OWN_BATCHES),
+    hidden(route("GET", "/v1/batches/{id}", &[Payer, Auditor, Operator], OWN_BATCHES), batches::unknown),
+    hidden(route("POST", "/v1/batches/{id}/release", PAYERS, OWN_BATCHES), batches::unknown),
+    hidden(route("POST", "/v1/batches/{id}/close", PAYERS, OWN_BATCHES), batches::unknown),
+    hidden(route("POST", "/v1/batches/{id}/cancel", PAYERS, OWN_BATCHES), batches::unknown),
+    hidden(route("PUT", "/v1/batches/{id}/chunks/{first_line}", PAYERS, OWN_BATCHES), batches::unknown),
     hidden(
-        route("POST", "/v1/wallets/lookup", &[Channel, Auditor, Operator], "", || post(wallets::lookup)),
-        wallets::unknown,
-    ),
-    hidden(
-        route("GET", "/v1/wallets/{id}", &[Channel, Auditor, Operator], "", || get(wallets::show)),
-        wallets::unknown,
-    ),
-    hidden(
-        route("GET", "/v1/wallets/{id}/balance", &[Channel, Auditor, Operator], "", || get(wallets::balance)),
-        wallets::unknown,
-    ),
-    hidden(
-        route("GET", "/v1/wallets/{id}/statement", &[Channel, Auditor, Operator], "", || {
-            get(wallets::statement)
-        }),
-        wallets::unknown,
-    ),
-    route("POST", "/v1/accruals", PAYERS, OWN_PAYER, || post(instructions::accrue)),
-    route("POST", "/v1/reversals", PAYERS, OWN_PAYER, || post(instructions::reverse)),
-    route("GET", "/v1/entries/{entry}", ALL, OWN_ENTRIES, || get(instructions::entry)),
-    route("GET", "/v1/entries/{entry}/receipt", ALL, OWN_ENTRIES, || get(receipts::of_entry)),
-    hidden(
-        route("GET", "/v1/entries/{entry}/evidence", &[Auditor], "", || get(evidence::of_entry)),
-        evidence::unknown,
-    ),
-    route("GET", "/v1/receipt", ALL, "its own requests", || get(receipts::of_instruction)),
-    route("PUT", "/v1/batches/{id}", PAYERS, OWN_BATCHES, || put(batches::open)),
-    hidden(
-        route("GET", "/v1/batches/{id}", &[Payer, Auditor, Operator], OWN_BATCHES, || get(batches::show)),
+        route("GET", "/v1/batches/{id}/verdicts", &[Payer, Auditor, Operator], OWN_BATCHES),
         batches::unknown,
     ),
-    hidden(
-        route("POST", "/v1/batches/{id}/release", PAYERS, OWN_BATCHES, || post(batches::release)),
-        batches::unknown,
-    ),
-    hidden(
-        route("POST", "/v1/batches/{id}/close", PAYERS, OWN_BATCHES, || post(batches::close)),
-        batches::unknown,
-    ),
-    hidden(
-        route("POST", "/v1/batches/{id}/cancel", PAYERS, OWN_BATCHES, || post(batches::cancel)),
-        batches::unknown,
-    ),
-    hidden(
-        route("PUT", "/v1/batches/{id}/chunks/{first_line}", PAYERS, OWN_BATCHES, || put(batches::chunk)),
-        batches::unknown,
-    ),
-    hidden(
-        route("GET", "/v1/batches/{id}/verdicts", &[Payer, Auditor, Operator], OWN_BATCHES, || {
-            get(batches::verdicts)
-        }),
-        batches::unknown,
-    ),
-    route("GET", "/v1/clients", &[Auditor, Operator], "", || get(clients::list)),
-    route("POST", "/v1/clients", &[Operator], TWO_CLIENT, || post(clients::register)),
-    route("GET", "/v1/clients/{id}", ALL, OWN_CLIENT, || get(clients::show)),
-    route("POST", "/v1/clients/{id}/keys", ALL, OWN_KEYS, || post(clients::add_key)),
-    route("POST", "/v1/clients/{id}/keys/{key}/revoke", ALL, OWN_REVOKED, || post(clients::revoke_key)),
-    route("POST", "/v1/clients/{id}/suspend", &[Operator], "not itself", || post(clients::suspend)),
-    route("POST", "/v1/clients/{id}/reinstate", &[Operator], "", || post(clients::reinstate)),
-    route("GET", "/v1/approvals", &[Auditor, Operator], "", || get(clients::approvals)),
-    route("POST", "/v1/approvals", &[Operator], "", || post(clients::request_approval)),
-    route("GET", "/v1/approvals/{entry}", &[Auditor, Operator], "", || get(clients::approval)),
-    route("POST", "/v1/approvals/{entry}/approve", &[Operator], "not its own request", || {
-        post(clients::approve)
-    }),
-    route("POST", "/v1/approvals/{entry}/close", &[Operator], "", || post(clients::close_approval)),
-    route("GET", "/v1/reports/trial-balance", &[Auditor, Operator], "", || get(reports::trial_balance)),
-    route("GET", "/v1/reports/programmes", &[Payer, Auditor, Operator], OWN_PAYER, || {
-        get(reports::programmes)
-    }),
+    route("GET", "/v1/clients", &[Auditor, Operator], ""),
+    route("POST", "/v1/clients", &[Operator], TWO_CLIENT),
+    route("GET", "/v1/clients/{id}", ALL, OWN_CLIENT),
+    route("POST", "/v1/clients/{id}/keys", ALL, OWN_KEYS),
+    route("POST", "/v1/clients/{id}/keys/{key}/revoke", ALL, OWN_REVOKED),
+    route("POST", "/v1/clients/{id}/suspend", &[Operator], "not itself"),
+    route("POST", "/v1/clients/{id}/reinstate", &[Operator], ""),
+    route("GET", "/v1/approvals", &[Auditor, Operator], ""),
+    route("POST", "/v1/approvals", &[Operator], ""),
+    route("GET", "/v1/approvals/{entry}", &[Auditor, Operator], ""),
+    route("POST", "/v1/approvals/{entry}/approve", &[Operator], "not its own request"),
+    route("POST", "/v1/approvals/{entry}/close", &[Operator], ""),
+    route("GET", "/v1/reports/trial-balance", &[Auditor, Operator], ""),
+    route("GET", "/v1/reports/programmes", &[Payer, Auditor, Operator], OWN_PAYER),
 ];
 
-/// A router of all routes, each behind the door.
-pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
-    ROUTES.iter().fold(Router::new(), |router, route| {
-        let layer = from_fn_with_state((Arc::clone(app), route), door::enter);
-        router.route(route.path, (route.handler)().route_layer(layer))
-    })
+/// The row of an operation.
+///
+/// # Panics
+/// If there is none: an operation without a row is not served at all. A test finds it before.
+#[must_use]
+pub fn of(operation: &Operation) -> &'static Route {
+    let same =
+        |route: &&Route| route.method.eq_ignore_ascii_case(operation.method) && route.path == operation.path;
+    ROUTES.iter().find(same).unwrap_or_else(|| panic!("nobody is named who may {}", operation.id))
 }
 
 /// The matrix as `specs/access.md` has it.
@@ -211,7 +160,7 @@ pub fn document() -> String {
     use std::fmt::Write as _;
     let mut text = String::from(
         "# Who may do what\n\n\
-         Generated from `src/http/access.rs`, which the router is built from; a test holds this file to it, and tries every\n\
+         Written from the table in `src/http/access.rs`; a test holds this file to it, and tries every\n\
          row as every role and unsigned. `x`: may. `404`: is told that there is no such thing. `403`: is told that the request\n\
          is not for its role. Unsigned requests are answered 401 but for the rows of everybody.\n\n| request |",
     );
@@ -236,4 +185,18 @@ pub fn document() -> String {
         writeln!(text, " {within} |").expect("a String takes everything");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::openapi::operations::OPERATIONS;
+
+    #[test]
+    fn every_operation_has_one_row_and_every_row_is_an_operation() {
+        for operation in OPERATIONS {
+            let _row = of(operation);
+        }
+        assert_eq!(OPERATIONS.len(), ROUTES.len());
+    }
 }

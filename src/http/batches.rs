@@ -5,14 +5,16 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::body::{Body, malformed, missing};
+use super::catalogue::Code;
 use super::door::{Caller, caller};
+use super::extract::{Path, Query};
 use super::problem::{Problem, busy};
 use super::wallets::{known_parameters, money};
 use super::{App, Asked, BODY_BYTES_MAX, asking, read_body, refusal};
@@ -43,12 +45,16 @@ pub const VERDICTS_LIMIT_MAX: u64 = 8_192;
 
 fn parse_id(text: &str) -> Result<BatchId, Problem> {
     BatchId::parse(text).map_err(|_| {
-        Problem::malformed("batch_malformed", "batch", "A batch's id is a UUID in lower case, with hyphens.")
+        Problem::malformed(
+            Code::BatchMalformed,
+            "batch",
+            "A batch's id is a UUID in lower case, with hyphens.",
+        )
     })
 }
 
 pub(super) fn unknown() -> Problem {
-    Problem::unknown("batch_unknown", "There is no such batch.")
+    Problem::new(Code::BatchUnknown, "There is no such batch.")
 }
 
 /// `PUT /v1/batches/{id}`.
@@ -117,14 +123,14 @@ fn declaration(batch: BatchId, body: &mut Body) -> Result<BatchDeclaration, Prob
     let release_required = body.flag("release_required")?;
     if !(1..=LINES_MAX).contains(&lines) {
         return Err(Problem::malformed(
-            "field_malformed",
+            Code::FieldMalformed,
             "lines",
             format!("A batch has 1 to {LINES_MAX} lines."),
         ));
     }
     if total.tiyn() > crate::ledger::books::SUM_MAX {
         return Err(Problem::malformed(
-            "amount_too_large",
+            Code::AmountTooLarge,
             "total",
             "The total is more money than there is.",
         ));
@@ -137,12 +143,12 @@ fn declaration(batch: BatchId, body: &mut Body) -> Result<BatchDeclaration, Prob
             } else {
                 format!("A batch of openings declares no {name}.")
             };
-            return Err(Problem::malformed("field_malformed", name, detail));
+            return Err(Problem::malformed(Code::FieldMalformed, name, detail));
         }
     }
     if kind != LineKind::Accrual && total != Money::ZERO {
         let detail = "The lines of this kind carry no amounts: the total is 0.00.";
-        return Err(Problem::malformed("field_malformed", "total", detail));
+        return Err(Problem::malformed(Code::FieldMalformed, "total", detail));
     }
     Ok(BatchDeclaration {
         batch,
@@ -199,7 +205,7 @@ async fn step(
     let asked = asking(app, &caller, &bytes);
     let actor = asked.actor;
     seen_by(app, &caller, id).await.map_err(|problem| match problem.code() {
-        "batch_unknown" => Refusal::of(RefusalCode::BatchUnknown, "batch").into(), // as the rules refuse it
+        Code::BatchUnknown => Refusal::of(RefusalCode::BatchUnknown, "batch").into(), // as the rules refuse it
         _ => problem,
     })?;
     let command = command(id);
@@ -311,11 +317,6 @@ pub async fn chunk(
     request: Request,
 ) -> Result<Response, Problem> {
     let id = parse_id(&id)?;
-    let first_line: u64 = first_line
-        .parse()
-        .ok()
-        .filter(|line| (1..=LINES_MAX).contains(line))
-        .ok_or_else(|| malformed("first_line"))?;
     let (caller, headers) = (caller(&request)?, request.headers().clone());
     let encoding = headers
         .get(header::CONTENT_TYPE)
@@ -323,12 +324,17 @@ pub async fn chunk(
         .and_then(Encoding::from_content_type);
     let encoding = encoding.ok_or_else(|| {
         let detail = "The lines are text/csv or application/x-ndjson.";
-        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type_unsupported", detail)
+        Problem::new(Code::ContentTypeUnsupported, detail)
     })?;
+    let first_line: u64 = first_line
+        .parse()
+        .ok()
+        .filter(|line| (1..=LINES_MAX).contains(line))
+        .ok_or_else(|| malformed("first_line"))?;
     // The permit is taken before the body is read: so many chunks are in memory, whoever sends them.
     let _permit = app.chunks.try_acquire().map_err(|_| busy())?;
     let bytes = read_body(request, CHUNK_BYTES_MAX).await.map_err(|problem| match problem.code() {
-        "body_too_large" => chunk_fault(ChunkFault::TooLarge).with("limit", json!(CHUNK_BYTES_MAX)),
+        Code::BodyTooLarge => chunk_fault(ChunkFault::TooLarge).with("limit", json!(CHUNK_BYTES_MAX)),
         _ => problem,
     })?;
     let kind = seen_by(&app, &caller, id).await?;
@@ -364,7 +370,7 @@ async fn rehearse(
     };
     if batch.received.overlaps(chunk.first_line, chunk.lines.len() as u64) {
         let detail = "A batch that is only validated takes every line once. Open it anew to validate again.";
-        return Err(Problem::new(StatusCode::CONFLICT, "line_validated_already", detail));
+        return Err(Problem::new(Code::LineValidatedAlready, detail));
     }
     match app.rehearsals.run(id, command.clone(), actor).await {
         Some(outcome) => Ok(Some(outcome?)),
@@ -412,15 +418,8 @@ fn read_chunk(
 }
 
 fn chunk_fault(fault: ChunkFault) -> Problem {
-    let status = match fault {
-        ChunkFault::TooLarge | ChunkFault::TooManyLines => StatusCode::PAYLOAD_TOO_LARGE,
-        _ => StatusCode::BAD_REQUEST,
-    };
-    Problem::new(
-        status,
-        fault.code(),
-        format!("{fault}. The chunk was refused whole; nothing of it was recorded."),
-    )
+    let detail = format!("{fault}. The chunk was refused whole; nothing of it was recorded.");
+    Problem::new(fault.into(), detail)
 }
 
 fn wants_csv(headers: &HeaderMap) -> bool {
@@ -499,10 +498,11 @@ fn csv_answer(verdicts: impl Iterator<Item = (u64, LineVerdict)>) -> Response {
 pub async fn verdicts(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    Query(query): Query<HashMap<String, String>>,
+    Query(query): Query,
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let id = parse_id(&id)?;
     known_parameters(&query, &["after_line", "limit"])?;
     let number = |name: &'static str, otherwise| {
         query.get(name).map_or(Ok(otherwise), |text| text.parse::<u64>().map_err(|_| malformed(name)))
@@ -512,12 +512,11 @@ pub async fn verdicts(
     if !(1..=VERDICTS_LIMIT_MAX).contains(&limit) || after > LINES_MAX {
         return Err(malformed(if after > LINES_MAX { "after_line" } else { "limit" }));
     }
-    let id = parse_id(&id)?;
     seen_by(&app, &caller, id).await?;
     let (batch, rehearsed) = find(&app, id).await?;
     if rehearsed {
         let detail = "The verdicts of a batch that is only validated are in the answers to its chunks.";
-        return Err(Problem::new(StatusCode::CONFLICT, "verdicts_not_kept", detail));
+        return Err(Problem::new(Code::VerdictsNotKept, detail));
     }
     let last = after.saturating_add(limit).min(batch.declaration.lines);
     let mut lines: BTreeMap<u64, LineVerdict> = BTreeMap::new();

@@ -1,10 +1,10 @@
 //! Reading a JSON body field by field, so that a refusal names the field, and says nothing of what stood in it.
 
-use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::domain::{Amount, AmountError, Currency, Iin, NumberError};
 
+use super::catalogue::Code;
 use super::problem::Problem;
 
 /// A body's members, taken one by one. The default is a body without any.
@@ -17,7 +17,7 @@ impl Body {
     /// Reads a JSON object. Repeated members are refused: two readers must not see two commands.
     pub fn read(bytes: &[u8]) -> Result<Self, Problem> {
         let malformed = |line, column| {
-            Problem::new(StatusCode::BAD_REQUEST, "body_malformed", "The body is not a JSON object.")
+            Problem::new(Code::BodyMalformed, "The body is not a JSON object.")
                 .with("line", json!(line))
                 .with("column", json!(column))
         };
@@ -59,9 +59,11 @@ impl Body {
     pub fn iin(&mut self) -> Result<Iin, Problem> {
         let text = self.required("iin", |text| Ok::<_, ()>(text.to_owned()))?;
         Iin::parse(text.as_bytes()).map_err(|error| match error {
-            NumberError::Malformed => Problem::malformed("iin_malformed", "iin", "An IIN has twelve digits."),
+            NumberError::Malformed => {
+                Problem::malformed(Code::IinMalformed, "iin", "An IIN has twelve digits.")
+            }
             NumberError::CheckDigit => Problem::malformed(
-                "iin_check_digit",
+                Code::IinCheckDigit,
                 "iin",
                 "The IIN's check digit is wrong: a digit is mistyped.",
             ),
@@ -74,12 +76,12 @@ impl Body {
         let amount = Amount::parse(text.as_bytes()).map_err(|error| {
             let (code, detail) = match error {
                 AmountError::Malformed => {
-                    ("amount_malformed", "An amount is a plain decimal number like 12345.67.")
+                    (Code::AmountMalformed, "An amount is a plain decimal number like 12345.67.")
                 }
-                AmountError::Scale => ("amount_scale", "An amount has at most two decimals."),
-                AmountError::Zero => ("amount_zero", "An amount is above zero."),
-                AmountError::Negative => ("amount_negative", "An amount is above zero."),
-                AmountError::TooLarge => ("amount_too_large", "An amount is at most 999999999999.99."),
+                AmountError::Scale => (Code::AmountScale, "An amount has at most two decimals."),
+                AmountError::Zero => (Code::AmountZero, "An amount is above zero."),
+                AmountError::Negative => (Code::AmountNegative, "An amount is above zero."),
+                AmountError::TooLarge => (Code::AmountTooLarge, "An amount is at most 999999999999.99."),
             };
             Problem::malformed(code, "amount", detail)
         })?;
@@ -92,7 +94,7 @@ impl Body {
         let text = self.required("currency", |text| Ok::<_, ()>(text.to_owned()))?;
         Currency::parse(text.as_bytes())
             .map(|_| ())
-            .map_err(|_| Problem::malformed("currency_unsupported", "currency", "The currency is KZT."))
+            .map_err(|_| Problem::malformed(Code::CurrencyUnsupported, "currency", "The currency is KZT."))
     }
 
     /// Takes a list of texts, each parsed; sorted, without repetition. Absent is empty.
@@ -125,20 +127,24 @@ impl Body {
             return Ok(());
         }
         let detail = "The body has a member that this request does not know.";
-        Err(Problem::new(StatusCode::BAD_REQUEST, "field_unknown", detail))
+        Err(Problem::new(Code::FieldUnknown, detail))
     }
 }
 
 /// 400: a member is not what it must be.
 #[must_use]
 pub fn malformed(name: &str) -> Problem {
-    Problem::malformed("field_malformed", name, format!("The member {name} is not of the documented form."))
+    Problem::malformed(
+        Code::FieldMalformed,
+        name,
+        format!("The member {name} is not of the documented form."),
+    )
 }
 
 /// 400: a member must be there.
 #[must_use]
 pub fn missing(name: &str) -> Problem {
-    Problem::malformed("field_missing", name, format!("The member {name} is missing."))
+    Problem::malformed(Code::FieldMissing, name, format!("The member {name} is missing."))
 }
 
 /// A JSON value in which no object, however deep, has a name twice.

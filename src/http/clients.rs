@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::body::{Body, malformed};
+use super::catalogue::Code;
 use super::door::{Caller, caller};
+use super::extract::Path;
 use super::problem::Problem;
 use super::{App, BODY_BYTES_MAX, entry_answer, instructing, read_body};
 use crate::domain::time::rfc3339;
@@ -23,11 +24,11 @@ use crate::ledger::registry::{Approval, ApprovalOutcome, Proposal, Registered, R
 use crate::sequencer::command::{Command, RegistryCommand};
 
 pub(super) fn unknown() -> Problem {
-    Problem::unknown("client_unknown", "There is no such client.")
+    Problem::new(Code::ClientUnknown, "There is no such client.")
 }
 
 pub(super) fn unknown_approval() -> Problem {
-    Problem::unknown("approval_unknown", "No approval was requested by this entry.")
+    Problem::new(Code::ApprovalUnknown, "No approval was requested by this entry.")
 }
 
 /// Reads a write's body with `read`, and hands in what it asks of the registry.
@@ -52,7 +53,7 @@ fn role_and_scope(body: &mut Body) -> Result<(Role, Option<Bin>, Option<Bic>, Sc
     let scope = Scope::of(role, bin, bic).map_err(|error| {
         let field = if role == Role::Bank { "bic" } else { "bin" };
         let detail = format!("The body is refused: {error}.");
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "scope_mismatch", detail).with("field", json!(field))
+        Problem::new(Code::ScopeMismatch, detail).with("field", json!(field))
     })?;
     Ok((role, bin, bic, scope))
 }
@@ -89,19 +90,23 @@ pub async fn revoke_key(
 ) -> Result<Response, Problem> {
     let client = visible(&caller(&request)?, &id)?;
     let key = KeyId::parse(&key).ok().filter(|key| key.client() == client);
-    let key = key.ok_or_else(|| Problem::unknown("key_unknown", "The client has no such key."))?;
+    let key = key.ok_or_else(|| Problem::new(Code::KeyUnknown, "The client has no such key."))?;
     ask(&app, request, |_| Ok(RegistryCommand::RevokeKey(key))).await
 }
 
 /// `POST /v1/clients/{id}/suspend`.
-pub async fn suspend(app: State<Arc<App>>, id: Path<String>, request: Request) -> Result<Response, Problem> {
+pub async fn suspend(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
     set_suspended(&app, &id, request, true).await
 }
 
 /// `POST /v1/clients/{id}/reinstate`.
 pub async fn reinstate(
-    app: State<Arc<App>>,
-    id: Path<String>,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
     set_suspended(&app, &id, request, false).await

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ed25519_dalek::VerifyingKey;
@@ -19,11 +19,13 @@ use crate::directory::{Directory, Holder};
 use crate::domain::{Bin, ClientId, Role, Scope};
 use crate::keys::BookKeys;
 use crate::ledger::signed::{Nonce, SignedRequest};
-use crate::signature::{Claim, Head, SIGNATURE, SIGNATURE_INPUT, SignatureError, Signed};
+use crate::signature::{Claim, Head, SignatureError, Signed};
 
 use super::App;
 use super::access::{Route, Who};
+use super::catalogue::Code;
 use super::problem::Problem;
+use super::rate;
 
 /// What an unsigned or badly signed request is told to do (RFC 9421, section 5.1).
 const ACCEPT_SIGNATURE: &str =
@@ -115,7 +117,7 @@ impl Caller {
             return Ok(());
         }
         let detail = "The payer is not the one that this client is registered for.";
-        Err(Problem::new(StatusCode::FORBIDDEN, "payer_not_yours", detail).with("field", json!("payer")))
+        Err(Problem::new(Code::PayerNotYours, detail).with("field", json!("payer")))
     }
 
     /// Whether it may see what this client has done.
@@ -161,7 +163,7 @@ impl Caller {
 
 /// What the door has found out. It is in every request that a handler sees.
 #[derive(Clone)]
-struct Entered(Result<Caller, Problem>);
+struct Entered(Caller);
 
 /// Who sends a request that is not public.
 pub(super) fn caller(request: &Request) -> Result<Caller, Problem> {
@@ -170,7 +172,7 @@ pub(super) fn caller(request: &Request) -> Result<Caller, Problem> {
 
 fn entered(extensions: &axum::http::Extensions) -> Result<Caller, Problem> {
     match extensions.get::<Entered>() {
-        Some(Entered(caller)) => caller.clone(),
+        Some(Entered(caller)) => Ok(caller.clone()),
         None => Err(Problem::internal(&"a handler asks who calls, and its route is public")),
     }
 }
@@ -194,24 +196,22 @@ pub(super) async fn enter(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if let Who::Clients(roles) = route.who {
-        let caller = match &app.door {
-            None => Entered(at_its_word(request.headers())),
-            Some(door) => {
-                let claim = claim(door, &request);
-                let admitted = match claim {
-                    Ok(claim) => admit(door, route, roles, claim).await,
-                    Err(problem) => Err(problem),
-                };
-                match admitted {
-                    Ok(caller) => Entered(Ok(caller)),
-                    Err(problem) => return problem.into_response(),
-                }
-            }
-        };
-        request.extensions_mut().insert(caller);
+    let Who::Clients(roles) = route.who else { return next.run(request).await };
+    let caller = match &app.door {
+        None => Ok(at_its_word(request.headers())),
+        Some(door) => match claim(door, &request) {
+            Ok(claim) => admit(door, route, roles, claim).await,
+            Err(problem) => Err(problem),
+        },
+    };
+    match caller {
+        Ok(caller) => {
+            let client = caller.client;
+            request.extensions_mut().insert(Entered(caller));
+            rate::limited(&app.rate, client, next.run(request)).await
+        }
+        Err(problem) => problem.into_response(),
     }
-    next.run(request).await
 }
 
 /// What a request says of its signature. Apart from [`admit`], since a body cannot be shared while something is waited for.
@@ -232,7 +232,7 @@ async fn admit(door: &Door, route: &Route, roles: &[Role], claim: Claim) -> Resu
     let signed = claim.verify(&key).map_err(unsigned)?;
     if client.suspended {
         let detail = "The client is suspended: none of its requests is accepted. Ask the operator.";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "client_suspended", detail));
+        return Err(Problem::new(Code::ClientSuspended, detail));
     }
     if !roles.contains(&client.role) {
         return Err(route.refusal());
@@ -243,7 +243,7 @@ async fn admit(door: &Door, route: &Route, roles: &[Role], claim: Claim) -> Resu
 
 /// 401, with what a signature must be.
 fn unauthorized(error: SignatureError, public_url: &PublicUrl) -> Problem {
-    let mut problem = Problem::new(StatusCode::UNAUTHORIZED, error.code(), error.to_string());
+    let mut problem = Problem::new(Code::from(error), error.to_string());
     if let Some(field) = error.field() {
         problem = problem.with("field", json!(field));
     }
@@ -257,25 +257,48 @@ fn unauthorized(error: SignatureError, public_url: &PublicUrl) -> Problem {
 
 /// 401: the body is not the one that was signed.
 pub(super) fn body_refused(error: SignatureError) -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, error.code(), error.to_string())
+    Problem::new(Code::from(error), error.to_string())
         .with("field", json!(error.field()))
         .header("www-authenticate", "Signature")
 }
 
 /// Who calls, taken at its word.
-fn at_its_word(headers: &HeaderMap) -> Result<Caller, Problem> {
-    let name = headers.get("social-wallet-client").map_or(Ok("anonymous"), HeaderValue::to_str);
-    let client = name.ok().and_then(|name| ClientId::parse(name).ok()).ok_or_else(|| {
-        Problem::malformed(
-            "client_malformed",
-            "Social-Wallet-Client",
-            "A client is named by 1 to 32 of a-z 0-9 . _ -",
-        )
-    })?;
-    if headers.contains_key(SIGNATURE) || headers.contains_key(SIGNATURE_INPUT) {
-        tracing::debug!("a signed request to a service that asks for no signatures");
+fn at_its_word(headers: &HeaderMap) -> Caller {
+    let name = headers.get("social-wallet-client").and_then(|name| ClientId::parse(name.to_str().ok()?).ok());
+    let nobody = || ClientId::parse("anonymous").expect("a client id of the documented form");
+    Caller { client: name.unwrap_or_else(nobody), admission: None }
+}
+
+impl From<SignatureError> for Code {
+    fn from(error: SignatureError) -> Self {
+        use SignatureError as Error;
+        match error {
+            Error::Missing(_) => Self::SignatureMissing,
+            Error::FieldRepeated(_) => Self::SignatureFieldRepeated,
+            Error::Malformed(_) => Self::SignatureMalformed,
+            Error::NotSingle(_) => Self::SignatureNotSingle,
+            Error::LabelMismatch => Self::SignatureLabelMismatch,
+            Error::ComponentMissing(_) => Self::SignatureComponentMissing,
+            Error::ComponentUnknown => Self::SignatureComponentUnknown,
+            Error::ComponentRepeated(_) => Self::SignatureComponentRepeated,
+            Error::ComponentParameter => Self::SignatureComponentParameter,
+            Error::ParameterMissing(_) => Self::SignatureParameterMissing,
+            Error::ParameterUnknown => Self::SignatureParameterUnknown,
+            Error::TimeMalformed(_) => Self::SignatureTimeMalformed,
+            Error::NonceMalformed => Self::SignatureNonceMalformed,
+            Error::KeyIdMalformed => Self::SignatureKeyidMalformed,
+            Error::TagWrong => Self::SignatureTagWrong,
+            Error::AlgorithmUnsupported => Self::SignatureAlgorithmUnsupported,
+            Error::CreatedOutsideWindow => Self::SignatureCreatedOutsideWindow,
+            Error::LifetimeOutOfRange => Self::SignatureLifetimeOutOfRange,
+            Error::Expired => Self::SignatureExpired,
+            Error::KeyUnknown => Self::SignatureKeyUnknown,
+            Error::Invalid => Self::SignatureInvalid,
+            Error::BodyFieldMissing(_) => Self::SignatureBodyFieldMissing,
+            Error::DigestMalformed => Self::ContentDigestMalformed,
+            Error::DigestMismatch => Self::ContentDigestMismatch,
+        }
     }
-    Ok(Caller { client, admission: None })
 }
 
 #[cfg(test)]

@@ -3,19 +3,21 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use super::App;
 use super::body::malformed;
+use super::catalogue::Code;
+use super::extract::Path;
 use super::problem::Problem;
 use crate::ledger::registry::Registry;
 use crate::payroll::CHUNK_BYTES_MAX;
 
 pub(super) fn unknown() -> Problem {
-    Problem::unknown("evidence_unknown", "No signed request is kept for this entry.")
+    Problem::new(Code::EvidenceUnknown, "No signed request is kept for this entry.")
 }
 
 /// `GET /v1/entries/{entry}/evidence`: the signature base, the signature, the key, and the body.

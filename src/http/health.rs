@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::App;
+use super::catalogue::Code;
 use super::problem::Problem;
 use crate::domain::time::rfc3339;
 use crate::store::Head;
@@ -26,7 +26,7 @@ pub async fn ready(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> 
         ))
     } else {
         let detail = "The ledger cannot write; reads may answer. The operator's log says why.";
-        Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_writable", detail).retry_after(2))
+        Err(Problem::new(Code::NotWritable, detail).retry_after(2))
     }
 }
 

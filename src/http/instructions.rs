@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use serde_json::{Map, Value};
 
 use super::body::{Body, malformed};
+use super::catalogue::Code;
 use super::door::{Caller, caller};
+use super::extract::Path;
 use super::problem::Problem;
 use super::{App, BODY_BYTES_MAX, entry_answer, entry_members, instructing, read_body};
 use crate::domain::{Bin, Part, Period, ProgrammeCode, Reason};
@@ -19,7 +21,7 @@ use crate::sequencer::command::{Command, EntryView};
 fn part(body: &mut Body) -> Result<Part, Problem> {
     let number = body.integer("part")?.unwrap_or(1);
     u16::try_from(number).ok().and_then(Part::new).ok_or_else(|| {
-        Problem::malformed("part_out_of_range", "part", "A part is a whole number from 1 to 999.")
+        Problem::malformed(Code::PartOutOfRange, "part", "A part is a whole number from 1 to 999.")
     })
 }
 
@@ -82,7 +84,7 @@ pub(super) async fn visible(
     caller: &Caller,
     seq: u64,
 ) -> Result<(Vec<u8>, Map<String, Value>), Problem> {
-    let unknown = || Problem::unknown("entry_unknown", "The journal has no entry of this number.");
+    let unknown = || Problem::new(Code::EntryUnknown, "The journal has no entry of this number.");
     let (_, leaf) = app.store.leaves(&[seq]).await?.pop().ok_or_else(unknown)?;
     let members: Map<String, Value> =
         serde_json::from_slice(&leaf).map_err(|error| Problem::internal(&error))?;

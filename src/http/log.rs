@@ -5,11 +5,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::extract::State;
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use super::App;
+use super::catalogue::Code;
+use super::extract::Path;
 use super::problem::Problem;
 use crate::log::tile::TilePath;
 use crate::publisher::tree::{Published, TreeError};
@@ -30,7 +32,7 @@ impl From<TreeError> for Problem {
 pub(super) fn published(app: &App) -> Result<Arc<Published>, Problem> {
     app.published.borrow().clone().ok_or_else(|| {
         let detail = "No checkpoint is published yet; the first follows the first entry within a second.";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "checkpoint_pending", detail).retry_after(1)
+        Problem::new(Code::CheckpointPending, detail).retry_after(1)
     })
 }
 
@@ -53,7 +55,7 @@ pub async fn bundle(State(app): State<Arc<App>>, Path(path): Path<String>) -> Re
 
 pub(super) fn unknown() -> Problem {
     let detail = "The published checkpoint's tree has no tile or bundle of this path.";
-    Problem::unknown("tile_unknown", detail)
+    Problem::new(Code::TileUnknown, detail)
 }
 
 async fn file(app: &App, path: String) -> Result<Response, Problem> {

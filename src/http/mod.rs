@@ -9,21 +9,28 @@
 pub mod access;
 pub mod batches;
 pub mod body;
+pub mod catalogue;
 pub mod clients;
 pub mod door;
 pub mod evidence;
+pub mod extract;
 pub mod health;
 pub mod instructions;
 pub mod log;
+pub mod metrics;
+pub mod openapi;
 pub mod problem;
 pub mod programmes;
 pub mod proofs;
+pub mod rate;
 pub mod receipts;
 pub mod reports;
+pub mod trace;
 pub mod wallets;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,8 +38,10 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt as _;
+use governor::clock::DefaultClock;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, watch};
@@ -49,8 +58,11 @@ use crate::sequencer::command::{Command, CommandError, EntryView, Outcome, instr
 use crate::sequencer::rehearsal::Rehearsals;
 use crate::store::Store;
 
+use catalogue::Code;
 use door::{Caller, Door};
+use metrics::Metrics;
 use problem::Problem;
+use rate::Rate;
 
 /// Bytes that the body of a single command may have.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -79,6 +91,10 @@ pub struct App {
     pub rehearsals: Rehearsals,
     /// The newest published checkpoint.
     pub published: watch::Receiver<Option<Arc<Published>>>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// How many requests a client may send.
+    pub(crate) rate: Rate,
     /// Permits of the chunks in memory.
     pub(crate) chunks: Semaphore,
     /// What the lines of a batch are, and whose, by batch: read once.
@@ -88,22 +104,27 @@ pub struct App {
 }
 
 impl App {
-    /// The state of a service. Without a door its clients are taken at their word.
+    /// The state of a service, in which a client may send so many requests a second. Without a door its clients are taken at
+    /// their word.
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
         keys: Arc<BookKeys>,
         sequencer: Sequencer,
         published: watch::Receiver<Option<Arc<Published>>>,
+        requests_per_second: NonZeroU32,
         door: Option<Door>,
     ) -> Arc<Self> {
         let rehearsals = Rehearsals::new(Arc::clone(&store), Arc::clone(&keys));
+        let metrics = Metrics::new(sequencer.figures());
         Arc::new(Self {
             store,
             keys,
             sequencer,
             rehearsals,
             published,
+            metrics,
+            rate: Rate::new(requests_per_second, DefaultClock::default()),
             chunks: Semaphore::new(CHUNKS_IN_FLIGHT_MAX),
             kinds: Mutex::new(HashMap::new()),
             door,
@@ -124,23 +145,30 @@ impl App {
     }
 }
 
-/// The routes.
+/// The routes, from the table of operations.
 pub fn router(app: Arc<App>) -> Router {
-    access::routes(&app)
-        .fallback(|| async { Problem::unknown("path_unknown", "There is nothing at this path.") })
+    let routes = openapi::operations::OPERATIONS.iter().fold(Router::new(), |router, operation| {
+        let layer = from_fn_with_state((Arc::clone(&app), access::of(operation)), door::enter);
+        router.route(operation.path, (operation.route)().route_layer(layer))
+    });
+    routes
+        .fallback(|| async { Problem::new(Code::PathUnknown, "There is nothing at this path.") })
         .method_not_allowed_fallback(|| async {
-            Problem::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "The path knows other methods.",
-            )
+            Problem::new(Code::MethodNotAllowed, "The path knows other methods.")
         })
         .layer(DefaultBodyLimit::disable()) // every body is read by `read_body`, within its own limit
-        .layer(tower_http::timeout::TimeoutLayer::with_status_code(
-            StatusCode::GATEWAY_TIMEOUT,
-            REQUEST_TIME_MAX,
-        ))
+        .layer(axum::middleware::from_fn(|request: Request, next: Next| async {
+            within(REQUEST_TIME_MAX, next.run(request)).await
+        }))
+        .layer(from_fn_with_state(Arc::clone(&app), metrics::layer))
+        .layer(axum::middleware::from_fn(trace::layer))
         .with_state(app)
+}
+
+/// The answer, or that it did not come in time.
+async fn within(time: Duration, answer: impl Future<Output = Response>) -> Response {
+    let answered = tokio::time::timeout(time, answer).await;
+    answered.unwrap_or_else(|_| Problem::of(Code::RequestTimeout).into_response())
 }
 
 /// Why the service does not start.
@@ -184,9 +212,13 @@ pub async fn serve(
 /// up to [`DISCARDED_BYTES_MAX`]: a client that is still sending reads no answer, only a broken connection. The body of a
 /// signed request is the one that was signed.
 pub(crate) async fn read_body(request: Request, limit: usize) -> Result<Bytes, Problem> {
+    read_body_within(BODY_TIME_MAX, request, limit).await
+}
+
+async fn read_body_within(time: Duration, request: Request, limit: usize) -> Result<Bytes, Problem> {
     let too_large = || {
         let detail = format!("The body has more than {limit} bytes. Nothing was done.");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail).with("limit", json!(limit))
+        Problem::new(Code::BodyTooLarge, detail).with("limit", json!(limit))
     };
     let admission = door::admission(&request);
     let headers = request.headers();
@@ -202,7 +234,7 @@ pub(crate) async fn read_body(request: Request, limit: usize) -> Result<Bytes, P
         while let Some(frame) = frames.next().await {
             let frame = frame.map_err(|_| {
                 let detail = "The body did not arrive whole. Nothing was done; send it again.";
-                Problem::new(StatusCode::BAD_REQUEST, "body_incomplete", detail)
+                Problem::new(Code::BodyIncomplete, detail)
             })?;
             received = received.saturating_add(frame.len());
             if received > DISCARDED_BYTES_MAX {
@@ -215,10 +247,9 @@ pub(crate) async fn read_body(request: Request, limit: usize) -> Result<Bytes, P
         }
         if declared_too_large || received > limit { Err(too_large()) } else { Ok(Bytes::from(bytes)) }
     };
-    let read = tokio::time::timeout(BODY_TIME_MAX, read).await.unwrap_or_else(|_| {
-        let detail =
-            format!("The body did not arrive within {} seconds. Nothing was done.", BODY_TIME_MAX.as_secs());
-        Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail))
+    let read = tokio::time::timeout(time, read).await.unwrap_or_else(|_| {
+        let detail = format!("The body did not arrive within {} seconds. Nothing was done.", time.as_secs());
+        Err(Problem::new(Code::BodyTooSlow, detail))
     });
     let bytes = read?;
     if let Some(admission) = admission {
@@ -259,11 +290,11 @@ pub(crate) fn instruction_of(caller: &Caller, headers: &HeaderMap) -> Result<[u8
     let (Some(key), None) = (keys.next(), keys.next()) else {
         let detail =
             "Every write carries one Idempotency-Key: the same key, sent again, moves nothing twice.";
-        return Err(Problem::malformed("idempotency_key_missing", "Idempotency-Key", detail));
+        return Err(Problem::malformed(Code::IdempotencyKeyMissing, "Idempotency-Key", detail));
     };
     let key = key.to_str().ok().and_then(|key| IdempotencyKey::parse(key).ok()).ok_or_else(|| {
         let detail = "An Idempotency-Key has 1 to 64 visible ASCII characters other than \" and \\.";
-        Problem::malformed("idempotency_key_malformed", "Idempotency-Key", detail)
+        Problem::malformed(Code::IdempotencyKeyMalformed, "Idempotency-Key", detail)
     })?;
     Ok(instruction_id(caller.client, &key))
 }
@@ -298,5 +329,58 @@ pub(crate) fn refusal(error: &CommandError) -> Option<crate::ledger::refusal::Re
     match error {
         CommandError::Refused(refusal) => Some(refusal.code),
         _ => None,
+    }
+}
+
+/// Holds a document to what it is written from. With `SOCIAL_WALLET_WRITE_DOCUMENTS` set, writes it.
+#[cfg(test)]
+#[track_caller]
+fn document_is_current(path: &str, text: &str) {
+    if std::env::var_os("SOCIAL_WALLET_WRITE_DOCUMENTS").is_some() {
+        std::fs::write(path, text).unwrap();
+    }
+    let found = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        found == text,
+        "{path} is not what the code says: run SOCIAL_WALLET_WRITE_DOCUMENTS=1 cargo test --lib document, and read the diff"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use futures::stream;
+
+    use super::*;
+
+    /// What becomes of a body of these pieces, of which ten bytes are taken.
+    async fn read(
+        pieces: impl futures::Stream<Item = Result<&'static str, &'static str>> + Send + 'static,
+        time: Duration,
+    ) -> Result<Bytes, Code> {
+        let request = Request::new(Body::from_stream(pieces));
+        read_body_within(time, request, 10).await.map_err(|problem| problem.code())
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_whole_or_it_is_said_what_is_wrong_with_it() {
+        for (pieces, expected) in [
+            (vec![], Ok(Bytes::new())),
+            (vec![Ok("12345"), Ok("6789")], Ok(Bytes::from("123456789"))),
+            (vec![Ok("12345"), Ok("67890")], Ok(Bytes::from("1234567890"))),
+            (vec![Ok("12345"), Ok("678901")], Err(Code::BodyTooLarge)),
+            (vec![Ok("12345"), Err("the connection broke")], Err(Code::BodyIncomplete)),
+        ] {
+            assert_eq!(read(stream::iter(pieces), BODY_TIME_MAX).await, expected);
+        }
+        let stalled = stream::iter([Ok("12345")]).chain(stream::pending());
+        assert_eq!(read(stalled, Duration::ZERO).await, Err(Code::BodyTooSlow));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_come_is_a_problem() {
+        let answer = within(Duration::ZERO, std::future::pending()).await;
+        assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/problem+json");
     }
 }

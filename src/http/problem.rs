@@ -1,19 +1,19 @@
 //! Refusals on the wire: RFC 9457 problem details with a stable code.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use crate::ledger::refusal::{Refusal, RefusalCode};
+use super::catalogue::{Code, Row};
+use crate::ledger::refusal::Refusal;
 use crate::sequencer::command::CommandError;
 use crate::store::StoreError;
 
 /// A refusal on its way to the client. Says nothing of a person and nothing of the inside.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Problem {
-    status: StatusCode,
-    code: &'static str,
+    code: Code,
     detail: String,
     members: Map<String, Value>,
     retry_after: Option<u32>,
@@ -21,39 +21,32 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem with a code and a sentence.
+    /// A problem of the catalogue, with a sentence about this one.
     #[must_use]
-    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            detail: detail.into(),
-            members: Map::new(),
-            retry_after: None,
-            headers: Vec::new(),
-        }
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), members: Map::new(), retry_after: None, headers: Vec::new() }
     }
 
-    /// 400: the request cannot be read.
+    /// A problem about which there is no more to say than the catalogue says.
     #[must_use]
-    pub fn malformed(code: &'static str, field: &str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, code, detail).with("field", json!(field))
+    pub fn of(code: Code) -> Self {
+        Self::new(code, code.row().meaning)
     }
 
-    /// 404.
+    /// A problem with a field: a member, a parameter or a header.
     #[must_use]
-    pub fn unknown(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, code, detail)
+    pub fn malformed(code: Code, field: &str, detail: impl Into<String>) -> Self {
+        Self::new(code, detail).with("field", json!(field))
     }
 
     /// 500: the operator's log has the rest under the trace.
     #[must_use]
     pub fn internal(error: &dyn std::fmt::Display) -> Self {
-        let trace = uuid::Uuid::new_v4().to_string();
+        let trace = super::trace::current_id();
         tracing::error!(%trace, %error, "internal error");
         let detail =
             "The service failed. Give the trace to its operator; the same request may be sent again.";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail).with("trace", json!(trace))
+        Self::new(Code::InternalError, detail).with("trace", json!(trace))
     }
 
     /// Adds a member.
@@ -79,41 +72,8 @@ impl Problem {
 
     /// The code.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         self.code
-    }
-}
-
-/// The status that goes with a rule's refusal.
-#[must_use]
-pub fn status_of(code: RefusalCode) -> StatusCode {
-    use RefusalCode as Code;
-    match code {
-        Code::WalletUnknown
-        | Code::BatchUnknown
-        | Code::ClientUnknown
-        | Code::KeyUnknown
-        | Code::ApprovalUnknown => StatusCode::NOT_FOUND,
-        Code::BatchNotYours
-        | Code::BatchSelfRelease
-        | Code::OperatorRequired
-        | Code::ApprovalRequired
-        | Code::ApprovalSelf => StatusCode::FORBIDDEN,
-        Code::ProgrammeExists
-        | Code::WalletExists
-        | Code::BatchClosed
-        | Code::BatchNotStarted
-        | Code::BatchNotReleased
-        | Code::BatchReleasedAlready
-        | Code::ClientExists
-        | Code::KeyExists
-        | Code::KeyRevoked
-        | Code::ClientStateUnchanged
-        | Code::BookBootstrapped
-        | Code::ApprovalEnded
-        | Code::ApprovalExpired
-        | Code::ClassUnchanged => StatusCode::CONFLICT,
-        _ => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }
 
@@ -121,9 +81,7 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let code = refusal.code;
         let detail = refusal.detail.clone().unwrap_or_else(|| code.advice().to_owned());
-        let mut problem = Self::new(status_of(code), code.name(), detail)
-            .with("advice", json!(code.advice()))
-            .with("final", json!(false));
+        let mut problem = Self::new(code.into(), detail).with("final", json!(false));
         if let Some(field) = refusal.field {
             problem = problem.with("field", json!(field));
         }
@@ -137,17 +95,13 @@ impl From<Refusal> for Problem {
 impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         match error {
-            CommandError::NonceUsed => Self::new(
-                StatusCode::UNAUTHORIZED,
-                "signature_nonce_used",
-                "The nonce of this signature was used before: sign the request anew. Nothing was done now.",
-            )
-            .with("field", json!("nonce")),
+            CommandError::NonceUsed => Self::of(Code::SignatureNonceUsed)
+                .with("field", json!("nonce"))
+                .header("www-authenticate", "Signature"),
             CommandError::Refused(refusal) => refusal.into(),
             CommandError::Busy => busy(),
             CommandError::Unavailable(why) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_unavailable", format!("The ledger cannot write now: {why}."))
-                    .with("advice", json!("Send the same request again: what was carried out is answered again, and moves nothing twice."))
+                Self::new(Code::LedgerUnavailable, format!("The ledger cannot write now: {why}."))
                     .retry_after(2)
             }
         }
@@ -167,12 +121,7 @@ impl From<StoreError> for Problem {
             StoreError::Inconsistent { .. } | StoreError::Schema(_) => Self::internal(&error),
             StoreError::Database(error) => {
                 tracing::error!(%error, "the database does not answer");
-                Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "database_unavailable",
-                    "The database does not answer.",
-                )
-                .retry_after(2)
+                Self::of(Code::DatabaseUnavailable).retry_after(2)
             }
         }
     }
@@ -181,19 +130,22 @@ impl From<StoreError> for Problem {
 /// 503: as much is under way as the service takes.
 #[must_use]
 pub fn busy() -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "The service has as much to do as it takes.")
-        .retry_after(1)
+    Problem::new(Code::Busy, "The service has as much to do as it takes.").retry_after(1)
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let Row { name, title, advice, .. } = self.code.row();
+        let status = self.code.status();
         let mut members = self.members;
-        members.insert("type".into(), json!(format!("urn:social-wallet:problem:{}", self.code)));
-        members.insert("title".into(), json!(self.code.replace('_', " ")));
-        members.insert("status".into(), json!(self.status.as_u16()));
-        members.insert("code".into(), json!(self.code));
+        members.insert("type".into(), json!(format!("urn:social-wallet:problem:{name}")));
+        members.insert("title".into(), json!(title));
+        members.insert("status".into(), json!(status.as_u16()));
+        members.insert("code".into(), json!(name));
         members.insert("detail".into(), json!(self.detail));
-        let mut response = (self.status, Json(Value::Object(members))).into_response();
+        members.insert("advice".into(), json!(advice));
+        let mut response = (status, Json(Value::Object(members))).into_response();
+        response.extensions_mut().insert(self.code); // to be counted
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         for (name, value) in self.headers {

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::body::Body;
+use super::catalogue::Code;
 use super::door::{Caller, caller};
+use super::extract::Path;
 use super::problem::Problem;
 use super::{App, BODY_BYTES_MAX, entry_answer, instructing, read_body};
 use crate::domain::{
@@ -44,7 +46,7 @@ pub async fn register(State(app): State<Arc<App>>, request: Request) -> Result<R
 fn names(body: &mut Body) -> Result<Names, Problem> {
     let malformed = || {
         let detail = "The names are an object with kk, ru and en, each of 1 to 200 characters.";
-        Problem::malformed("field_malformed", "names", detail)
+        Problem::malformed(Code::FieldMalformed, "names", detail)
     };
     let Some(Value::Object(names)) = body.take("names") else { return Err(malformed()) };
     let name = |language: &str| {
@@ -109,7 +111,7 @@ fn parse_code(text: &str) -> Result<ProgrammeCode, Problem> {
 }
 
 pub(super) fn unknown() -> Problem {
-    Problem::unknown("programme_unknown", "No programme is registered under this code.")
+    Problem::new(Code::ProgrammeNotFound, "No programme is registered under this code.")
 }
 
 type Balances = HashMap<SystemAccount, i64>;

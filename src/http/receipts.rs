@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::body::malformed;
+use super::catalogue::Code;
 use super::door::Caller;
+use super::extract::Path;
 use super::instructions::visible;
 use super::problem::Problem;
 use super::{App, instruction_of};
@@ -46,7 +48,7 @@ pub async fn of_instruction(
     let bound = app.store.instructions(&[instruction_of(&caller, &headers)?]).await?;
     let (_, entry) = bound.first().ok_or_else(|| {
         let detail = "This client's key made no entry. A refusal binds nothing.";
-        Problem::unknown("instruction_unknown", detail)
+        Problem::new(Code::InstructionUnknown, detail)
     })?;
     answer(&app, *entry, &headers).await
 }

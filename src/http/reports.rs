@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::App;
 use super::door::Caller;
+use super::extract::Query;
 use super::problem::Problem;
 use super::wallets::{known_parameters, moment, money};
 use crate::domain::time::rfc3339;
@@ -26,10 +27,7 @@ async fn accounts_at(
 }
 
 /// `GET /v1/reports/trial-balance?at=`: every account's balance on its side; the two sides are equal.
-pub async fn trial_balance(
-    State(app): State<Arc<App>>,
-    Query(query): Query<HashMap<String, String>>,
-) -> Result<Json<Value>, Problem> {
+pub async fn trial_balance(State(app): State<Arc<App>>, Query(query): Query) -> Result<Json<Value>, Problem> {
     let (at, accounts) = accounts_at(&app, &query).await?;
     let (mut debit, mut credit) = (0i64, 0i64);
     let mut rows = Vec::with_capacity(accounts.len());
@@ -59,7 +57,7 @@ pub async fn trial_balance(
 /// `GET /v1/reports/programmes?at=`: where each programme's money is.
 pub async fn programmes(
     State(app): State<Arc<App>>,
-    Query(query): Query<HashMap<String, String>>,
+    Query(query): Query,
     caller: Caller,
 ) -> Result<Json<Value>, Problem> {
     let (at, accounts) = accounts_at(&app, &query).await?;

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::body::Body;
+use super::catalogue::Code;
 use super::door::caller;
+use super::extract::{Path, Query};
 use super::problem::Problem;
 use super::{App, BODY_BYTES_MAX, entry_answer, instructing, read_body, refusal};
 use crate::domain::time::{end_of_business_day, parse_rfc3339, rfc3339, start_of_business_day};
@@ -27,7 +29,7 @@ pub const STATEMENT_LIMIT_MAX: u32 = 1_000;
 pub const STATEMENT_LIMIT: u32 = 100;
 
 pub(super) fn unknown() -> Problem {
-    Problem::unknown("wallet_unknown", "There is no such wallet.")
+    Problem::new(Code::WalletUnknown, "There is no such wallet.")
 }
 
 pub(super) fn money(tiyn: i64) -> Value {
@@ -77,7 +79,7 @@ pub async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result
 pub async fn balance(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    Query(query): Query<HashMap<String, String>>,
+    Query(query): Query,
 ) -> Result<Json<Value>, Problem> {
     known_parameters(&query, &["at"])?;
     let at = query.get("at").map(|text| moment("at", text, false)).transpose()?;
@@ -88,7 +90,7 @@ pub async fn balance(
 pub async fn statement(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    Query(query): Query<HashMap<String, String>>,
+    Query(query): Query,
 ) -> Result<Json<Value>, Problem> {
     known_parameters(&query, &["from", "to", "after", "limit"])?;
     let id = parse_id(&id)?;
@@ -100,7 +102,7 @@ pub async fn statement(
         Some(text) => {
             text.parse().ok().filter(|limit| (1..=STATEMENT_LIMIT_MAX).contains(limit)).ok_or_else(|| {
                 Problem::malformed(
-                    "field_malformed",
+                    Code::FieldMalformed,
                     "limit",
                     format!("The limit is 1 to {STATEMENT_LIMIT_MAX}."),
                 )
@@ -205,7 +207,7 @@ pub(super) fn moment(name: &'static str, text: &str, first: bool) -> Result<i64,
     let day = if first { start_of_business_day(text) } else { end_of_business_day(text) };
     day.or_else(|| parse_rfc3339(text)).ok_or_else(|| {
         let detail = format!("{name} is a time like 2026-11-21T20:51:20Z or a business day like 2026-11-22.");
-        Problem::malformed("field_malformed", name, detail)
+        Problem::malformed(Code::FieldMalformed, name, detail)
     })
 }
 
@@ -215,7 +217,7 @@ pub(super) fn known_parameters(query: &HashMap<String, String>, known: &[&str]) 
         return Ok(());
     }
     let detail = format!("The request takes no parameters but: {}.", known.join(", "));
-    Err(Problem::new(StatusCode::BAD_REQUEST, "parameter_unknown", detail))
+    Err(Problem::new(Code::ParameterUnknown, detail))
 }
 
 fn write_cursor(version: u32) -> String {
@@ -225,6 +227,6 @@ fn write_cursor(version: u32) -> String {
 fn read_cursor(text: &str) -> Result<u32, Problem> {
     let mut bytes = [0; 4];
     hex::decode_to_slice(text, &mut bytes).map(|()| u32::from_be_bytes(bytes)).map_err(|_| {
-        Problem::malformed("cursor_malformed", "after", "Give the `next` of the page before, as it is.")
+        Problem::malformed(Code::CursorMalformed, "after", "Give the `next` of the page before, as it is.")
     })
 }

@@ -181,18 +181,18 @@ impl RefusalCode {
 
     /// The code as the API gives it.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         self.text().0
     }
 
     /// What to do about it, one sentence for whoever sent the command.
     #[must_use]
-    pub fn advice(self) -> &'static str {
+    pub const fn advice(self) -> &'static str {
         self.text().1
     }
 
     #[allow(clippy::too_many_lines)] // one arm a code, each a plain pair
-    fn text(self) -> (&'static str, &'static str) {
+    const fn text(self) -> (&'static str, &'static str) {
         match self {
             Self::ProgrammeUnknown => {
                 ("programme_unknown", "Register the programme first, or correct the programme code.")

@@ -32,12 +32,13 @@ pub mod clock;
 pub mod command;
 pub mod desk;
 pub mod edge;
+pub mod figures;
 pub mod rehearsal;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -52,6 +53,7 @@ use crate::store::{Commit, CommitError, Head, Store, StoreError};
 use clock::Clock;
 use command::{Command, CommandError, Outcome, Submission};
 use desk::{Desk, DeskError, Prepared, Request};
+use figures::Figures;
 
 /// Commands that may wait.
 pub const QUEUE_MAX: usize = 4_096;
@@ -80,6 +82,7 @@ pub struct Sequencer {
     queue: mpsc::Sender<Submission>,
     writable: Arc<AtomicBool>,
     durable: watch::Receiver<u64>,
+    figures: Figures,
     registry: watch::Receiver<Option<u64>>,
 }
 
@@ -97,6 +100,7 @@ impl Sequencer {
         let writable = Arc::new(AtomicBool::new(true));
         let confirmed = (desk.head(), desk.edge().clone());
         let (tell_durable, durable) = watch::channel(confirmed.0.size);
+        let figures = Figures::default();
         let (tell_registry, registry) = watch::channel(desk.books().registry().newest());
         let mut writer = Writer {
             store,
@@ -110,12 +114,13 @@ impl Sequencer {
             contended: false,
             writable: Arc::clone(&writable),
             durable: tell_durable,
+            figures: figures.clone(),
             registry: tell_registry,
             forgotten: 0,
         };
         writer.open_book().await?;
         let task = tokio::spawn(writer.run());
-        Ok((Self { queue, writable, durable, registry }, task))
+        Ok((Self { queue, writable, durable, figures, registry }, task))
     }
 
     /// Hands a command of this process in and waits for its outcome.
@@ -150,6 +155,12 @@ impl Sequencer {
     #[must_use]
     pub fn durable(&self) -> watch::Receiver<u64> {
         self.durable.clone()
+    }
+
+    /// What the writer tells of itself.
+    #[must_use]
+    pub fn figures(&self) -> &Figures {
+        &self.figures
     }
 
     /// The newest change of who may call that this writer has seen, its own and others'.
@@ -212,6 +223,7 @@ struct Writer {
     contended: bool,
     writable: Arc<AtomicBool>,
     durable: watch::Sender<u64>,
+    figures: Figures,
     registry: watch::Sender<Option<u64>>,
     /// Nonces that expired before this second are forgotten.
     forgotten: i64,
@@ -415,8 +427,8 @@ impl Writer {
         let Some(Next { work, commit, nonces }) = self.land(Some(next)).await else { return };
         let Some(commit) = commit else { return self.answer_without_commit(work, &nonces).await };
         let edge = self.desk.edge().clone();
-        let (store, carried) = (Arc::clone(&self.store), Arc::clone(&commit));
-        let task = tokio::spawn(async move { store.commit(&carried).await });
+        let (store, carried, figures) = (Arc::clone(&self.store), Arc::clone(&commit), self.figures.clone());
+        let task = tokio::spawn(async move { figures.timed(store.commit(&carried)).await });
         self.flight = Some(Flight { work, commit, edge, task });
     }
 
@@ -453,6 +465,7 @@ impl Writer {
         let flight = self.flight.take()?;
         match result {
             Ok(()) => {
+                self.figures.committed(flight.work.waiting.len(), flight.commit.effects.records.len());
                 self.confirm(&flight.commit, flight.edge);
                 flight.work.answer();
                 next
@@ -501,12 +514,14 @@ impl Writer {
 
     /// A commit failed, or its outcome is unknown: find out, answer or put back, and come up to the store's head.
     async fn recover(&mut self, work: Work, commit: &Commit, error: CommitError) {
+        self.figures.commits_failed.inc();
         tracing::warn!(%error, entries = commit.effects.records.len(), "a commit did not go through");
         let committed = match error {
             CommitError::Unknown(_) => self.find_out(commit).await,
             CommitError::Stale | CommitError::Failed(_) => Some(false),
         };
         if committed == Some(true) {
+            self.figures.committed(work.waiting.len(), commit.effects.records.len());
             work.answer();
             return self.catch_up().await;
         }
@@ -621,14 +636,16 @@ impl Writer {
                 drop(locked);
                 self.answer_without_commit(work, &nonces).await;
             }
-            Preparation::Ready(Next { work, commit: Some(commit), .. }) => match locked.commit(&commit).await
-            {
-                Ok(()) => {
-                    self.confirm(&commit, self.desk.edge().clone());
-                    work.answer();
+            Preparation::Ready(Next { work, commit: Some(commit), .. }) => {
+                match self.figures.timed(locked.commit(&commit)).await {
+                    Ok(()) => {
+                        self.figures.committed(work.waiting.len(), commit.effects.records.len());
+                        self.confirm(&commit, self.desk.edge().clone());
+                        work.answer();
+                    }
+                    Err(error) => self.recover(work, &commit, error).await,
                 }
-                Err(error) => self.recover(work, &commit, error).await,
-            },
+            }
             Preparation::Unsettled(batch) | Preparation::Behind(batch) => self.put_back(batch),
             Preparation::Failed(batch, error) => {
                 drop(locked);
@@ -640,13 +657,13 @@ impl Writer {
 
 /// Growing pauses between attempts to reach a store, up to the patience.
 struct Pause {
-    since: std::time::Instant,
+    since: Instant,
     next: Duration,
 }
 
 impl Default for Pause {
     fn default() -> Self {
-        Self { since: std::time::Instant::now(), next: Duration::from_millis(20) }
+        Self { since: Instant::now(), next: Duration::from_millis(20) }
     }
 }
 

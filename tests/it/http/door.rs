@@ -68,7 +68,7 @@ const NOTHING: [&str; 5] =
 
 /// What a role is told as if there were nothing.
 const HIDDEN: [&str; 5] =
-    ["wallet_unknown", "batch_unknown", "programme_unknown", "tile_unknown", "evidence_unknown"];
+    ["wallet_unknown", "batch_unknown", "programme_not_found", "tile_unknown", "evidence_unknown"];
 
 async fn every_route_is_for_its_roles_and_nobody_else(place: &Place) {
     let service = Service::guarded(place).await;

@@ -7,12 +7,16 @@
 mod accruals;
 mod approvals;
 mod batches;
+mod documented;
 mod door;
 mod entries;
 mod evidence;
+mod failing;
 mod log;
 mod nonces;
+mod operations;
 mod privacy;
+mod problems;
 mod programmes;
 mod reports;
 mod reversals;
@@ -20,13 +24,14 @@ mod robustness;
 mod signed;
 mod wallets;
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use social_wallet::domain::{Amount, Bic, BookId, ClientId, Iin, WalletId};
-use social_wallet::http::App;
+use social_wallet::http::{App, rate};
 use social_wallet::keys::BookKeys;
 use social_wallet::ledger::record::Actor;
 use social_wallet::log::origin::key_name;
@@ -39,7 +44,7 @@ use social_wallet::sequencer::clock::Clock;
 use social_wallet::sequencer::command::Command;
 use social_wallet::store::Store;
 use tempfile::TempDir;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -123,6 +128,10 @@ pub fn fresh() -> String {
 /// An answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
+    pub method: String,
+    pub path: String,
+    /// What the request carried, if it is text.
+    pub sent: String,
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: String,
@@ -162,6 +171,8 @@ impl Answer {
 /// A running service on a place of its own.
 pub struct Service {
     pub url: String,
+    /// Where the figures are.
+    pub metrics: String,
     pub store: Arc<dyn Store>,
     now: fn() -> i64,
     http: reqwest::Client,
@@ -199,7 +210,7 @@ impl Service {
     }
 
     async fn beside(place: &Place, now: fn() -> i64, outside: Arc<TempDir>) -> Self {
-        Self::with(place, now, outside, false).await
+        Self::over(place.open().await, now, outside, rate::REQUESTS_PER_SECOND, true).await
     }
 
     /// A service on a new book with a client of each role (see [`signed`]), which asks for signatures.
@@ -209,11 +220,29 @@ impl Service {
     }
 
     async fn guarded_beside(place: &Place, outside: Arc<TempDir>) -> Self {
-        Self::with(place, first_day, outside, true).await
+        Self::with(place.open().await, first_day, outside, rate::REQUESTS_PER_SECOND, true, true).await
     }
 
-    async fn with(place: &Place, now: fn() -> i64, outside: Arc<TempDir>, guarded: bool) -> Self {
-        let store = place.open().await;
+    /// A service over a store, whose clients may send so many requests a second. If it does not sign, the log has no
+    /// checkpoint.
+    pub async fn over(
+        store: Arc<dyn Store>,
+        now: fn() -> i64,
+        outside: Arc<TempDir>,
+        requests_per_second: NonZeroU32,
+        signs: bool,
+    ) -> Self {
+        Self::with(store, now, outside, requests_per_second, signs, false).await
+    }
+
+    async fn with(
+        store: Arc<dyn Store>,
+        now: fn() -> i64,
+        outside: Arc<TempDir>,
+        requests_per_second: NonZeroU32,
+        signs: bool,
+        guarded: bool,
+    ) -> Self {
         let keys = keys();
         let clock = Clock::with(now);
         let (sequencer, writer) =
@@ -224,19 +253,44 @@ impl Service {
             Err(_) => LogKeyFile::create(&log_key, &key_name(keys.book())).unwrap(),
         };
         let kept = Box::new(CheckpointFile(outside.path().join("checkpoint")));
-        let publisher = Publisher::open(Arc::clone(&store), keys.book(), log_key, kept, now).await.unwrap();
         let door = if guarded { Some(signed::door(&store, &sequencer).await) } else { None };
-        let app = App::new(Arc::clone(&store), keys, sequencer.clone(), publisher.published(), door);
-        let publishing = tokio::spawn(publisher.run(sequencer.durable()));
+        let (published, publishing) = if signs {
+            let publisher =
+                Publisher::open(Arc::clone(&store), keys.book(), log_key, kept, now).await.unwrap();
+            (publisher.published(), tokio::spawn(publisher.run(sequencer.durable())))
+        } else {
+            (watch::channel(None).1, tokio::spawn(async { Ok(()) }))
+        };
+        let app = App::new(Arc::clone(&store), keys, sequencer.clone(), published, requests_per_second, door);
         drop(sequencer);
         let listener = social_wallet::http::listen("127.0.0.1:0".parse().unwrap(), false).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        let figures = social_wallet::http::listen("127.0.0.1:0".parse().unwrap(), false).await.unwrap();
+        let metrics = format!("http://{}/metrics", figures.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
+        let (tell_served, told) = oneshot::channel::<()>();
+        let stop_figures = async { drop(told.await) };
+        let watched =
+            tokio::spawn(social_wallet::http::metrics::serve(figures, Arc::clone(&app), stop_figures));
         let served = tokio::spawn(async move {
             social_wallet::http::serve(listener, app, async { _ = stopped.await }).await.unwrap();
+            drop(tell_served);
+            watched.await.unwrap().unwrap();
         });
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { url, store, now, http, answers: Mutex::default(), stop, served, writer, publishing, outside }
+        Self {
+            url,
+            metrics,
+            store,
+            now,
+            http,
+            answers: Mutex::default(),
+            stop,
+            served,
+            writer,
+            publishing,
+            outside,
+        }
     }
 
     /// Stops it, as SIGTERM does.
@@ -264,6 +318,7 @@ impl Service {
         let leaves = self.leaves().await;
         for answer in self.answers.lock().unwrap().iter() {
             no_iin(&answer.body);
+            documented::is_documented(answer);
             for (_, value) in &answer.headers {
                 no_iin(value);
             }
@@ -308,13 +363,18 @@ impl Service {
         self.store.head().await.unwrap().unwrap().size
     }
 
-    /// Pays out beside the service, as another replica would: pay-outs have no request of their own yet.
+    /// Pays out: pay-outs have no request of their own yet.
     pub async fn pay_out(&self, place: &Place, wallet: WalletId, bank: Bic, amount: Amount) {
+        self.command_beside(place, "bank", Command::PayOut { wallet, bank, amount }).await;
+    }
+
+    /// Does beside the service, as another replica would, what has no request of its own yet.
+    pub async fn command_beside(&self, place: &Place, client: &str, command: Command) {
         let started = Sequencer::start(place.open().await, keys(), Clock::with(self.now), 10).await;
         let (sequencer, writer) = started.unwrap();
-        let client = ClientId::parse("bank").unwrap();
+        let client = ClientId::parse(client).unwrap();
         let actor = Actor { client, request: [0; 32], line: None, instruction: None };
-        sequencer.submit(Command::PayOut { wallet, bank, amount }, actor).await.unwrap();
+        sequencer.submit(command, actor).await.unwrap();
         drop(sequencer);
         writer.await.unwrap();
     }
@@ -332,11 +392,22 @@ impl Service {
     }
 
     pub async fn try_send(&self, request: RequestBuilder) -> reqwest::Result<Answer> {
-        let response = request.send().await?;
+        let request = request.build()?;
+        let (method, path) = (request.method().to_string(), request.url().path().to_owned());
+        let sent = request.body().and_then(|body| body.as_bytes()).unwrap_or_default();
+        let sent = String::from_utf8_lossy(sent).into_owned();
+        let response = self.http.execute(request).await?;
         let text = |value: &reqwest::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into();
         let headers =
             response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
-        Ok(Answer { status: response.status().as_u16(), headers, body: response.text().await? })
+        Ok(Answer {
+            method,
+            path,
+            sent,
+            status: response.status().as_u16(),
+            headers,
+            body: response.text().await?,
+        })
     }
 
     pub async fn get(&self, path: &str) -> Answer {

@@ -37,7 +37,7 @@ async fn a_programme_is_registered_listed_and_shown(place: &Place) {
     assert_eq!(listed["programmes"][1]["class"], "general");
     assert_eq!(listed["programmes"][1]["knp"], Value::Null);
     for unknown in ["NONE", "asp", "A%20B", "%D0%96"] {
-        service.get(&format!("/v1/programmes/{unknown}")).await.refused(404, "programme_unknown", None);
+        service.get(&format!("/v1/programmes/{unknown}")).await.refused(404, "programme_not_found", None);
     }
     let again = service.write("/v1/programmes", &programme("ASP")).await;
     assert_eq!(again.refused(409, "programme_exists", Some("programme"))["entry"], 1);
@@ -119,10 +119,6 @@ async fn a_write_without_a_well_formed_key_is_refused(place: &Place) {
         let bytes = reqwest::header::HeaderValue::from_bytes(b"\xff").unwrap();
         let malformed = service.send(request().header("Idempotency-Key", bytes)).await;
         malformed.refused(400, "idempotency_key_malformed", Some("Idempotency-Key"));
-        for client in ["", "A", "-a", "a b", &"c".repeat(33)] {
-            let request = request().header("Idempotency-Key", "k").header("Social-Wallet-Client", client);
-            service.send(request).await.refused(400, "client_malformed", Some("Social-Wallet-Client"));
-        }
     }
     assert_eq!(service.size().await, size);
     let longest = service.post("/v1/programmes", &"k".repeat(64), &programme("BIRTH")).await;

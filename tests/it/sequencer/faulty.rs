@@ -80,6 +80,8 @@ pub struct Faulty {
     /// What becomes of the next checkpoint that is fixed, and of the next that is published.
     pub next_fix: Mutex<Option<Crash>>,
     pub next_publish: Mutex<Option<Crash>>,
+    /// What becomes of the next reading of the system accounts, which only reports ask for.
+    pub next_report: Mutex<Option<StoreError>>,
     /// Tiles that were asked for.
     pub tiles_read: AtomicU64,
 }
@@ -104,6 +106,7 @@ impl Faulty {
             before_frontier: Mutex::new(None),
             next_fix: Mutex::new(None),
             next_publish: Mutex::new(None),
+            next_report: Mutex::new(None),
             tiles_read: AtomicU64::new(0),
         })
     }
@@ -234,6 +237,14 @@ macro_rules! delegated {
                 self.inner().tiles(level, index, limit).await
             }
 
+            async fn system_at(&self, at: i64) -> Result<Vec<(SystemAccount, SystemEntry)>, StoreError> {
+                let failure = self.next_report.lock().unwrap().take();
+                match failure {
+                    None => self.inner().system_at(at).await,
+                    Some(failure) => Err(failure),
+                }
+            }
+
             async fn fix_checkpoint(&self, checkpoint: &FixedCheckpoint) -> Result<bool, StoreError> {
                 let fate = self.next_fix.lock().unwrap().take();
                 meet_checkpoint(fate, self.inner().fix_checkpoint(checkpoint)).await
@@ -288,7 +299,6 @@ delegated! {
     fn published_checkpoint() -> Option<PublishedCheckpoint>;
     fn wallet_at(account: u32, at: i64) -> Option<Wallet>;
     fn statement(account: u32, range: StatementRange) -> Vec<WalletEntry>;
-    fn system_at(at: i64) -> Vec<(SystemAccount, SystemEntry)>;
     fn sealed_iin(account: u32) -> Option<Vec<u8>>;
     fn wallet_entries(after: (u32, u32), limit: u32) -> Vec<WalletEntry>;
     fn lot_movements(after: (u32, u32, u32), limit: u32) -> Vec<LotMovement>;
