@@ -43,7 +43,7 @@ impl Home {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = lines.next_line().await.unwrap().expect("the service says where it listens");
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        self.url = first.strip_prefix("listening on ").unwrap().trim().to_owned();
+        first.strip_prefix("listening on ").unwrap().trim().clone_into(&mut self.url);
         child
     }
 

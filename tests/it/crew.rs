@@ -7,14 +7,9 @@ use std::time::Duration;
 use serde_json::Value;
 use social_wallet::client::{Client, key};
 use social_wallet::domain::{ClientId, ProgrammeCode};
+use social_wallet::sequencer::clock;
 use social_wallet::signature::Signer;
 use tokio::process::Command;
-
-/// The clock of the signatures.
-fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_millis()).unwrap()
-}
 
 /// Whoever may call, by name.
 #[derive(Clone)]
@@ -43,7 +38,7 @@ impl Crew {
         let (key, owner) = key::load(Path::new(&self.key(name))).unwrap();
         assert_eq!(owner, Some(ClientId::parse(name).unwrap()));
         let signer = Signer::new(owner.unwrap(), key).unwrap();
-        Client::new(url).unwrap().with_patience(Duration::from_mins(1)).with_signer(signer, now)
+        Client::new(url).unwrap().with_patience(Duration::from_mins(1)).with_signer(signer, clock::now)
     }
 
     /// Funds a programme, as two operators.

@@ -201,7 +201,8 @@ async fn provoke_signatures(service: &Service) {
     let body = programme("BIRTH").to_string();
     let request = ("POST", "/v1/programmes", body.as_str());
     let now = super::NOON / 1_000;
-    let changes: [(Code, &dyn Fn(&str) -> String); 18] = [
+    type Change<'a> = &'a dyn Fn(&str) -> String;
+    let changes: [(Code, Change<'_>); 18] = [
         (Code::SignatureMalformed, &|_| "sig1=(".to_owned()),
         (Code::SignatureNotSingle, &|input| format!("{input}, {}", input.replace("sig1", "sig2"))),
         (Code::SignatureLabelMismatch, &|input| input.replace("sig1", "sig2")),

@@ -94,7 +94,7 @@ async fn the_evidence_of_an_entry_is_that_of_the_request_which_made_it(place: &P
     assert_eq!(store.evidence(before).await.unwrap(), None, "that of the request before is none of this one");
     for commit in &book.commits[..book.commits.len() - 1] {
         let Some(kept) = commit.evidence.first() else { continue };
-        assert_eq!(evidence(commit.before.size, commit.after.size), [kept.clone()]);
+        assert_eq!(evidence(commit.before.size, commit.after.size), std::slice::from_ref(kept));
         for entry in [commit.before.size, commit.after.size - 1] {
             assert_eq!(store.evidence(entry).await.unwrap().as_ref(), Some(kept), "{entry}");
         }
