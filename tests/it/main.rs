@@ -17,6 +17,7 @@ mod commands;
 mod crash;
 mod crew;
 mod http;
+mod leaks;
 mod log;
 mod publisher;
 mod rooms;
