@@ -197,7 +197,7 @@ enum Command {
     /// An entry of the journal
     Entry(entry::EntryArgs),
     /// Whether the service is ready
-    Health,
+    Health(health::HealthArgs),
     /// Make a key to sign requests with
     Keygen(keygen::KeygenArgs),
     /// Give a new book its operators
@@ -240,7 +240,7 @@ impl Cli {
             Command::Report(command) => report::run(global, command).await,
             Command::Log(command) => log::run(global, command).await,
             Command::Entry(args) => entry::run(global, args).await,
-            Command::Health => health::run(global).await,
+            Command::Health(args) => health::run(global, args).await,
             Command::Keygen(args) => keygen::run(global, &args),
             Command::Bootstrap(args) => bootstrap::run(global, args).await,
             Command::Client(command) => client::run(global, command).await,

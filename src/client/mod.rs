@@ -581,11 +581,15 @@ impl Client {
         Ok(self.accepted(answer)?.body.to_vec())
     }
 
-    /// Whether the service can serve now. Asked once, whatever the client's patience.
+    /// Whether the service can serve now. Without patience it is asked once, also if it says that it cannot.
     pub async fn ready(&self) -> Result<(), ClientError> {
-        let answer = self.exchange(&Call::new(Method::GET, &["health", "ready"])).await;
+        let call = Call::new(Method::GET, &["health", "ready"]);
+        if !self.patience.is_zero() {
+            return self.send(&call).await.map(drop);
+        }
+        let answer = self.exchange(&call).await;
         let answer = answer.map_err(|reason| self.unreachable(reason))?;
-        self.accepted(answer).map(|_| ())
+        self.accepted(answer).map(drop)
     }
 
     // From a call to an answer.

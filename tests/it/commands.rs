@@ -102,7 +102,7 @@ async fn a_book_begins_with_two_operators_once_and_they_register_the_others() {
     home.done(&[&add[..], &as_anna].concat()).await;
     let own = home.done(&["call", "GET", "/v1/clients/halyk", "--client-key", &halyk]).await;
     assert_eq!((&own["status"], &own["body"]["role"]), (&json!(200), &json!("bank")));
-    let health = home.done(&["health", "--client-key", &halyk]).await;
+    let health = home.done(&["health", "--wait", "30", "--client-key", &halyk]).await;
     assert!(health["book"]["size"].as_u64().unwrap() > 3);
     assert_eq!(home.done(&["health"]).await, json!({"ready": true}));
 

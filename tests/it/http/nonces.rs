@@ -32,6 +32,13 @@ async fn a_signed_write_is_taken_once_whatever_it_was_answered(place: &Place) {
         replay.refused(401, "signature_nonce_used", Some("nonce"));
         assert_eq!(service.size().await, size);
     }
+    // Another instruction under a nonce that was used: its key's owner has made a mistake, and is told.
+    let (first, second) = (programme("FIRST").to_string(), programme("SECOND").to_string());
+    for (body, status) in [(&first, 201), (&second, 401)] {
+        let request = ("POST", "/v1/programmes", body.as_str());
+        let (headers, builder) = signed(&service, "operator", request, &fresh(), "one-nonce-for-two");
+        assert_eq!(service.send(builder.headers(headers)).await.status, status);
+    }
     // What was refused for lack of money is not paid later by somebody who kept the request.
     let accrual = accrual(1, "1.00").to_string();
     let (headers, builder) = signed(&service, "payer", ("POST", "/v1/accruals", &accrual), &fresh(), NONCE);
