@@ -13,6 +13,7 @@
 )]
 
 mod audit;
+mod backup;
 mod crash;
 mod http;
 mod log;
