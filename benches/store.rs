@@ -97,6 +97,8 @@ impl Maker {
             tiles: Vec::new(),
             frontier: vec![0; 328],
             effects,
+            nonces: Vec::new(),
+            evidence: Vec::new(),
         }
     }
 

@@ -72,6 +72,7 @@ if ! command -v cargo >/dev/null && [[ -f ${CARGO_HOME:-$HOME/.cargo}/env ]]; th
 fi
 command -v cargo >/dev/null || { echo "test.sh: no cargo; see https://rustup.rs" >&2; exit 1; }
 can_compile_c || scripts/apt-install.sh gcc libc6-dev # ring and the bundled SQLite are C
+{ command -v curl && command -v openssl; } >/dev/null || scripts/apt-install.sh curl openssl # examples/sign.sh
 [[ -e /etc/ssl/certs/ca-certificates.crt ]] || scripts/apt-install.sh ca-certificates # cargo's downloads
 [[ -n ${SOCIAL_WALLET_TEST_PYTHON:-} ]] || ensure_python
 ensure_component fmt rustfmt

@@ -26,6 +26,9 @@ use crate::ledger::batch_rules::People;
 use crate::ledger::rules::Person;
 use crate::log::note::{NoteError, SigningKey};
 
+/// The fastest of Zstandard's usual levels: a payday waits for it.
+const BODY_LEVEL: i32 = 1;
+
 /// What goes before an opening when a person's tag is made, so that it is a hash of nothing else.
 const TAG_CONTEXT: &[u8] = b"social-wallet/person/v1";
 
@@ -212,6 +215,28 @@ impl BookKeys {
         let iin = Iin::parse(&plain).ok();
         plain.zeroize();
         iin
+    }
+}
+
+impl BookKeys {
+    /// The body of a signed request, compressed (Zstandard, RFC 8878) and encrypted, bound to its signature. One signature
+    /// is of one body, so the cipher's nonce may be taken from it.
+    #[must_use]
+    pub fn seal_body(&self, signature: &[u8; 64], body: &[u8]) -> Vec<u8> {
+        let packed =
+            zstd::bulk::compress(body, BODY_LEVEL).expect("memory to memory, at a level that there is");
+        let nonce = Nonce::try_from(&signature[..12]).expect("12 of 64 bytes");
+        let payload = Payload { msg: &packed, aad: signature };
+        self.seal.encrypt(&nonce, payload).expect("a body is far below the cipher's limit")
+    }
+
+    /// That body again. `None`: the bytes were not made by [`Self::seal_body`] for this signature with these keys, or the
+    /// body is longer than `limit`.
+    #[must_use]
+    pub fn unseal_body(&self, signature: &[u8; 64], sealed: &[u8], limit: usize) -> Option<Vec<u8>> {
+        let nonce = Nonce::try_from(&signature[..12]).expect("12 of 64 bytes");
+        let packed = self.seal.decrypt(&nonce, Payload { msg: sealed, aad: signature }).ok()?;
+        zstd::bulk::decompress(&packed, limit).ok()
     }
 }
 

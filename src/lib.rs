@@ -14,5 +14,6 @@ pub mod log;
 pub mod payroll;
 pub mod publisher;
 pub mod sequencer;
+pub mod signature;
 pub mod store;
 pub mod verify;

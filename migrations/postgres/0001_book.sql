@@ -233,6 +233,24 @@ CREATE TABLE registry_change (
     change text NOT NULL
 );
 
+-- Nonces of signed writes, until they have expired. (docs/adr/0007)
+CREATE TABLE nonce (
+    expires bigint NOT NULL,
+    id bytea NOT NULL CHECK (length(id) = 16),
+    PRIMARY KEY (expires, id)
+);
+
+-- What was signed: of each signed request that made entries, from the first of them on. The body is compressed and encrypted.
+CREATE TABLE evidence (
+    seq bigint PRIMARY KEY CHECK (seq >= 0),
+    entries integer NOT NULL CHECK (entries >= 1),
+    key text NOT NULL,
+    base text NOT NULL,
+    signature bytea NOT NULL CHECK (length(signature) = 64),
+    sealed_body bytea NOT NULL
+);
+ALTER TABLE evidence ALTER COLUMN sealed_body SET STORAGE EXTERNAL; -- what is encrypted cannot be compressed
+
 -- The body of a checkpoint, fixed before it is signed: there is one for a size, and one that follows another. So all
 -- replicas sign one chain (docs/adr/0004).
 CREATE TABLE checkpoint (
@@ -296,6 +314,20 @@ CREATE TRIGGER log_head_forward BEFORE UPDATE ON log_head FOR EACH ROW
 CREATE TRIGGER log_head_kept BEFORE DELETE ON log_head FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER log_head_not_emptied BEFORE TRUNCATE ON log_head EXECUTE FUNCTION refuse_change();
 
+-- A nonce is forgotten only when no clock of a replica can take its signature any more: five minutes after it expired by
+-- the book's own time.
+CREATE TRIGGER nonce_not_changed BEFORE UPDATE ON nonce FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER nonce_not_emptied BEFORE TRUNCATE ON nonce EXECUTE FUNCTION refuse_change();
+CREATE FUNCTION refuse_early_reuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.expires >= (SELECT at / 1000 - 300 FROM log_head) THEN
+        RAISE EXCEPTION 'append-only: delete of nonce is refused: it has not expired';
+    END IF;
+    RETURN OLD;
+END
+$$;
+CREATE TRIGGER nonce_kept BEFORE DELETE ON nonce FOR EACH ROW EXECUTE FUNCTION refuse_early_reuse();
+
 -- A person can be erased, one at a time, and never be given another number.
 CREATE TRIGGER person_not_changed BEFORE UPDATE ON person FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER person_not_emptied BEFORE TRUNCATE ON person EXECUTE FUNCTION refuse_change();
@@ -306,7 +338,7 @@ DECLARE
 BEGIN
     FOREACH name IN ARRAY ARRAY['log_commit', 'journal', 'tile', 'programme', 'system_account', 'system_entry', 'wallet',
         'person_tag', 'wallet_entry', 'lot_movement', 'pay_out', 'benefit_paid', 'instruction', 'batch', 'batch_entry',
-        'log_change', 'programme_class', 'registry_change', 'checkpoint', 'checkpoint_published']
+        'log_change', 'programme_class', 'registry_change', 'evidence', 'checkpoint', 'checkpoint_published']
     LOOP
         EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON %I
             FOR EACH ROW EXECUTE FUNCTION refuse_change()', name);

@@ -228,6 +228,23 @@ CREATE TABLE registry_change (
     change TEXT NOT NULL
 ) STRICT;
 
+-- Nonces of signed writes, until they have expired. (docs/adr/0007)
+CREATE TABLE nonce (
+    expires INTEGER NOT NULL,
+    id BLOB NOT NULL CHECK (length(id) = 16),
+    PRIMARY KEY (expires, id)
+) STRICT, WITHOUT ROWID;
+
+-- What was signed: of each signed request that made entries, from the first of them on. The body is compressed and encrypted.
+CREATE TABLE evidence (
+    seq INTEGER PRIMARY KEY CHECK (seq >= 0),
+    entries INTEGER NOT NULL CHECK (entries >= 1),
+    key TEXT NOT NULL,
+    base TEXT NOT NULL,
+    signature BLOB NOT NULL CHECK (length(signature) = 64),
+    sealed_body BLOB NOT NULL
+) STRICT;
+
 -- The body of a checkpoint, fixed before it is signed: there is one for a size, and one that follows another. So all
 -- replicas sign one chain (docs/adr/0004).
 CREATE TABLE checkpoint (
@@ -427,6 +444,25 @@ CREATE TRIGGER registry_change_no_update BEFORE UPDATE ON registry_change
 BEGIN SELECT RAISE(ABORT, 'append-only: update of registry_change is refused'); END;
 CREATE TRIGGER registry_change_no_delete BEFORE DELETE ON registry_change
 BEGIN SELECT RAISE(ABORT, 'append-only: delete of registry_change is refused'); END;
+
+-- A nonce is forgotten only when no clock of a replica can take its signature any more: five minutes after it expired by
+-- the book's own time.
+CREATE TRIGGER nonce_no_replace BEFORE INSERT ON nonce
+WHEN EXISTS (SELECT 1 FROM nonce WHERE expires = NEW.expires AND id = NEW.id)
+BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of nonce is refused'); END;
+CREATE TRIGGER nonce_no_update BEFORE UPDATE ON nonce
+BEGIN SELECT RAISE(ABORT, 'append-only: update of nonce is refused'); END;
+CREATE TRIGGER nonce_kept BEFORE DELETE ON nonce
+WHEN OLD.expires >= (SELECT at / 1000 - 300 FROM log_head)
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of nonce is refused: it has not expired'); END;
+
+CREATE TRIGGER evidence_no_replace BEFORE INSERT ON evidence
+WHEN EXISTS (SELECT 1 FROM evidence WHERE seq = NEW.seq)
+BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of evidence is refused'); END;
+CREATE TRIGGER evidence_no_update BEFORE UPDATE ON evidence
+BEGIN SELECT RAISE(ABORT, 'append-only: update of evidence is refused'); END;
+CREATE TRIGGER evidence_no_delete BEFORE DELETE ON evidence
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of evidence is refused'); END;
 
 CREATE TRIGGER checkpoint_no_replace BEFORE INSERT ON checkpoint
 WHEN EXISTS (SELECT 1 FROM checkpoint WHERE size = NEW.size OR previous_size = NEW.previous_size)

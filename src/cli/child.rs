@@ -127,6 +127,17 @@ pub async fn migrate(place: &Place) -> Result<(), CliError> {
     output_of(command, "migrate").await.map(|_| ())
 }
 
+/// Makes the book of a place, with a client of each role and their key files.
+pub async fn bootstrap(place: &Place) -> Result<(), CliError> {
+    let mut command = program()?;
+    command.args(["bootstrap", "--trial", "--data-dir"]).arg(&place.data_dir);
+    if let Some((_, schema)) = &place.database {
+        command.args(["--schema", schema]);
+    }
+    set_database(&mut command, place);
+    output_of(command, "bootstrap").await.map(drop)
+}
+
 /// Replays the journal of a place; gives what was found, as JSON.
 pub async fn replay(place: &Place) -> Result<Value, CliError> {
     let mut command = program()?;
@@ -180,7 +191,9 @@ fn program() -> Result<Command, CliError> {
         .map_err(|error| CliError::Child(format!("cannot find this program's own file: {error}.")))?;
     let mut command = Command::new(program);
     // The child is addressed by us alone, whatever the caller's environment names.
-    command.env_remove("SOCIAL_WALLET_SERVER");
+    for name in ["SERVER", "CLIENT", "CLIENT_KEY", "PUBLIC_URL"] {
+        command.env_remove(format!("SOCIAL_WALLET_{name}"));
+    }
     Ok(command)
 }
 

@@ -14,13 +14,14 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::child::{self, Place, Server};
+use super::crew::Crew;
 use super::error::{CliError, Outcome};
 use super::generate;
 use super::payday::{self, Opened, Order, Paid};
 use super::programme::{DEFAULT_PAYER, parse_payer, register_catalogue};
 use super::{figures, person, statement, table, wallet};
 use crate::client::{self, AccrualRequest, Client, Judged, StatementQuery, VerdictKind};
-use crate::domain::{Amount, BatchId, Bin, ClientId, Iin, Money};
+use crate::domain::{Amount, BatchId, Bin, Iin, Money};
 use crate::payroll::{
     AccrualLine, BadShares, FileSurvey, GeneratorConfig, Line, LineKind, OutputFormat, Summary, parse_chunk,
 };
@@ -58,11 +59,6 @@ struct Stage {
 impl Stage {
     fn now(&self, what: &str) {
         self.spinner.set_message(format!("{what} …"));
-    }
-
-    fn client(server: &Server) -> Result<Client, CliError> {
-        let id = ClientId::parse("demo").expect("four lower-case letters");
-        Ok(Client::new(&server.url, id)?.with_patience(PATIENCE))
     }
 }
 
@@ -126,12 +122,14 @@ struct Killed {
 
 async fn play(stage: &Stage, lines: u64) -> Result<Story, CliError> {
     stage.now("starting the service");
+    child::bootstrap(&stage.place).await?;
     let mut server = Server::start(stage.place.clone()).await?;
-    let client = Stage::client(&server)?;
-    register_catalogue(&client, stage.payer).await?;
+    let crew = Crew::of(server.data_dir(), &server.url, PATIENCE);
+    let (client, auditor) = (crew.client("payer")?, crew.client("auditor")?);
+    register_catalogue(&crew.client("operator-1")?, stage.payer).await?;
     stage.now("writing the payroll");
     let payroll = write_payroll(&stage.order.file, lines).await?;
-    let short = fund(&client, &payroll).await?;
+    let short = fund(&crew, &payroll).await?;
 
     stage.now("paying, and killing the service in the middle");
     let survey = payday::look(&stage.order.file, LineKind::Accrual).await?;
@@ -155,9 +153,9 @@ async fn play(stage: &Stage, lines: u64) -> Result<Story, CliError> {
     stage.now("reading the books");
     let iin = line.iin;
     supplement(&client, &line).await?;
-    let wallet = wallet::id_of(&client.lookup_wallet(&iin).await?, client.address())?;
-    let statement = client.statement(wallet, &StatementQuery::default()).await?;
-    let trial_balance = client.trial_balance(None).await?;
+    let wallet = wallet::id_of(&auditor.lookup_wallet(&iin).await?, auditor.address())?;
+    let statement = auditor.statement(wallet, &StatementQuery::default()).await?;
+    let trial_balance = auditor.trial_balance(None).await?;
     expect(trial_balance["balanced"] == true, "the books do not balance")?;
 
     stage.now("replaying the journal");
@@ -212,13 +210,13 @@ async fn write_payroll(path: &Path, lines: u64) -> Result<Summary, CliError> {
 }
 
 /// Funds every programme with what it pays, rounded up to a million, and one with half of it; gives that half.
-async fn fund(client: &Client, payroll: &Summary) -> Result<Money, CliError> {
+async fn fund(crew: &Crew, payroll: &Summary) -> Result<Money, CliError> {
     let mut short = Money::ZERO;
     for (code, sum) in &payroll.programmes {
         let needed = sum.sum.tiyn();
         let placed = if code.as_str() == SHORT { needed / 2 } else { (needed / ROUND + 1) * ROUND };
         let Some(amount) = Amount::from_tiyn(placed) else { continue };
-        client.fund(*code, &amount.to_string(), &format!("DEMO-{code}"), &Client::fresh_key()).await?;
+        crew.fund(*code, &amount.to_string(), &format!("DEMO-{code}")).await?;
         if code.as_str() == SHORT {
             short = amount.money();
         }
@@ -306,11 +304,21 @@ fn tell(out: &mut impl Write, dir: &Path, story: &Story) -> io::Result<()> {
     }
     let (dir, short) = (dir.display(), story.short);
     writeln!(out)?;
+    let keys = format!("{dir}/data/clients");
     writeln!(out, "Go on with this book:  social-wallet serve --data-dir {dir}/data")?;
-    writeln!(out, "and, in another shell: social-wallet fund {SHORT} {short} --reference MY-1")?;
-    writeln!(out, "                       social-wallet accrue {dir}/refused.csv")?;
-    writeln!(out, "                       social-wallet generate --lines 1000 --seed 2 -o next.csv")?;
-    writeln!(out, "                       social-wallet statement    # of an IIN in {dir}/payroll.csv")
+    writeln!(out, "and, in another shell, as one operator and then as another:")?;
+    writeln!(out, "                       export SOCIAL_WALLET_CLIENT_KEY={keys}/operator-1.pem")?;
+    writeln!(out, "                       social-wallet fund {SHORT} {short} --reference MY-1")?;
+    writeln!(
+        out,
+        "                       social-wallet approval approve … --client-key {keys}/operator-2.pem"
+    )?;
+    writeln!(
+        out,
+        "as the payer:          social-wallet accrue {dir}/refused.csv --client-key {keys}/payer.pem"
+    )?;
+    writeln!(out, "as an auditor:         social-wallet statement --client-key {keys}/auditor.pem")?;
+    writeln!(out, "                       # of an IIN in {dir}/payroll.csv")
 }
 
 /// The story's pages: a name and its sentences.

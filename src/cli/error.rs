@@ -38,6 +38,9 @@ pub enum CliError {
     /// The service refused, failed or is not there.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// There is no key to sign with, or none could be made.
+    #[error(transparent)]
+    Key(#[from] crate::client::key::KeyFileError),
     /// A file could not be read or written.
     #[error("{}: {error}", path.display())]
     File {
@@ -69,7 +72,10 @@ impl CliError {
         match self {
             Self::Refused(_) => ExitCode::from(1),
             Self::Client(error) if error.is_refusal() => ExitCode::from(1),
-            Self::Client(ClientError::Address(_)) | Self::Usage(_) | Self::File { .. } => ExitCode::from(2),
+            Self::Client(ClientError::Address(_) | ClientError::Request(_))
+            | Self::Usage(_)
+            | Self::Key(_)
+            | Self::File { .. } => ExitCode::from(2),
             Self::Client(_) | Self::Output(_) | Self::Service(_) | Self::Child(_) => ExitCode::from(3),
         }
     }

@@ -1,12 +1,14 @@
-//! `fund`: money that the treasury has placed for a programme.
+//! `fund`: money that the treasury has placed for a programme. It takes two operators: this one asks.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::json;
 
 use super::error::{CliError, Outcome};
 use super::programme::parse_code;
-use super::{Global, figures, table};
+use super::{Global, approval, figures, table};
 use crate::client::Client;
 use crate::domain::{Amount, ProgrammeCode};
 
@@ -22,6 +24,9 @@ pub struct FundArgs {
     /// The bank's reference of the payment; each funds once, for ever
     #[arg(long, value_name = "REF")]
     reference: String,
+    /// The key file of another operator who is at this machine too: approves it at once
+    #[arg(long, value_name = "FILE")]
+    approver_key: Option<PathBuf>,
 }
 
 fn parse_amount(text: &str) -> Result<Amount, String> {
@@ -31,11 +36,26 @@ fn parse_amount(text: &str) -> Result<Amount, String> {
 /// Runs the command.
 pub async fn run(global: &Global, args: FundArgs) -> Result<Outcome, CliError> {
     let client = global.client()?;
-    let FundArgs { code, amount, reference } = args;
+    let FundArgs { code, amount, reference, approver_key } = args;
     let written = client.fund(code, &amount.to_string(), &reference, &Client::fresh_key()).await?;
+    if let Some(file) = approver_key {
+        let (entry, digest) = (written.value["entry"].as_u64(), table::text(&written.value, "digest"));
+        let approver = global.client_with(&file)?;
+        let given = approver.approve(entry.unwrap_or_default(), &digest, &Client::fresh_key()).await?;
+        let value = json!({"requested": written.value, "approved": given.value});
+        global.show(&value, |out| {
+            let entry = table::text(&given.value, "entry");
+            writeln!(
+                out,
+                "{code} has {} KZT more to accrue, approved by entry {entry}.",
+                figures::tiyn(amount.tiyn())
+            )
+        })?;
+        return Ok(Outcome::Done);
+    }
     global.show(&written.value, |out| {
-        let entry = table::text(&written.value, "entry");
-        writeln!(out, "{code} has {} KZT more to accrue, entry {entry}.", figures::tiyn(amount.tiyn()))
+        writeln!(out, "{} KZT for {code}:", figures::tiyn(amount.tiyn()))?;
+        approval::say_requested(out, &written.value)
     })?;
     Ok(Outcome::Done)
 }

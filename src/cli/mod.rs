@@ -6,6 +6,7 @@
 //! | `error.rs`    | errors and exit codes |
 //! | `payday.rs`   | a payroll from file to closed batch |
 //! | `child.rs`    | a service of one's own, for `demo` and `bench` |
+//! | `crew.rs`     | clients for trying it out, with their key files |
 //! | `place.rs`    | where a book and its keys are |
 //! | `person.rs`   | a person's number on its way in |
 //! | `figures.rs`, `table.rs`, `progress.rs`, `advice.rs` | how things are said to people |
@@ -15,10 +16,15 @@
 
 mod accrue;
 mod advice;
+mod approval;
 mod backup;
 mod batch;
 mod bench;
+mod bootstrap;
+mod call;
 mod child;
+mod client;
+mod crew;
 mod demo;
 mod entry;
 mod error;
@@ -26,6 +32,7 @@ mod figures;
 mod fund;
 mod generate;
 mod health;
+mod keygen;
 mod log;
 mod migrate;
 mod payday;
@@ -42,12 +49,16 @@ mod verify;
 mod wallet;
 
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::Value;
 
-use crate::client::{Client, ClientError};
+use crate::client::Client;
+use crate::client::key::{self, KeyFileError};
 use crate::domain::ClientId;
+use crate::sequencer::clock;
+use crate::signature::Signer;
 
 pub use error::{CliError, Outcome};
 
@@ -83,9 +94,12 @@ pub struct Global {
         hide_env_values = true
     )]
     server: String,
-    /// Who calls
-    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "ID", env = "SOCIAL_WALLET_CLIENT", default_value = "operator", value_parser = ClientId::parse, hide_env_values = true)]
-    client: ClientId,
+    /// Whose key it is, where the key file does not say
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "ID", env = "SOCIAL_WALLET_CLIENT", value_parser = ClientId::parse, hide_env_values = true)]
+    client: Option<ClientId>,
+    /// The key file to sign requests with, made by `keygen`
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE", env = "SOCIAL_WALLET_CLIENT_KEY", hide_env_values = true)]
+    client_key: Option<PathBuf>,
     /// How log lines are written, to standard error: `RUST_LOG` chooses which
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FORMAT", env = "SOCIAL_WALLET_LOG_FORMAT", default_value = "text", hide_env_values = true)]
     log_format: LogFormat,
@@ -105,8 +119,22 @@ pub enum LogFormat {
 
 impl Global {
     /// A client of the service that is meant.
-    pub fn client(&self) -> Result<Client, ClientError> {
-        Client::new(&self.server, self.client)
+    pub fn client(&self) -> Result<Client, CliError> {
+        let client = Client::new(&self.server)?;
+        Ok(match self.signer()? {
+            Some(signer) => client.with_signer(signer, clock::now),
+            None => client,
+        })
+    }
+
+    /// A client of that service with another key than the one that is named for all commands.
+    fn client_with(&self, file: &Path) -> Result<Client, CliError> {
+        Ok(Client::new(&self.server)?.with_signer(signer_of(file, None)?, clock::now))
+    }
+
+    /// Who calls, if a key file is named.
+    fn signer(&self) -> Result<Option<Signer>, CliError> {
+        self.client_key.as_deref().map(|file| signer_of(file, self.client)).transpose()
     }
 
     /// Gives the answer: the value with `--json`, else what `human` writes.
@@ -123,6 +151,17 @@ impl Global {
         }
         Ok(out.flush()?)
     }
+}
+
+/// Whoever signs with this key file: `client`, or who the file says.
+fn signer_of(file: &Path, client: Option<ClientId>) -> Result<Signer, CliError> {
+    let (key, name) = key::load(file)?;
+    let nobody = || {
+        let file = file.display();
+        CliError::Usage(format!("the key file {file} does not say whose key it is: name it with --client"))
+    };
+    let malformed = || KeyFileError::Malformed(file.display().to_string());
+    Ok(Signer::new(client.or(name).ok_or_else(nobody)?, key).ok_or_else(malformed)?)
 }
 
 /// The commands.
@@ -148,7 +187,7 @@ enum Command {
     Generate(generate::GenerateArgs),
     #[command(subcommand)]
     Programme(programme::ProgrammeCommand),
-    /// Book money that the treasury has placed for a programme
+    /// Ask for the approval that money of the treasury is booked for a programme
     Fund(fund::FundArgs),
     #[command(subcommand)]
     Wallet(wallet::WalletCommand),
@@ -164,6 +203,16 @@ enum Command {
     Entry(entry::EntryArgs),
     /// Whether the service is ready
     Health,
+    /// Make a key to sign requests with
+    Keygen(keygen::KeygenArgs),
+    /// Give a new book its operators
+    Bootstrap(bootstrap::BootstrapArgs),
+    #[command(subcommand)]
+    Client(client::ClientCommand),
+    #[command(subcommand)]
+    Approval(approval::ApprovalCommand),
+    /// Sign and send any request of the interface
+    Call(call::CallArgs),
     /// See it work: a payday on this machine, killed in the middle and finished
     Demo(demo::DemoArgs),
     /// Measure it on this machine, over HTTP, with its durability on
@@ -199,6 +248,11 @@ impl Cli {
             Command::Log(command) => log::run(global, command).await,
             Command::Entry(args) => entry::run(global, args).await,
             Command::Health => health::run(global).await,
+            Command::Keygen(args) => keygen::run(global, &args),
+            Command::Bootstrap(args) => bootstrap::run(global, args).await,
+            Command::Client(command) => client::run(global, command).await,
+            Command::Approval(command) => approval::run(global, command).await,
+            Command::Call(args) => call::run(global, args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Bench(args) => bench::run(global, args).await,
         }
@@ -219,6 +273,6 @@ mod tests {
     #[test]
     fn the_help_fits_a_screen() {
         let help = Cli::command().render_help().to_string();
-        assert!(help.lines().count() <= 39, "{help}");
+        assert!(help.lines().count() <= 47, "{help}");
     }
 }

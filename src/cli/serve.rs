@@ -9,6 +9,8 @@ use clap::Args;
 use serde_json::json;
 use tokio::sync::oneshot;
 
+use crate::directory::Directory;
+use crate::http::door::{Door, PublicUrl};
 use crate::http::rate::REQUESTS_PER_SECOND;
 use crate::http::{self, App};
 use crate::publisher::Publisher;
@@ -23,9 +25,16 @@ use super::{CliError, Global, Outcome};
 pub struct ServeArgs {
     #[command(flatten)]
     place: PlaceArgs,
-    /// The address to listen on: a loopback address, since requests are not authenticated yet
+    /// The address to listen on. Other machines reach it only through what ends TLS in front of it: see --behind-tls
     #[arg(long, value_name = "ADDRESS", env = "SOCIAL_WALLET_LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    /// The address that clients know the service by, which they sign: a scheme and a host, and a port if it is not the
+    /// scheme's own [default: the address it listens on]
+    #[arg(long, value_name = "URL", env = "SOCIAL_WALLET_PUBLIC_URL", value_parser = PublicUrl::parse)]
+    public_url: Option<PublicUrl>,
+    /// Listen on an address that is not this machine's own: a proxy in front of it ends TLS, and nobody else reaches it
+    #[arg(long, requires = "public_url")]
+    behind_tls: bool,
     /// Serve /metrics, for Prometheus, on this address of its own; it is for operators, and nobody is asked who they are
     #[arg(long, value_name = "ADDRESS", env = "SOCIAL_WALLET_METRICS_LISTEN")]
     metrics_listen: Option<SocketAddr>,
@@ -41,9 +50,9 @@ pub struct ServeArgs {
 /// Serves until it is told to stop, by SIGTERM or Ctrl-C; what it has acknowledged is finished first.
 pub async fn run(global: &Global, args: ServeArgs) -> Result<Outcome, CliError> {
     let failed = |error: &dyn std::fmt::Display| CliError::Service(error.to_string());
-    let listener = http::listen(args.listen).await.map_err(|error| failed(&error))?;
+    let listener = http::listen(args.listen, args.behind_tls).await.map_err(|error| failed(&error))?;
     let metrics = match args.metrics_listen {
-        Some(address) => Some(http::listen(address).await.map_err(|error| failed(&error))?),
+        Some(address) => Some(http::listen(address, false).await.map_err(|error| failed(&error))?),
         None => None,
     };
     let store = args.place.open_store().await?;
@@ -56,6 +65,9 @@ pub async fn run(global: &Global, args: ServeArgs) -> Result<Outcome, CliError> 
     let wallets_max = args.wallets_in_memory as usize;
     let started = Sequencer::start(store.clone(), keys.clone(), Clock::system(), wallets_max).await;
     let (sequencer, writer) = started.map_err(|error| failed(&error))?;
+    let directory = Directory::open(store.clone(), sequencer.registry()).await;
+    let directory = directory.map_err(|error| failed(&error))?;
+    let nobody = store.registry_seq().await.map_err(|error| failed(&error))?.is_none();
     let shown = publisher.published();
     let durable = sequencer.durable();
     let (tell_stuck, stuck) = oneshot::channel::<()>();
@@ -82,8 +94,13 @@ pub async fn run(global: &Global, args: ServeArgs) -> Result<Outcome, CliError> 
     }
     out.flush()?;
     drop(out);
-    tracing::info!(store = store.name(), book = %keys.book(), "serving this machine only: requests are not authenticated yet");
-    let app = App::new(store, keys, sequencer, shown, args.requests_per_second);
+    let public_url = args.public_url.unwrap_or_else(|| PublicUrl::of(address));
+    tracing::info!(store = store.name(), book = %keys.book(), %public_url, "serving");
+    if nobody {
+        tracing::warn!("nobody can sign a request yet: run `social-wallet bootstrap` on this book");
+    }
+    let door = Door { directory, public_url, now: clock::now };
+    let app = App::new(store, keys, sequencer, shown, args.requests_per_second, Some(door));
     let (tell_served, served) = oneshot::channel::<()>();
     let watched = metrics.map(|listener| {
         let stop = async { drop(served.await) };

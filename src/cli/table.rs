@@ -70,6 +70,12 @@ pub fn text(value: &Value, name: &str) -> String {
     }
 }
 
+/// A member that is a number to be typed again: without groups.
+#[must_use]
+pub fn text_of_number(value: &Value, name: &str) -> String {
+    value[name].as_u64().map(|number| number.to_string()).unwrap_or_default()
+}
+
 /// A member that is an amount, in groups of three digits.
 #[must_use]
 pub fn amount(value: &Value, name: &str) -> String {

@@ -5,19 +5,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use crate::audit::audit_against;
-use crate::client::CLIENT_HEADER;
+use crate::client::Signing;
 use crate::domain::Money;
 use crate::log::checkpoint::{Checkpoint, Policy};
 use crate::log::merkle::{Hash, leaf_hash};
 use crate::log::note::{KeyType, SignedNote, VerifierKey};
+use crate::sequencer::clock;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
-use crate::verify::source::{Directory, Remote, Source};
+use crate::verify::source::{Directory, Finish, Remote, Source};
 use crate::verify::{BITMAP_BYTES_MAX, Options, Report, Totals, VerifyError, verify, verify_receipt};
 
 use super::place::{SCHEMA, SERVICE_ROLE};
@@ -168,13 +168,9 @@ impl VerifyArgs {
     }
 }
 
-fn source_of(global: &Global, log: &str) -> Result<Box<dyn Source>, VerifyError> {
+fn source_of(log: &str, finish: Option<Finish>) -> Result<Box<dyn Source>, VerifyError> {
     if log.starts_with("http://") || log.starts_with("https://") {
-        let mut headers = HeaderMap::new();
-        if let Ok(value) = HeaderValue::from_str(global.client.as_str()) {
-            headers.insert(HeaderName::from_static(CLIENT_HEADER), value);
-        }
-        return Ok(Box::new(Remote::new(log, headers)?));
+        return Ok(Box::new(Remote::new(log, finish)?));
     }
     Ok(Box::new(Directory(log.into())))
 }
@@ -184,7 +180,11 @@ async fn walk(global: &Global, log: &str, options: Options) -> Result<Report, Cl
         return Err(CliError::Usage(format!("{log} is neither a directory nor a URL")));
     }
     let failed = |error: VerifyError| CliError::Service(error.to_string());
-    let mut source = source_of(global, log).map_err(failed)?;
+    let finish = global.signer()?.map(|signer| -> Finish {
+        let signing = Signing { signer, clock: clock::now };
+        Box::new(move |request| signing.sign(request, b""))
+    });
+    let mut source = source_of(log, finish).map_err(failed)?;
     let walked = tokio::task::spawn_blocking(move || {
         let mut progress: Option<(Progress, u64)> = None;
         let report = verify(&mut *source, &options, |done, size| {

@@ -32,6 +32,9 @@ pub enum ClientError {
     /// The address is not one that a client can call.
     #[error("`{0}` is no address of a service; give one like http://127.0.0.1:8080 with --server.")]
     Address(String),
+    /// The request is not one that can be sent.
+    #[error("the request cannot be sent: {0}.")]
+    Request(String),
 }
 
 impl ClientError {

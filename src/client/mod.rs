@@ -3,6 +3,7 @@
 //! | File          | Holds |
 //! |---------------|-------|
 //! | `mod.rs`      | one method for each request of `specs/http.md`, and when a request is repeated |
+//! | `key.rs`      | the key that requests are signed with, in its file |
 //! | `error.rs`    | why there is no usable answer |
 //! | `verdicts.rs` | the verdicts on the lines of a chunk, read without copying |
 //! | `upload.rs`   | a payroll file, sent in chunks, several in flight, and taken up again where it stopped |
@@ -14,6 +15,7 @@
 //! Bodies hold people's numbers: none of them is ever logged or repeated in an error.
 
 mod error;
+pub mod key;
 mod upload;
 mod verdicts;
 
@@ -27,8 +29,9 @@ use reqwest::{Method, StatusCode, Url};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::domain::{BatchId, ClientId, IdempotencyKey, Iin, ProgrammeCode, WalletId};
+use crate::domain::{BatchId, ClientId, IdempotencyKey, Iin, KeyId, ProgrammeCode, PublicKey, WalletId};
 use crate::payroll::Encoding;
+use crate::signature::Signer;
 
 pub use error::{ClientError, ProblemDetails};
 pub use upload::{Judged, Upload, UploadError};
@@ -42,8 +45,6 @@ const BUSY_PATIENCE: Duration = Duration::from_secs(10);
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
-/// Names who calls.
-pub const CLIENT_HEADER: &str = "social-wallet-client";
 const KEY_HEADER: &str = "idempotency-key";
 const REPLAYED_HEADER: &str = "idempotency-replayed";
 
@@ -61,14 +62,33 @@ pub struct Wait {
     pub patience: Duration,
 }
 
-/// A client of one service, under one name. Cheap to clone; clones share their connections.
+/// A client of one service, under one name or none. Cheap to clone; clones share their connections.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
     base: Url,
-    id: ClientId,
     patience: Duration,
     observer: Option<WaitObserver>,
+    signing: Option<Arc<Signing>>,
+}
+
+/// What requests are signed with.
+#[derive(Debug)]
+pub struct Signing {
+    /// Whose key.
+    pub signer: Signer,
+    /// UTC milliseconds.
+    pub clock: fn() -> i64,
+}
+
+impl Signing {
+    /// Signs a request that has all its other fields, with a nonce that was never used.
+    pub fn sign(&self, request: &mut reqwest::Request, body: &[u8]) {
+        let (method, uri) = (request.method().clone(), request.url().to_string());
+        let nonce = Uuid::new_v4().simple().to_string();
+        let created = (self.clock)().div_euclid(1_000);
+        self.signer.sign(method.as_str(), &uri, request.headers_mut(), body, created, &nonce);
+    }
 }
 
 impl fmt::Debug for Client {
@@ -76,7 +96,7 @@ impl fmt::Debug for Client {
         formatter
             .debug_struct("Client")
             .field("base", &self.base.as_str())
-            .field("id", &self.id)
+            .field("key", &self.signing.as_ref().map(|signing| signing.signer.key_id()))
             .finish_non_exhaustive()
     }
 }
@@ -186,6 +206,34 @@ impl<'a> Call<'a> {
     }
 }
 
+/// Any request, for [`Client::call`].
+#[derive(Clone)]
+pub struct RawRequest {
+    /// In upper case.
+    pub method: String,
+    /// Begins with `/`; with the query, if there is one.
+    pub path: String,
+    /// The `Idempotency-Key`.
+    pub key: Option<IdempotencyKey>,
+    /// What the body is; not sent without one.
+    pub content_type: String,
+    /// What the answer should be.
+    pub accept: String,
+    /// Empty: there is none.
+    pub body: Vec<u8>,
+}
+
+/// Its answer, whatever it is.
+#[derive(Clone)]
+pub struct RawAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// All its fields.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
 /// A whole answer, successful or not.
 struct Answer {
     status: StatusCode,
@@ -196,7 +244,7 @@ struct Answer {
 impl Client {
     /// A client of the service at this address (`http://host:port`). It does not connect yet, and it does not wait for a
     /// service that is not there; see [`Client::with_patience`].
-    pub fn new(base_url: &str, id: ClientId) -> Result<Self, ClientError> {
+    pub fn new(base_url: &str) -> Result<Self, ClientError> {
         let address = || ClientError::Address(base_url.to_owned());
         let base = Url::parse(base_url).map_err(|_| address())?;
         if base.scheme() != "http" || base.cannot_be_a_base() {
@@ -209,7 +257,7 @@ impl Client {
             .no_proxy()
             .build()
             .map_err(|_| address())?;
-        Ok(Self { http, base, id, patience: Duration::ZERO, observer: None })
+        Ok(Self { http, base, patience: Duration::ZERO, observer: None, signing: None })
     }
 
     /// Asks again for so long when the service cannot be reached.
@@ -223,6 +271,13 @@ impl Client {
     #[must_use]
     pub fn with_observer(mut self, observer: WaitObserver) -> Self {
         self.observer = Some(observer);
+        self
+    }
+
+    /// Signs every request, as the client that the key belongs to. `clock` gives UTC milliseconds.
+    #[must_use]
+    pub fn with_signer(mut self, signer: Signer, clock: fn() -> i64) -> Self {
+        self.signing = Some(Arc::new(Signing { signer, clock }));
         self
     }
 
@@ -261,7 +316,7 @@ impl Client {
         self.write(Call::new(Method::POST, &["v1", "programmes"]).json(programme).key(key)).await
     }
 
-    /// Books money that the treasury has placed for a programme.
+    /// Asks another operator to approve that money which the treasury has placed for a programme is booked.
     pub async fn fund(
         &self,
         code: ProgrammeCode,
@@ -272,6 +327,88 @@ impl Client {
         let body = json!({"amount": amount, "currency": "KZT", "bank_reference": bank_reference});
         let path = ["v1", "programmes", code.as_str(), "fundings"];
         self.write(Call::new(Method::POST, &path).json(&body).key(key)).await
+    }
+
+    // Clients and approvals.
+
+    /// All clients.
+    pub async fn clients(&self) -> Result<Value, ClientError> {
+        self.read(Call::new(Method::GET, &["v1", "clients"])).await
+    }
+
+    /// Registers a client. The body has the members of `POST /v1/clients`.
+    pub async fn register_client(&self, body: &Value, key: &IdempotencyKey) -> Result<Written, ClientError> {
+        self.write(Call::new(Method::POST, &["v1", "clients"]).json(body).key(key)).await
+    }
+
+    /// Gives a client a further key.
+    pub async fn add_client_key(
+        &self,
+        client: ClientId,
+        public_key: PublicKey,
+        key: &IdempotencyKey,
+    ) -> Result<Written, ClientError> {
+        let path = ["v1", "clients", client.as_str(), "keys"];
+        self.write(Call::new(Method::POST, &path).json(&json!({"public_key": public_key})).key(key)).await
+    }
+
+    /// Revokes a key.
+    pub async fn revoke_client_key(&self, id: KeyId, key: &IdempotencyKey) -> Result<Written, ClientError> {
+        let client = id.client();
+        let path = ["v1", "clients", client.as_str(), "keys", id.as_str(), "revoke"];
+        self.write(Call::new(Method::POST, &path).key(key)).await
+    }
+
+    /// Suspends a client, or lets it in again.
+    pub async fn set_client_suspended(
+        &self,
+        client: ClientId,
+        suspended: bool,
+        reason: &str,
+        key: &IdempotencyKey,
+    ) -> Result<Written, ClientError> {
+        let step = if suspended { "suspend" } else { "reinstate" };
+        let path = ["v1", "clients", client.as_str(), step];
+        self.write(Call::new(Method::POST, &path).json(&json!({"reason": reason})).key(key)).await
+    }
+
+    /// All requests for an approval, newest first.
+    pub async fn approvals(&self) -> Result<Value, ClientError> {
+        self.read(Call::new(Method::GET, &["v1", "approvals"])).await
+    }
+
+    /// A request for an approval.
+    pub async fn approval(&self, entry: u64) -> Result<Value, ClientError> {
+        self.read(Call::new(Method::GET, &["v1", "approvals", &entry.to_string()])).await
+    }
+
+    /// Asks another operator to approve. The body is what is asked for, as `POST /v1/approvals` takes it.
+    pub async fn request_approval(&self, body: &Value, key: &IdempotencyKey) -> Result<Written, ClientError> {
+        self.write(Call::new(Method::POST, &["v1", "approvals"]).json(body).key(key)).await
+    }
+
+    /// Approves what another operator asked for; `digest` is that of what was shown.
+    pub async fn approve(
+        &self,
+        entry: u64,
+        digest: &str,
+        key: &IdempotencyKey,
+    ) -> Result<Written, ClientError> {
+        let entry = entry.to_string();
+        let path = ["v1", "approvals", entry.as_str(), "approve"];
+        self.write(Call::new(Method::POST, &path).json(&json!({"digest": digest})).key(key)).await
+    }
+
+    /// Takes back one's own request, or refuses another operator's.
+    pub async fn close_approval(
+        &self,
+        entry: u64,
+        reason: &str,
+        key: &IdempotencyKey,
+    ) -> Result<Written, ClientError> {
+        let entry = entry.to_string();
+        let path = ["v1", "approvals", entry.as_str(), "close"];
+        self.write(Call::new(Method::POST, &path).json(&json!({"reason": reason})).key(key)).await
     }
 
     // Wallets.
@@ -526,7 +663,6 @@ impl Client {
         let mut request = reqwest::Request::new(call.method.clone(), url);
         let value = |text: &str| HeaderValue::from_str(text).expect("parsed to be visible ASCII");
         let headers = request.headers_mut();
-        headers.insert(CLIENT_HEADER, value(self.id.as_str()));
         headers.insert(ACCEPT, HeaderValue::from_static(call.accept));
         if let Some(content_type) = call.content_type {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -534,10 +670,47 @@ impl Client {
         if let Some(key) = call.key {
             headers.insert(KEY_HEADER, value(key.as_str()));
         }
+        self.sign(&mut request, &call.body);
         if !call.body.is_empty() {
             *request.body_mut() = Some(call.body.clone().into());
         }
         request
+    }
+
+    /// Every attempt is signed anew: a nonce is used once.
+    fn sign(&self, request: &mut reqwest::Request, body: &[u8]) {
+        if let Some(signing) = &self.signing {
+            signing.sign(request, body);
+        }
+    }
+
+    /// Sends a request as it is, once, and gives the answer whatever it is.
+    pub async fn call(&self, raw: &RawRequest) -> Result<RawAnswer, ClientError> {
+        let refused = |what: &str| ClientError::Request(what.to_owned());
+        let method =
+            Method::from_bytes(raw.method.as_bytes()).map_err(|_| refused("the method is no HTTP method"))?;
+        if !raw.path.starts_with('/') {
+            return Err(refused("the path does not begin with /"));
+        }
+        let url = Url::parse(&format!("{}{}", self.address(), raw.path));
+        let url = url.map_err(|_| refused("the path cannot stand in a URL"))?;
+        let mut request = reqwest::Request::new(method, url);
+        let value =
+            |text: &str| HeaderValue::from_str(text).map_err(|_| refused("a field is not visible ASCII"));
+        let headers = request.headers_mut();
+        headers.insert(ACCEPT, value(&raw.accept)?);
+        if let Some(key) = &raw.key {
+            headers.insert(KEY_HEADER, value(key.as_str())?);
+        }
+        if !raw.body.is_empty() {
+            headers.insert(CONTENT_TYPE, value(&raw.content_type)?);
+            *request.body_mut() = Some(raw.body.clone().into());
+        }
+        self.sign(&mut request, &raw.body);
+        let unreachable = |error: reqwest::Error| self.unreachable(network_reason(&error));
+        let response = self.http.execute(request).await.map_err(unreachable)?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Ok(RawAnswer { status, headers, body: response.bytes().await.map_err(unreachable)? })
     }
 
     /// The answer, if it is a success.
@@ -592,7 +765,7 @@ mod tests {
     use super::*;
 
     fn client(address: SocketAddr) -> Client {
-        Client::new(&format!("http://{address}"), ClientId::parse("test").unwrap()).unwrap()
+        Client::new(&format!("http://{address}")).unwrap()
     }
 
     fn serve(listener: TcpListener, router: Router) -> SocketAddr {
@@ -608,18 +781,18 @@ mod tests {
     #[test]
     fn an_address_that_cannot_be_called_is_refused_at_once() {
         for url in ["", "here", "ftp://127.0.0.1", "https://127.0.0.1", "mailto:a@b"] {
-            let refused = Client::new(url, ClientId::parse("test").unwrap());
+            let refused = Client::new(url);
             assert!(matches!(refused, Err(ClientError::Address(_))), "{url}");
         }
     }
 
     #[tokio::test]
-    async fn a_service_that_is_full_is_asked_again_with_the_same_key_and_name() {
+    async fn a_service_that_is_full_is_asked_again_with_the_same_key() {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let asked = Arc::clone(&seen);
         let answer = move |headers: HeaderMap| async move {
             let mut asked = asked.lock().unwrap();
-            asked.push((headers[KEY_HEADER].clone(), headers[CLIENT_HEADER].clone()));
+            asked.push(headers[KEY_HEADER].clone());
             if asked.len() < 3 {
                 let problem = r#"{"title":"busy","status":503,"code":"busy"}"#;
                 (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "0")], problem).into_response()
@@ -634,7 +807,7 @@ mod tests {
         assert!(written.created && !written.replayed && written.value["entry"] == 7);
         let seen = seen.lock().unwrap();
         assert_eq!(seen.len(), 3);
-        assert!(seen.iter().all(|(key, name)| key == "once-only" && name == "test"));
+        assert!(seen.iter().all(|key| key == "once-only"));
     }
 
     #[tokio::test]

@@ -185,7 +185,6 @@ mod tests {
     use axum::routing::{get, put};
 
     use super::*;
-    use crate::domain::ClientId;
 
     fn run(first: u64, last: u64, send: bool) -> Run {
         Run { first, last, send }
@@ -251,7 +250,7 @@ mod tests {
         let line = "830717350867,ASP,2026-11,1,1.50,KZT\n".repeat(usize::try_from(lines).unwrap());
         std::fs::write(&path, format!("iin,programme,period,part,amount,currency\n{line}")).unwrap();
         let upload = Upload {
-            client: Client::new(&url, ClientId::parse("test").unwrap()).unwrap(),
+            client: Client::new(&url).unwrap(),
             batch: BatchId::parse("0191e3a0-7c3b-7def-8123-456789abcdef").unwrap(),
             kind: LineKind::Accrual,
             path,

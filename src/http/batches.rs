@@ -13,10 +13,11 @@ use sha2::{Digest, Sha256};
 
 use super::body::{Body, malformed, missing};
 use super::catalogue::Code;
+use super::door::{Caller, caller};
 use super::extract::{Path, Query};
 use super::problem::{Problem, busy};
 use super::wallets::{known_parameters, money};
-use super::{App, BODY_BYTES_MAX, actor, client, read_body, refusal};
+use super::{App, Asked, BODY_BYTES_MAX, asking, read_body, refusal};
 use crate::domain::time::{parse_rfc3339, rfc3339};
 use crate::domain::{BatchId, Bin, Money, Period, ProgrammeCode};
 use crate::keys::BookKeys;
@@ -52,7 +53,7 @@ fn parse_id(text: &str) -> Result<BatchId, Problem> {
     })
 }
 
-fn unknown() -> Problem {
+pub(super) fn unknown() -> Problem {
     Problem::new(Code::BatchUnknown, "There is no such batch.")
 }
 
@@ -63,11 +64,12 @@ pub async fn open(
     request: Request,
 ) -> Result<Response, Problem> {
     let id = parse_id(&id)?;
-    let headers = request.headers().clone();
+    let caller = caller(&request)?;
     let bytes = read_body(request, BODY_BYTES_MAX).await?;
-    let actor = actor(&headers, &bytes)?;
+    let asked = asking(&app, &caller, &bytes);
     let mut body = Body::read(&bytes)?;
     let declaration = Box::new(declaration(id, &mut body)?);
+    caller.must_act_for(declaration.payer)?;
     let rehearse = body.flag("validate_only")?;
     body.finish()?;
     let command = Command::OpenBatch(declaration);
@@ -75,9 +77,9 @@ pub async fn open(
         if !app.store.batches(&[id]).await?.is_empty() {
             return Err(Refusal::of(RefusalCode::InstructionConflict, "validate_only").into());
         }
-        app.rehearsals.begin(id, command, actor).await?
+        app.rehearsals.begin(id, command, asked.actor).await?
     } else {
-        app.sequencer.submit(command, actor).await?
+        app.submit(command, asked).await?
     };
     let replayed = matches!(&outcome, Outcome::Entry(entry) if entry.replayed);
     let status = if replayed { StatusCode::OK } else { StatusCode::CREATED };
@@ -195,12 +197,17 @@ async fn step(
     command: fn(BatchId) -> Command,
 ) -> Result<Response, Problem> {
     let id = parse_id(id)?;
-    let headers = request.headers().clone();
+    let caller = caller(&request)?;
     let bytes = read_body(request, BODY_BYTES_MAX).await?;
     if !bytes.is_empty() {
         Body::read(&bytes)?.finish()?;
     }
-    let actor = actor(&headers, &bytes)?;
+    let asked = asking(app, &caller, &bytes);
+    let actor = asked.actor;
+    seen_by(app, &caller, id).await.map_err(|problem| match problem.code() {
+        Code::BatchUnknown => Refusal::of(RefusalCode::BatchUnknown, "batch").into(), // as the rules refuse it
+        _ => problem,
+    })?;
     let command = command(id);
     let outcome = match rehearsed(app, id).await? {
         Some(_) => app.rehearsals.run(id, command.clone(), actor).await,
@@ -208,7 +215,7 @@ async fn step(
     };
     let outcome = match outcome {
         Some(outcome) => outcome,
-        None => app.sequencer.submit(command.clone(), actor).await,
+        None => app.submit(command.clone(), asked).await,
     };
     match outcome {
         Ok(outcome) => Ok(with_entry(Json(view(app, id).await?).into_response(), made(&outcome))),
@@ -232,8 +239,20 @@ async fn step(
 }
 
 /// `GET /v1/batches/{id}`.
-pub async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
-    view(&app, parse_id(&id)?).await.map(Json)
+pub async fn show(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    caller: Caller,
+) -> Result<Json<Value>, Problem> {
+    let id = parse_id(&id)?;
+    seen_by(&app, &caller, id).await?;
+    view(&app, id).await.map(Json)
+}
+
+/// Another payer's batch is as unknown as none.
+async fn seen_by(app: &App, caller: &Caller, id: BatchId) -> Result<LineKind, Problem> {
+    let (kind, payer) = kind_of(app, id).await?;
+    if caller.acts_for(payer) { Ok(kind) } else { Err(unknown()) }
 }
 
 async fn find(app: &App, id: BatchId) -> Result<(Batch, bool), Problem> {
@@ -298,8 +317,7 @@ pub async fn chunk(
     request: Request,
 ) -> Result<Response, Problem> {
     let id = parse_id(&id)?;
-    let headers = request.headers().clone();
-    let client = client(&headers)?;
+    let (caller, headers) = (caller(&request)?, request.headers().clone());
     let encoding = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -319,18 +337,20 @@ pub async fn chunk(
         Code::BodyTooLarge => chunk_fault(ChunkFault::TooLarge).with("limit", json!(CHUNK_BYTES_MAX)),
         _ => problem,
     })?;
-    let kind = kind_of(&app, id).await?;
-    let keys = Arc::clone(&app.keys);
+    let kind = seen_by(&app, &caller, id).await?;
+    let (keys, client) = (Arc::clone(&app.keys), caller.client);
     let read = tokio::task::spawn_blocking(move || {
         let digest: [u8; 32] = Sha256::digest(&bytes).into();
-        parse_chunk(kind, encoding, &bytes).map(|lines| read_chunk(&keys, id, first_line, digest, lines))
+        let lines = parse_chunk(kind, encoding, &bytes)?;
+        Ok((read_chunk(&keys, id, first_line, digest, lines), caller.signed_request(&keys, &bytes)))
     });
-    let chunk = read.await.map_err(|error| Problem::internal(&error))?.map_err(chunk_fault)?;
+    let read = read.await.map_err(|error| Problem::internal(&error))?;
+    let (chunk, signed) = read.map_err(chunk_fault)?;
     let actor = Actor { client, request: chunk.digest, line: None, instruction: None };
     let command = Command::Chunk(Box::new(chunk));
     let outcome = match rehearse(&app, id, &command, actor).await? {
         Some(outcome) => outcome,
-        None => app.sequencer.submit(command, actor).await?,
+        None => app.submit(command, Asked { actor, signed }).await?,
     };
     let made = made(&outcome);
     let Outcome::Chunk(outcome) = outcome else {
@@ -358,15 +378,15 @@ async fn rehearse(
     }
 }
 
-/// What the lines of a batch are. Asked once a batch: it never changes.
-async fn kind_of(app: &App, id: BatchId) -> Result<LineKind, Problem> {
-    let known = |kinds: &HashMap<BatchId, LineKind>| kinds.get(&id).copied();
+/// What the lines of a batch are, and who pays. Asked once a batch: it never changes.
+async fn kind_of(app: &App, id: BatchId) -> Result<(LineKind, Bin), Problem> {
+    let known = |kinds: &HashMap<BatchId, (LineKind, Bin)>| kinds.get(&id).copied();
     let lock = || app.kinds.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(kind) = known(&lock()) {
         return Ok(kind);
     }
     let (batch, rehearsed) = find(app, id).await?;
-    let kind = batch.declaration.kind;
+    let kind = (batch.declaration.kind, batch.declaration.payer);
     if rehearsed {
         return Ok(kind); // a real batch of the same id may be of another
     }
@@ -479,6 +499,7 @@ pub async fn verdicts(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     Query(query): Query,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = parse_id(&id)?;
@@ -491,6 +512,7 @@ pub async fn verdicts(
     if !(1..=VERDICTS_LIMIT_MAX).contains(&limit) || after > LINES_MAX {
         return Err(malformed(if after > LINES_MAX { "after_line" } else { "limit" }));
     }
+    seen_by(&app, &caller, id).await?;
     let (batch, rehearsed) = find(&app, id).await?;
     if rehearsed {
         let detail = "The verdicts of a batch that is only validated are in the answers to its chunks.";

@@ -7,7 +7,8 @@ use crate::domain::{Amount, AmountError, Currency, Iin, NumberError};
 use super::catalogue::Code;
 use super::problem::Problem;
 
-/// A body's members, taken one by one.
+/// A body's members, taken one by one. The default is a body without any.
+#[derive(Default)]
 pub struct Body {
     members: Map<String, Value>,
 }

@@ -13,9 +13,13 @@ use crate::payroll::ChunkFault;
 /// When a fault is looked for. Of several faults in one request, the one of the earliest stage is answered.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Stage {
+    /// The path and the method.
+    Route,
+    /// Who sends it, and whether the request is for its role.
+    Identity,
     /// Whether the service takes another request of this client.
     Admission,
-    /// The path, its ids, and the method.
+    /// The ids in the path.
     Path,
     /// The headers, and whether the body arrives whole and within its limits.
     Transfer,
@@ -29,8 +33,16 @@ pub enum Stage {
 
 impl Stage {
     /// All, in the order of precedence.
-    pub const ALL: [Self; 6] =
-        [Self::Admission, Self::Path, Self::Transfer, Self::Content, Self::Books, Self::Service];
+    pub const ALL: [Self; 8] = [
+        Self::Route,
+        Self::Identity,
+        Self::Admission,
+        Self::Path,
+        Self::Transfer,
+        Self::Content,
+        Self::Books,
+        Self::Service,
+    ];
 
     /// 1 goes first.
     #[must_use]
@@ -40,8 +52,12 @@ impl Stage {
 
     fn explanation(self) -> &'static str {
         match self {
+            Self::Route => "the path and the method",
+            Self::Identity => {
+                "who sends the request, and whether it is for its role; among the faults of a signature, no order is promised."
+            }
             Self::Admission => "whether the service takes another request of this client",
-            Self::Path => "the path, its ids, and the method",
+            Self::Path => "the ids in the path",
             Self::Transfer => {
                 "the headers, and whether the body arrives whole and within its limits; among them, no order is promised"
             }
@@ -139,18 +155,68 @@ impl Code {
 
 catalogue! {
     interface {
+        SignatureMissing 401 Identity "signature_missing" "Signature missing"
+            "The request is not signed." "Sign it: http.md, Authentication, and `social-wallet call` does it."
+        SignatureFieldRepeated 401 Identity "signature_field_repeated" "Field repeated"
+            "A field that is signed, or that signs, is there more than once." "Send each field once."
+        SignatureMalformed 401 Identity "signature_malformed" "Signature malformed"
+            "A field of the signature is not in the canonical form of RFC 9651, or is too long." "Write it as http.md shows."
+        SignatureNotSingle 401 Identity "signature_not_single" "Several signatures"
+            "The request has more than one signature." "Send one."
+        SignatureLabelMismatch 401 Identity "signature_label_mismatch" "Labels differ"
+            "Signature and Signature-Input have different labels." "Give both the same label."
+        SignatureComponentMissing 401 Identity "signature_component_missing" "Component not covered"
+            "The signature does not cover what it must." "Cover the component named in field."
+        SignatureComponentUnknown 401 Identity "signature_component_unknown" "Component unknown"
+            "The signature covers something that the profile does not know, or that the request does not carry." "Cover @method, @target-uri, and those of content-digest, content-type and idempotency-key that are sent."
+        SignatureComponentRepeated 401 Identity "signature_component_repeated" "Component repeated"
+            "The signature covers a component twice." "Cover each component once."
+        SignatureComponentParameter 401 Identity "signature_component_parameter" "Component with a parameter"
+            "A covered component has a parameter." "Cover components as they are."
+        SignatureParameterMissing 401 Identity "signature_parameter_missing" "Parameter missing"
+            "The signature lacks a parameter." "Add the parameter named in field."
+        SignatureParameterUnknown 401 Identity "signature_parameter_unknown" "Parameter not allowed"
+            "The signature has a parameter that the profile does not know." "Leave out all but created, expires, nonce, keyid, tag and alg."
+        SignatureTimeMalformed 401 Identity "signature_time_malformed" "Time malformed"
+            "A time of the signature is not a whole number of seconds since 1970." "Correct the parameter named in field."
+        SignatureNonceMalformed 401 Identity "signature_nonce_malformed" "Nonce malformed"
+            "The nonce is too short, too long, or holds other characters than it may." "Take 16 to 64 visible ASCII characters, at random."
+        SignatureKeyidMalformed 401 Identity "signature_keyid_malformed" "Key id malformed"
+            "The keyid is not a client, a colon and 16 hexadecimal digits." "Use the keyid that `keygen` printed."
+        SignatureTagWrong 401 Identity "signature_tag_wrong" "Tag wrong"
+            "The signature was made for another purpose." "Set the tag of the profile."
+        SignatureAlgorithmUnsupported 401 Identity "signature_algorithm_unsupported" "Algorithm unsupported"
+            "The algorithm is not Ed25519." "Sign with Ed25519."
+        SignatureCreatedOutsideWindow 401 Identity "signature_created_outside_window" "Signed too early or too late"
+            "The signature is older than it may be, or from the future." "Set the clock by NTP, and sign when sending."
+        SignatureLifetimeOutOfRange 401 Identity "signature_lifetime_out_of_range" "Lifetime out of range"
+            "The signature would hold for too long, or not at all." "Let it expire 1 to 300 seconds after it was created."
+        SignatureExpired 401 Identity "signature_expired" "Signature expired"
+            "The signature has expired." "Sign the request again, with a new nonce."
+        SignatureKeyUnknown 401 Identity "signature_key_unknown" "Key unknown"
+            "No key of this keyid may sign: it was never registered, or it was revoked." "Sign with a registered key."
+        SignatureInvalid 401 Identity "signature_invalid" "Signature invalid"
+            "The signature is not of this key over this request." "Sign the method, the address under public_url and the fields exactly as they are sent."
+        SignatureBodyFieldMissing 401 Transfer "signature_body_field_missing" "Body not described"
+            "A body came without Content-Digest or Content-Type." "Send both, and cover both."
+        ContentDigestMalformed 401 Identity "content_digest_malformed" "Content-Digest malformed"
+            "The Content-Digest is not one SHA-256 digest in canonical form." "Write sha-256=:<base64>: alone."
+        ContentDigestMismatch 401 Transfer "content_digest_mismatch" "Body changed"
+            "The body is not the one that the Content-Digest was made of." "Send the body that was signed."
+        ClientSuspended 403 Identity "client_suspended" "Client suspended"
+            "The client is suspended: none of its requests is accepted." "Ask the operators."
+        RoleForbidden 403 Identity "role_forbidden" "Not for this role"
+            "The request is not for clients of this role." "access.md says whom each request is for."
         RateLimited 429 Admission "rate_limited" "Too many requests"
             "The client has sent more requests than it may in a second; nothing was done." "Send the same request again after Retry-After, and fewer at once."
-        PathUnknown 404 Path "path_unknown" "Path unknown"
+        PathUnknown 404 Route "path_unknown" "Path unknown"
             "There is nothing at this path." "Look for a misspelt path; openapi.json has them all."
-        MethodNotAllowed 405 Path "method_not_allowed" "Method not allowed"
+        MethodNotAllowed 405 Route "method_not_allowed" "Method not allowed"
             "The path knows other methods." "Use a method of the header Allow."
         BatchMalformed 400 Path "batch_malformed" "Batch id malformed"
             "The batch's id in the path is not a UUID in lower case, with hyphens." "Write the batch's id as it was given when the batch was opened."
         ProgrammeNotFound 404 Path "programme_not_found" "Programme not found"
             "No programme is registered under the code in the path." "Correct the code, or register the programme."
-        ClientMalformed 400 Transfer "client_malformed" "Client malformed"
-            "The header Social-Wallet-Client is not a client's name." "Name the client by 1 to 32 of a-z 0-9 . _ -"
         IdempotencyKeyMissing 400 Transfer "idempotency_key_missing" "Idempotency key missing"
             "The write carries no Idempotency-Key, or several." "Send one Idempotency-Key, and the same one when you send the write again."
         IdempotencyKeyMalformed 400 Transfer "idempotency_key_malformed" "Idempotency key malformed"
@@ -195,10 +261,16 @@ catalogue! {
             "The amount is larger than any amount may be." "Look for a missing point."
         CurrencyUnsupported 400 Content "currency_unsupported" "Currency unsupported"
             "The currency is not KZT." "Write KZT."
+        PayerNotYours 403 Content "payer_not_yours" "Another payer"
+            "The payer is not the one that the client is registered for." "Name the payer that the client is."
         EntryUnknown 404 Books "entry_unknown" "Entry unknown"
             "The journal, or the tree of the size asked for, has no entry of this number." "Ask for a number below the size."
         InstructionUnknown 404 Books "instruction_unknown" "Instruction unknown"
             "This client's Idempotency-Key made no entry; a refusal binds nothing." "Send the instruction again under the same key."
+        EvidenceUnknown 404 Books "evidence_unknown" "No evidence"
+            "No signed request is kept for the entry." "Ask for an entry that a client's request made."
+        SignatureNonceUsed 401 Books "signature_nonce_used" "Nonce used"
+            "The key has used this nonce for a write before; nothing was done now." "Sign the request again, with a new nonce."
         TileUnknown 404 Books "tile_unknown" "Tile unknown"
             "The published checkpoint's tree has no tile or bundle of this path." "Read the checkpoint first; it says how large the tree is."
         SizeUnknown 404 Books "size_unknown" "Size unknown"

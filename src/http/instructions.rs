@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::body::{Body, malformed};
 use super::catalogue::Code;
+use super::door::{Caller, caller};
 use super::extract::Path;
 use super::problem::Problem;
 use super::{App, BODY_BYTES_MAX, entry_answer, entry_members, instructing, read_body};
@@ -35,45 +36,62 @@ fn benefit(body: &mut Body) -> Result<(ProgrammeCode, Period, Part), Problem> {
 
 /// `POST /v1/accruals`.
 pub async fn accrue(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
-    let headers = request.headers().clone();
+    let (caller, headers) = (caller(&request)?, request.headers().clone());
     let bytes = read_body(request, BODY_BYTES_MAX).await?;
-    let actor = instructing(&headers, &bytes)?;
+    let asked = instructing(&app, &caller, &headers, &bytes)?;
     let mut body = Body::read(&bytes)?;
     let payer = body.required("payer", |text| Bin::parse(text.as_bytes()))?;
+    caller.must_act_for(payer)?;
     let iin = body.iin()?;
     let (programme, period, part) = benefit(&mut body)?;
     let amount = body.amount()?;
     body.finish()?;
     let accrual = Accrual { wallet: app.keys.wallet_id(&iin), programme, period, part, amount };
-    app.instruct(Command::Accrue { accrual, iin, payer }, actor).await.map(entry_answer)
+    app.instruct(Command::Accrue { accrual, iin, payer }, asked).await.map(entry_answer)
 }
 
 /// `POST /v1/reversals`.
 pub async fn reverse(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
-    let headers = request.headers().clone();
+    let (caller, headers) = (caller(&request)?, request.headers().clone());
     let bytes = read_body(request, BODY_BYTES_MAX).await?;
-    let actor = instructing(&headers, &bytes)?;
+    let asked = instructing(&app, &caller, &headers, &bytes)?;
     let mut body = Body::read(&bytes)?;
     let payer = body.required("payer", |text| Bin::parse(text.as_bytes()))?;
+    caller.must_act_for(payer)?;
     let iin = body.iin()?;
     let (programme, period, part) = benefit(&mut body)?;
     let reason = body.required("reason", Reason::parse)?;
     body.finish()?;
     let reversal = Reversal { wallet: app.keys.wallet_id(&iin), programme, period, part, reason };
-    app.instruct(Command::Reverse { reversal, payer }, actor).await.map(entry_answer)
+    app.instruct(Command::Reverse { reversal, payer }, asked).await.map(entry_answer)
 }
 
 /// `GET /v1/entries/{entry}`.
 pub async fn entry(
     State(app): State<Arc<App>>,
     Path(entry): Path<String>,
+    caller: Caller,
 ) -> Result<Json<Map<String, Value>>, Problem> {
     let seq: u64 = entry.parse().map_err(|_| malformed("entry"))?;
-    let leaves = app.store.leaves(&[seq]).await?;
-    let (_, leaf) = leaves
-        .first()
-        .ok_or_else(|| Problem::new(Code::EntryUnknown, "The journal has no entry of this number."))?;
-    let members = serde_json::from_slice(leaf).map_err(|error| Problem::internal(&error))?;
+    let (leaf, members) = visible(&app, &caller, seq).await?;
     let view = EntryView::of_leaf(seq, members, false);
-    Ok(Json(entry_members(EntryView { leaf_hash: Some(leaf_hash(leaf)), ..view })))
+    Ok(Json(entry_members(EntryView { leaf_hash: Some(leaf_hash(&leaf)), ..view })))
+}
+
+/// The leaf of an entry and its members, if the caller may see it: another client's entry is as unknown as none.
+pub(super) async fn visible(
+    app: &App,
+    caller: &Caller,
+    seq: u64,
+) -> Result<(Vec<u8>, Map<String, Value>), Problem> {
+    let unknown = || Problem::new(Code::EntryUnknown, "The journal has no entry of this number.");
+    let (_, leaf) = app.store.leaves(&[seq]).await?.pop().ok_or_else(unknown)?;
+    let members: Map<String, Value> =
+        serde_json::from_slice(&leaf).map_err(|error| Problem::internal(&error))?;
+    let client = members.get("actor").and_then(|actor| actor.get("client")).and_then(Value::as_str);
+    if client.is_some_and(|client| caller.sees_acts_of(client)) {
+        Ok((leaf, members))
+    } else {
+        Err(unknown())
+    }
 }

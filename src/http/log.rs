@@ -1,7 +1,7 @@
 //! The log as C2SP `tlog-tiles` serves it: a checkpoint that changes, and files that never do.
 //!
-//! Hash tiles and checkpoints are for everybody. Entries will be for auditors only as soon as requests are authenticated;
-//! until then the service listens on loopback addresses, so that who reaches it may read its database as well.
+//! Hash tiles and checkpoints are for everybody, entries for auditors. A service that takes its clients at their word listens
+//! on loopback addresses, so that who reaches it may read its database as well.
 
 use std::sync::Arc;
 
@@ -43,14 +43,24 @@ pub async fn checkpoint(State(app): State<Arc<App>>) -> Result<Response, Problem
     Ok((headers, note).into_response())
 }
 
-/// `GET /log/tile/<L>/<N>[.p/<W>]` and `GET /log/tile/entries/<N>[.p/<W>]`.
+/// `GET /log/tile/<L>/<N>[.p/<W>]`.
 pub async fn tile(State(app): State<Arc<App>>, Path(path): Path<String>) -> Result<Response, Problem> {
-    let unknown = || {
-        let detail = "The published checkpoint's tree has no tile or bundle of this path.";
-        Problem::new(Code::TileUnknown, detail)
-    };
-    let path: TilePath = format!("tile/{path}").parse().map_err(|_| unknown())?;
-    let bytes = published(&app)?.read(&*app.store, path).await?.ok_or_else(unknown)?;
+    file(&app, format!("tile/{path}")).await
+}
+
+/// `GET /log/tile/entries/<N>[.p/<W>]`.
+pub async fn bundle(State(app): State<Arc<App>>, Path(path): Path<String>) -> Result<Response, Problem> {
+    file(&app, format!("tile/entries/{path}")).await
+}
+
+pub(super) fn unknown() -> Problem {
+    let detail = "The published checkpoint's tree has no tile or bundle of this path.";
+    Problem::new(Code::TileUnknown, detail)
+}
+
+async fn file(app: &App, path: String) -> Result<Response, Problem> {
+    let path: TilePath = path.parse().map_err(|_| unknown())?;
+    let bytes = published(app)?.read(&*app.store, path).await?.ok_or_else(unknown)?;
     let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, FOR_EVER)];
     Ok((headers, bytes).into_response())
 }

@@ -3,11 +3,16 @@
 //! A handler reads a request into a typed command, hands it to the sequencer, and shows the outcome; or it reads the store.
 //! It decides nothing. Past this room there is no raw text.
 //!
-//! There is no authentication yet, so [`serve`] takes a loopback address only.
+//! [`access`] is the table of routes and of whom they are for, [`door`] holds requests to it. An [`App`] without a door takes
+//! its clients at their word: it is for whoever embeds it and has let them in already. `serve` always has one.
 
+pub mod access;
 pub mod batches;
 pub mod body;
 pub mod catalogue;
+pub mod clients;
+pub mod door;
+pub mod evidence;
 pub mod extract;
 pub mod health;
 pub mod instructions;
@@ -33,7 +38,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt as _;
 use governor::clock::DefaultClock;
@@ -41,9 +46,10 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, watch};
 
-use crate::domain::{BatchId, ClientId, IdempotencyKey};
+use crate::domain::{BatchId, Bin, IdempotencyKey};
 use crate::keys::BookKeys;
 use crate::ledger::record::Actor;
+use crate::ledger::signed::SignedRequest;
 use crate::log::merkle::Hash;
 use crate::payroll::LineKind;
 use crate::publisher::tree::Published;
@@ -53,6 +59,7 @@ use crate::sequencer::rehearsal::Rehearsals;
 use crate::store::Store;
 
 use catalogue::Code;
+use door::{Caller, Door};
 use metrics::Metrics;
 use problem::Problem;
 use rate::Rate;
@@ -90,12 +97,15 @@ pub struct App {
     pub(crate) rate: Rate,
     /// Permits of the chunks in memory.
     pub(crate) chunks: Semaphore,
-    /// What the lines of a batch are, by batch: read once.
-    pub(crate) kinds: Mutex<HashMap<BatchId, LineKind>>,
+    /// What the lines of a batch are, and whose, by batch: read once.
+    pub(crate) kinds: Mutex<HashMap<BatchId, (LineKind, Bin)>>,
+    /// What holds requests to their signatures; `None` takes clients at their word.
+    pub(crate) door: Option<Door>,
 }
 
 impl App {
-    /// The state of a service, in which a client may send so many requests a second.
+    /// The state of a service, in which a client may send so many requests a second. Without a door its clients are taken at
+    /// their word.
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
@@ -103,6 +113,7 @@ impl App {
         sequencer: Sequencer,
         published: watch::Receiver<Option<Arc<Published>>>,
         requests_per_second: NonZeroU32,
+        door: Option<Door>,
     ) -> Arc<Self> {
         let rehearsals = Rehearsals::new(Arc::clone(&store), Arc::clone(&keys));
         let metrics = Metrics::new(sequencer.figures());
@@ -116,12 +127,18 @@ impl App {
             rate: Rate::new(requests_per_second, DefaultClock::default()),
             chunks: Semaphore::new(CHUNKS_IN_FLIGHT_MAX),
             kinds: Mutex::new(HashMap::new()),
+            door,
         })
     }
 
+    /// Hands a command in with what was signed.
+    async fn submit(&self, command: Command, asked: Asked) -> Result<Outcome, CommandError> {
+        self.sequencer.submit_signed(command, asked.actor, asked.signed).await
+    }
+
     /// Hands a single instruction in.
-    async fn instruct(&self, command: Command, actor: Actor) -> Result<EntryView, Problem> {
-        match self.sequencer.submit(command, actor).await? {
+    async fn instruct(&self, command: Command, asked: Asked) -> Result<EntryView, Problem> {
+        match self.submit(command, asked).await? {
             Outcome::Entry(entry) => Ok(entry),
             Outcome::Chunk(_) => Err(Problem::internal(&"a chunk's outcome for a single instruction")),
         }
@@ -130,9 +147,10 @@ impl App {
 
 /// The routes, from the table of operations.
 pub fn router(app: Arc<App>) -> Router {
-    let routes = openapi::operations::OPERATIONS.iter();
-    let routes =
-        routes.fold(Router::new(), |router, operation| router.route(operation.path, (operation.route)()));
+    let routes = openapi::operations::OPERATIONS.iter().fold(Router::new(), |router, operation| {
+        let layer = from_fn_with_state((Arc::clone(&app), access::of(operation)), door::enter);
+        router.route(operation.path, (operation.route)().route_layer(layer))
+    });
     routes
         .fallback(|| async { Problem::new(Code::PathUnknown, "There is nothing at this path.") })
         .method_not_allowed_fallback(|| async {
@@ -142,8 +160,7 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(axum::middleware::from_fn(|request: Request, next: Next| async {
             within(REQUEST_TIME_MAX, next.run(request)).await
         }))
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), rate::layer))
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), metrics::layer))
+        .layer(from_fn_with_state(Arc::clone(&app), metrics::layer))
         .layer(axum::middleware::from_fn(trace::layer))
         .with_state(app)
 }
@@ -157,9 +174,9 @@ async fn within(time: Duration, answer: impl Future<Output = Response>) -> Respo
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Anybody could reach it.
+    /// Anybody could listen in.
     #[error(
-        "{0} is not a loopback address. Requests are not authenticated yet, so the service serves this machine only: listen on 127.0.0.1 or [::1]"
+        "{0} is not a loopback address, and what is sent there in plain HTTP can be read on its way: listen on 127.0.0.1 or [::1], or say with --behind-tls and --public-url that a proxy ends TLS in front of it"
     )]
     NotLoopback(SocketAddr),
     /// The address cannot be had.
@@ -167,9 +184,9 @@ pub enum ServeError {
     Listen(SocketAddr, std::io::Error),
 }
 
-/// Binds a loopback address.
-pub async fn listen(address: SocketAddr) -> Result<tokio::net::TcpListener, ServeError> {
-    if !address.ip().is_loopback() {
+/// Binds an address: a loopback address, unless something ends TLS in front of the service.
+pub async fn listen(address: SocketAddr, behind_tls: bool) -> Result<tokio::net::TcpListener, ServeError> {
+    if !address.ip().is_loopback() && !behind_tls {
         return Err(ServeError::NotLoopback(address));
     }
     tokio::net::TcpListener::bind(address).await.map_err(|error| ServeError::Listen(address, error))
@@ -192,7 +209,8 @@ pub async fn serve(
 }
 
 /// Reads a body of at most `limit` bytes, in at most [`BODY_TIME_MAX`]. What is sent beyond it is thrown away as it comes,
-/// up to [`DISCARDED_BYTES_MAX`]: a client that is still sending reads no answer, only a broken connection.
+/// up to [`DISCARDED_BYTES_MAX`]: a client that is still sending reads no answer, only a broken connection. The body of a
+/// signed request is the one that was signed.
 pub(crate) async fn read_body(request: Request, limit: usize) -> Result<Bytes, Problem> {
     read_body_within(BODY_TIME_MAX, request, limit).await
 }
@@ -202,6 +220,7 @@ async fn read_body_within(time: Duration, request: Request, limit: usize) -> Res
         let detail = format!("The body has more than {limit} bytes. Nothing was done.");
         Problem::new(Code::BodyTooLarge, detail).with("limit", json!(limit))
     };
+    let admission = door::admission(&request);
     let headers = request.headers();
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let declared_too_large =
@@ -228,37 +247,45 @@ async fn read_body_within(time: Duration, request: Request, limit: usize) -> Res
         }
         if declared_too_large || received > limit { Err(too_large()) } else { Ok(Bytes::from(bytes)) }
     };
-    tokio::time::timeout(time, read).await.unwrap_or_else(|_| {
+    let read = tokio::time::timeout(time, read).await.unwrap_or_else(|_| {
         let detail = format!("The body did not arrive within {} seconds. Nothing was done.", time.as_secs());
         Err(Problem::new(Code::BodyTooSlow, detail))
-    })
+    });
+    let bytes = read?;
+    if let Some(admission) = admission {
+        let digest = Sha256::digest(&bytes).into();
+        admission.signed.check_body(&digest, bytes.len()).map_err(door::body_refused)?;
+    }
+    Ok(bytes)
 }
 
-/// Who calls. Taken at its word until requests are signed.
-pub(crate) fn client(headers: &HeaderMap) -> Result<ClientId, Problem> {
-    let name = headers.get("social-wallet-client").map_or(Ok("anonymous"), HeaderValue::to_str);
-    name.ok().and_then(|name| ClientId::parse(name).ok()).ok_or_else(|| {
-        Problem::malformed(
-            Code::ClientMalformed,
-            "Social-Wallet-Client",
-            "A client is named by 1 to 32 of a-z 0-9 . _ -",
-        )
-    })
+/// Who asks for a write, and what was signed.
+pub(crate) struct Asked {
+    actor: Actor,
+    signed: Option<Box<SignedRequest>>,
 }
 
-/// The actor of a request without an idempotency key: it names what it makes.
-pub(crate) fn actor(headers: &HeaderMap, body: &[u8]) -> Result<Actor, Problem> {
-    Ok(Actor {
-        client: client(headers)?,
-        request: Sha256::digest(body).into(),
-        line: None,
-        instruction: None,
-    })
+/// Who asks for a write that names what it makes, and so needs no idempotency key.
+pub(crate) fn asking(app: &App, caller: &Caller, body: &[u8]) -> Asked {
+    let request = caller.request_digest(body);
+    let actor = Actor { client: caller.client, request, line: None, instruction: None };
+    Asked { actor, signed: caller.signed_request(&app.keys, body) }
 }
 
-/// The actor of a single instruction, with the id that binds it.
-pub(crate) fn instructing(headers: &HeaderMap, body: &[u8]) -> Result<Actor, Problem> {
-    let actor = actor(headers, body)?;
+/// Who asks for a single instruction, with the id that binds it.
+pub(crate) fn instructing(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Asked, Problem> {
+    let instruction = Some(instruction_of(caller, headers)?);
+    let Asked { actor, signed } = asking(app, caller, body);
+    Ok(Asked { actor: Actor { instruction, ..actor }, signed })
+}
+
+/// The id that binds a request for ever, from its one `Idempotency-Key`.
+pub(crate) fn instruction_of(caller: &Caller, headers: &HeaderMap) -> Result<[u8; 16], Problem> {
     let mut keys = headers.get_all("idempotency-key").iter();
     let (Some(key), None) = (keys.next(), keys.next()) else {
         let detail =
@@ -269,7 +296,7 @@ pub(crate) fn instructing(headers: &HeaderMap, body: &[u8]) -> Result<Actor, Pro
         let detail = "An Idempotency-Key has 1 to 64 visible ASCII characters other than \" and \\.";
         Problem::malformed(Code::IdempotencyKeyMalformed, "Idempotency-Key", detail)
     })?;
-    Ok(Actor { instruction: Some(instruction_id(actor.client, &key)), ..actor })
+    Ok(instruction_id(caller.client, &key))
 }
 
 /// The answer to a write: its entry.

@@ -17,13 +17,14 @@ pub struct Problem {
     detail: String,
     members: Map<String, Value>,
     retry_after: Option<u32>,
+    headers: Vec<(&'static str, &'static str)>,
 }
 
 impl Problem {
     /// A problem of the catalogue, with a sentence about this one.
     #[must_use]
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), members: Map::new(), retry_after: None }
+        Self { code, detail: detail.into(), members: Map::new(), retry_after: None, headers: Vec::new() }
     }
 
     /// A problem about which there is no more to say than the catalogue says.
@@ -62,6 +63,13 @@ impl Problem {
         self
     }
 
+    /// Adds a field to the answer.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
     /// The code.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -87,6 +95,9 @@ impl From<Refusal> for Problem {
 impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         match error {
+            CommandError::NonceUsed => Self::of(Code::SignatureNonceUsed)
+                .with("field", json!("nonce"))
+                .header("www-authenticate", "Signature"),
             CommandError::Refused(refusal) => refusal.into(),
             CommandError::Busy => busy(),
             CommandError::Unavailable(why) => {
@@ -137,6 +148,9 @@ impl IntoResponse for Problem {
         response.extensions_mut().insert(self.code); // to be counted
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        for (name, value) in self.headers {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

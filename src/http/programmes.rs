@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::body::Body;
 use super::catalogue::Code;
+use super::door::{Caller, caller};
 use super::extract::Path;
 use super::problem::Problem;
 use super::{App, BODY_BYTES_MAX, entry_answer, instructing, read_body};
@@ -18,14 +19,15 @@ use crate::domain::{
 };
 use crate::ledger::account::SystemAccount;
 use crate::ledger::record::ProgrammeSpec;
-use crate::sequencer::command::Command;
+use crate::ledger::registry::Proposal;
+use crate::sequencer::command::{Command, RegistryCommand};
 use crate::store::ProgrammeRow;
 
 /// `POST /v1/programmes`.
 pub async fn register(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
-    let headers = request.headers().clone();
+    let (caller, headers) = (caller(&request)?, request.headers().clone());
     let bytes = read_body(request, BODY_BYTES_MAX).await?;
-    let actor = instructing(&headers, &bytes)?;
+    let asked = instructing(&app, &caller, &headers, &bytes)?;
     let mut body = Body::read(&bytes)?;
     let spec = ProgrammeSpec {
         code: body.required("code", |text| ProgrammeCode::parse(text.as_bytes()))?,
@@ -38,7 +40,7 @@ pub async fn register(State(app): State<Arc<App>>, request: Request) -> Result<R
         iso_purpose: body.optional("iso_purpose", |text| IsoPurpose::parse(text.as_bytes()))?,
     };
     body.finish()?;
-    app.instruct(Command::RegisterProgramme(Box::new(spec)), actor).await.map(entry_answer)
+    app.instruct(Command::RegisterProgramme(Box::new(spec)), asked).await.map(entry_answer)
 }
 
 fn names(body: &mut Body) -> Result<Names, Problem> {
@@ -64,28 +66,43 @@ pub async fn fund(
     request: Request,
 ) -> Result<Response, Problem> {
     let programme = parse_code(&code)?;
-    let headers = request.headers().clone();
+    let (caller, headers) = (caller(&request)?, request.headers().clone());
     let bytes = read_body(request, BODY_BYTES_MAX).await?;
-    let actor = instructing(&headers, &bytes)?;
+    let asked = instructing(&app, &caller, &headers, &bytes)?;
     let mut body = Body::read(&bytes)?;
     let amount = body.amount()?;
     let bank_reference = body.required("bank_reference", BankReference::parse)?;
     body.finish()?;
-    app.instruct(Command::Fund { programme, amount, bank_reference }, actor).await.map(entry_answer)
+    // It takes two operators: what this one does is ask. A book that is served without a door has none to ask.
+    let command = if caller.role().is_some() {
+        let proposal = Proposal::Fund { programme, amount, bank_reference };
+        Command::Registry(RegistryCommand::RequestApproval(proposal))
+    } else {
+        Command::Fund { programme, amount, bank_reference }
+    };
+    app.instruct(command, asked).await.map(entry_answer)
 }
 
 /// `GET /v1/programmes`.
-pub async fn list(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+pub async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<Json<Value>, Problem> {
     let (rows, balances) = read(&app).await?;
-    let programmes: Vec<Value> = rows.iter().map(|row| view(row, &balances)).collect();
+    let programmes: Vec<Value> =
+        rows.iter().filter(|row| caller.acts_for(row.spec.payer)).map(|row| view(row, &balances)).collect();
     Ok(Json(json!({"programmes": programmes})))
 }
 
 /// `GET /v1/programmes/{code}`.
-pub async fn show(State(app): State<Arc<App>>, Path(code): Path<String>) -> Result<Json<Value>, Problem> {
+pub async fn show(
+    State(app): State<Arc<App>>,
+    Path(code): Path<String>,
+    caller: Caller,
+) -> Result<Json<Value>, Problem> {
     let code = parse_code(&code)?;
     let (rows, balances) = read(&app).await?;
-    let row = rows.iter().find(|row| row.spec.code == code).ok_or_else(unknown)?;
+    let row = rows
+        .iter()
+        .find(|row| row.spec.code == code && caller.acts_for(row.spec.payer))
+        .ok_or_else(unknown)?;
     Ok(Json(view(row, &balances)))
 }
 
@@ -93,7 +110,7 @@ fn parse_code(text: &str) -> Result<ProgrammeCode, Problem> {
     ProgrammeCode::parse(text.as_bytes()).map_err(|_| unknown())
 }
 
-fn unknown() -> Problem {
+pub(super) fn unknown() -> Problem {
     Problem::new(Code::ProgrammeNotFound, "No programme is registered under this code.")
 }
 

@@ -2,12 +2,9 @@
 //! `RateLimit` (draft-ietf-httpapi-ratelimit-headers), and beyond it 429 with `Retry-After`.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
@@ -16,7 +13,6 @@ use governor::{Quota, RateLimiter};
 
 use super::catalogue::Code;
 use super::problem::Problem;
-use super::{App, client};
 use crate::domain::ClientId;
 
 /// Requests a second that a client may send, if nothing else is said.
@@ -76,27 +72,19 @@ impl<C: Clock + Clone> Rate<C> {
     }
 }
 
-/// Whether requests of a path are limited: the public log and health are the proxy's to limit.
-#[must_use]
-pub fn limits(path: &str) -> bool {
-    path.starts_with("/v1/")
-}
-
-/// Limits requests.
-pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    if !limits(request.uri().path()) {
-        return next.run(request).await;
-    }
-    // A name that is none is refused further in; until then it counts as nobody's.
-    let anonymous = || ClientId::parse("anonymous").expect("it is a client's name");
-    let client = client(request.headers()).unwrap_or_else(|_| anonymous());
-    let (mut response, remaining) = match app.rate.admit(&client) {
-        Admission::Admitted(remaining) => (next.run(request).await, remaining),
+/// The answer to a client's request, if it may send one more now; and what it may still send.
+pub(super) async fn limited(
+    rate: &Rate,
+    client: ClientId,
+    answer: impl Future<Output = Response>,
+) -> Response {
+    let (mut response, remaining) = match rate.admit(&client) {
+        Admission::Admitted(remaining) => (answer.await, remaining),
         Admission::Refused(seconds) => {
             (Problem::of(Code::RateLimited).retry_after(seconds).into_response(), 0)
         }
     };
-    app.rate.tell(response.headers_mut(), remaining);
+    rate.tell(response.headers_mut(), remaining);
     response
 }
 

@@ -11,9 +11,11 @@ use serde_json::json;
 
 use super::body::malformed;
 use super::catalogue::Code;
+use super::door::Caller;
 use super::extract::Path;
+use super::instructions::visible;
 use super::problem::Problem;
-use super::{App, instructing};
+use super::{App, instruction_of};
 use crate::publisher::tree::Published;
 
 /// How long a reader waits for a checkpoint that covers the entry.
@@ -29,21 +31,21 @@ pub fn url(entry: u64) -> String {
 pub async fn of_entry(
     State(app): State<Arc<App>>,
     Path(entry): Path<String>,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let entry: u64 = entry.parse().map_err(|_| malformed("entry"))?;
-    let size = app.store.head().await?.map_or(0, |head| head.size);
-    if entry >= size {
-        return Err(Problem::new(Code::EntryUnknown, "The journal has no entry of this number."));
-    }
+    visible(&app, &caller, entry).await?;
     answer(&app, entry, &headers).await
 }
 
 /// `GET /v1/receipt` with the `Idempotency-Key` of an instruction: the key stays out of URLs, since it may hold anything.
-pub async fn of_instruction(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
-    let actor = instructing(&headers, b"")?;
-    let ids: Vec<[u8; 16]> = actor.instruction.into_iter().collect();
-    let bound = app.store.instructions(&ids).await?;
+pub async fn of_instruction(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let bound = app.store.instructions(&[instruction_of(&caller, &headers)?]).await?;
     let (_, entry) = bound.first().ok_or_else(|| {
         let detail = "This client's key made no entry. A refusal binds nothing.";
         Problem::new(Code::InstructionUnknown, detail)

@@ -8,6 +8,7 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::App;
+use super::door::Caller;
 use super::extract::Query;
 use super::problem::Problem;
 use super::wallets::{known_parameters, moment, money};
@@ -54,13 +55,17 @@ pub async fn trial_balance(State(app): State<Arc<App>>, Query(query): Query) -> 
 }
 
 /// `GET /v1/reports/programmes?at=`: where each programme's money is.
-pub async fn programmes(State(app): State<Arc<App>>, Query(query): Query) -> Result<Json<Value>, Problem> {
+pub async fn programmes(
+    State(app): State<Arc<App>>,
+    Query(query): Query,
+    caller: Caller,
+) -> Result<Json<Value>, Problem> {
     let (at, accounts) = accounts_at(&app, &query).await?;
     let heads: HashMap<SystemAccount, (i64, i64)> =
         accounts.into_iter().map(|(account, entry)| (account, (entry.debits, entry.credits))).collect();
     let of = |account| heads.get(&account).copied().unwrap_or((0, 0));
     let mut rows = Vec::new();
-    for row in app.store.programmes().await? {
+    for row in app.store.programmes().await?.into_iter().filter(|row| caller.acts_for(row.spec.payer)) {
         let code = row.spec.code;
         let (funding_debits, funding_credits) = of(SystemAccount::Funding(code));
         let (wallets_debits, wallets_credits) = of(SystemAccount::Wallets(code));

@@ -11,11 +11,12 @@ use serde_json::{Value, json};
 
 use super::body::Body;
 use super::catalogue::Code;
+use super::door::caller;
 use super::extract::{Path, Query};
 use super::problem::Problem;
 use super::{App, BODY_BYTES_MAX, entry_answer, instructing, read_body, refusal};
 use crate::domain::time::{end_of_business_day, parse_rfc3339, rfc3339, start_of_business_day};
-use crate::domain::{FundClass, Money, ProgrammeCode, WalletId};
+use crate::domain::{FundClass, Money, ProgrammeCode, Role, WalletId};
 use crate::ledger::refusal::RefusalCode;
 use crate::ledger::wallet::{Wallet, WalletEntry};
 use crate::sequencer::command::{Command, Outcome};
@@ -27,7 +28,7 @@ pub const STATEMENT_LIMIT_MAX: u32 = 1_000;
 /// Entries on a page of a statement, if the request does not say.
 pub const STATEMENT_LIMIT: u32 = 100;
 
-fn unknown() -> Problem {
+pub(super) fn unknown() -> Problem {
     Problem::new(Code::WalletUnknown, "There is no such wallet.")
 }
 
@@ -38,18 +39,23 @@ pub(super) fn money(tiyn: i64) -> Value {
 
 /// `POST /v1/wallets`: 201 with the entry of the opening, or 200 with the wallet that the person has.
 pub async fn open(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
-    let headers = request.headers().clone();
+    let (caller, headers) = (caller(&request)?, request.headers().clone());
     let bytes = read_body(request, BODY_BYTES_MAX).await?;
-    let actor = instructing(&headers, &bytes)?;
+    let asked = instructing(&app, &caller, &headers, &bytes)?;
     let mut body = Body::read(&bytes)?;
     let iin = body.iin()?;
     body.finish()?;
     let wallet = app.keys.wallet_id(&iin);
-    match app.sequencer.submit(Command::OpenWallet { iin, wallet }, actor).await {
+    match app.submit(Command::OpenWallet { iin, wallet }, asked).await {
         Ok(Outcome::Entry(entry)) => Ok(entry_answer(entry)),
         Ok(Outcome::Chunk(_)) => Err(Problem::internal(&"a chunk's outcome for an opening")),
         Err(error) if refusal(&error) == Some(RefusalCode::WalletExists) => {
-            Ok((StatusCode::OK, Json(view(&app, wallet, None).await?)).into_response())
+            // What is in a wallet is not a payer's business.
+            let answer = match caller.role() {
+                Some(Role::Payer) => json!({"wallet": wallet}),
+                _ => view(&app, wallet, None).await?,
+            };
+            Ok((StatusCode::OK, Json(answer)).into_response())
         }
         Err(error) => Err(error.into()),
     }

@@ -20,6 +20,7 @@ pub mod registry;
 pub mod registry_rules;
 pub mod replay;
 pub mod rules;
+pub mod signed;
 pub mod wallet;
 mod whole;
 

@@ -13,6 +13,7 @@ use crate::ledger::record::{Actor, BatchDeclaration, LostCheckpoint, ProgrammeSp
 use crate::ledger::refusal::Refusal;
 use crate::ledger::registry::{Founder, Proposal};
 use crate::ledger::rules::{Accrual, Reversal};
+use crate::ledger::signed::SignedRequest;
 use crate::log::merkle::Hash;
 
 /// Something asked of the ledger.
@@ -231,6 +232,9 @@ pub enum CommandError {
     /// A rule refused it. Nothing was bound.
     #[error("refused: {0}")]
     Refused(Refusal),
+    /// The nonce of its signature was used before. Nothing was done, and nothing is told of what was done then.
+    #[error("the signature's nonce was used before")]
+    NonceUsed,
     /// The queue is full: come again.
     #[error("the service has as much to do as it takes")]
     Busy,
@@ -343,6 +347,8 @@ pub struct Submission {
     pub command: Command,
     /// By whom.
     pub actor: Actor,
+    /// What was signed; `None` for a command of this process.
+    pub signed: Option<Box<SignedRequest>>,
     /// Where the answer goes.
     pub reply: tokio::sync::oneshot::Sender<Result<Outcome, CommandError>>,
 }

@@ -19,12 +19,13 @@ use crate::ledger::record::{Actor, Record};
 use crate::ledger::refusal::{Refusal, RefusalCode};
 use crate::ledger::registry::Proposal;
 use crate::ledger::rules::{Entry, Person};
+use crate::ledger::signed::{Evidence, Nonce, SignedRequest};
 use crate::ledger::wallet::{Benefit, EntryKind, Lot};
 use crate::log::leaf::{Leaf, LeafWriter};
 use crate::log::merkle::{Hash, leaf_hash};
 use crate::log::tile::{BundleEntries, RightEdge, TILE_WIDTH, write_bundle_entry};
 use crate::payroll::{Line, LineKind};
-use crate::store::{Bundle, Commit, Head, Store, StoreError, Tile};
+use crate::store::{Bundle, Commit, Head, Standing, Store, StoreError, Tile};
 
 use super::command::{Command, CommandError, EntryView, Outcome, RegistryCommand};
 use super::edge::{EdgeError, edge_at, read_frontier};
@@ -81,12 +82,22 @@ pub struct Request {
     pub command: Command,
     /// Who.
     pub actor: Actor,
+    /// What was signed; `None` for a command of this process.
+    pub signed: Option<Box<SignedRequest>>,
+}
+
+impl Request {
+    fn nonce(&self) -> Option<Nonce> {
+        self.signed.as_ref().map(|signed| signed.nonce)
+    }
 }
 
 /// What became of a batch of commands: the commit that carries it and the answers that are true once it is in.
 pub struct Prepared {
     /// The commit; `None` if there is nothing to write.
     pub commit: Option<Commit>,
+    /// The nonces of the commands, if there is no commit to carry them.
+    pub nonces: Vec<Nonce>,
     /// An answer for each command, in order.
     pub answers: Vec<Result<Outcome, CommandError>>,
 }
@@ -100,6 +111,8 @@ pub struct Desk {
     edge: RightEdge,
     leaves: LeafWriter,
     rehearsed: Option<Rehearsed>,
+    /// Which of the nonces that were asked for are spent.
+    spent: HashSet<[u8; 16]>,
 }
 
 impl Desk {
@@ -112,7 +125,8 @@ impl Desk {
         let leaves = LeafWriter::new(keys.book(), keys.blind());
         let books = Books::empty(wallets_max, false);
         let (head, edge) = read_edge(&*store).await?;
-        let mut desk = Self { store, keys, books, head, edge, leaves, rehearsed: None };
+        let mut desk =
+            Self { store, keys, books, head, edge, leaves, rehearsed: None, spent: HashSet::new() };
         desk.read_small().await?;
         desk.take_head(head);
         Ok(desk)
@@ -264,13 +278,12 @@ impl Desk {
         }
     }
 
-    /// Reads what the commands touch. `settled`: no commit is under way. Answers false if something must be read that a
-    /// commit under way may be changing: then come again when it is settled.
-    pub async fn read(&mut self, requests: &[Request], settled: bool) -> Result<bool, DeskError> {
+    /// Reads what the commands touch, and last of all the store's head, which it answers. `settled`: no commit is under way.
+    /// `None`: something must be read that a commit under way may be changing; come again when it is settled.
+    pub async fn read(&mut self, requests: &[Request], settled: bool) -> Result<Option<Head>, DeskError> {
         if settled {
             self.books.forget_lookups();
             self.read_batches(requests).await?;
-            self.read_instructions(requests).await?;
         }
         let wanted = Wanted::of(requests, &self.books);
         self.read_wallets(wanted.wallets).await?;
@@ -285,7 +298,7 @@ impl Desk {
             .collect();
         if !paid.is_empty() {
             if !settled {
-                return Ok(false);
+                return Ok(None);
             }
             let paid: Vec<_> = paid.into_iter().collect();
             if let Some(rehearsed) = &self.rehearsed {
@@ -305,7 +318,7 @@ impl Desk {
                 }
             }
         }
-        Ok(true)
+        self.read_standing(requests, settled).await.map(Some)
     }
 
     async fn read_batches(&mut self, requests: &[Request]) -> Result<(), DeskError> {
@@ -321,19 +334,20 @@ impl Desk {
         Ok(())
     }
 
-    async fn read_instructions(&mut self, requests: &[Request]) -> Result<(), DeskError> {
-        let mut ids: BTreeSet<[u8; 16]> =
-            requests.iter().filter_map(|request| request.actor.instruction).collect();
-        for request in requests {
-            if let Some(reference) = self.bank_reference_of(&request.command) {
-                ids.insert(bank_reference_id(reference));
-            }
-        }
-        if ids.is_empty() {
-            return Ok(());
+    /// Which instructions are bound, which nonces are spent, and the store's head, in one read. A command that may overtake
+    /// a commit binds no instruction.
+    async fn read_standing(&mut self, requests: &[Request], settled: bool) -> Result<Head, DeskError> {
+        let mut ids: BTreeSet<[u8; 16]> = BTreeSet::new();
+        for request in requests.iter().filter(|_| settled) {
+            ids.extend(request.actor.instruction);
+            ids.extend(self.bank_reference_of(&request.command).map(bank_reference_id));
         }
         let ids: Vec<_> = ids.into_iter().collect();
-        let bound = self.store.instructions(&ids).await?;
+        let nonces: Vec<Nonce> = requests.iter().filter_map(Request::nonce).collect();
+        let standing = self.store.standing(&ids, &nonces).await?;
+        let Standing { head, bound, spent } =
+            standing.ok_or_else(|| StoreError::Schema("the book is gone".into()))?;
+        self.spent = spent.into_iter().collect();
         for id in ids {
             self.books.instructions.insert(id, None);
         }
@@ -345,7 +359,7 @@ impl Desk {
             let bound = Bound { seq, kind, content, leaf_hash: Some(hash) };
             self.books.instructions.insert(id, Some(bound));
         }
-        Ok(())
+        Ok(head)
     }
 
     /// The bank reference that a command would bind.
@@ -550,18 +564,32 @@ impl Desk {
     ) -> Result<Prepared, (DeskError, Box<Effects>)> {
         let mut fx = Effects::default();
         let mut answers = Vec::with_capacity(requests.len());
+        let (mut nonces, mut evidence) = (Vec::new(), Vec::new());
         for request in requests {
+            if let Some(nonce) = request.nonce() {
+                if !self.spent.insert(nonce.id) {
+                    answers.push(Err(CommandError::NonceUsed));
+                    continue;
+                }
+                nonces.push(nonce);
+            }
+            let before = self.books.size;
             match self.decide_one(&mut fx, request, stamp) {
                 Ok(answer) => answers.push(answer),
                 Err(fault) => return Err((fault.into(), Box::new(fx))),
             }
+            let made = u32::try_from(self.books.size - before).expect("a commit has few entries");
+            if let (Some(signed), 1..) = (&request.signed, made) {
+                evidence.push(Evidence::of(signed, before, made));
+            }
         }
         if fx.is_empty() {
-            return Ok(Prepared { commit: None, answers });
+            return Ok(Prepared { commit: None, nonces, answers });
         }
         self.books.finish(&mut fx, stamp);
         let first = self.head.size;
-        let (commit, hashes) = self.seal(fx, stamp);
+        let (mut commit, hashes) = self.seal(fx, stamp);
+        (commit.nonces, commit.evidence) = (nonces, evidence);
         self.head = commit.after;
         for answer in &mut answers {
             let (seq, hash) = match answer {
@@ -573,7 +601,7 @@ impl Desk {
             let place = seq.and_then(|seq| usize::try_from(seq.checked_sub(first)?).ok());
             *hash = hash.or(place.and_then(|place| hashes.get(place).copied()));
         }
-        Ok(Prepared { commit: Some(commit), answers })
+        Ok(Prepared { commit: Some(commit), nonces: Vec::new(), answers })
     }
 
     fn decide_one(
@@ -738,6 +766,8 @@ impl Desk {
             tiles: full.into_iter().map(tile).collect(),
             frontier,
             effects,
+            nonces: Vec::new(),
+            evidence: Vec::new(),
         };
         (commit, hashes)
     }

@@ -46,12 +46,13 @@ use tokio::task::JoinHandle;
 use crate::domain::time::Stamp;
 use crate::keys::BookKeys;
 use crate::ledger::record::Actor;
+use crate::ledger::signed::{Nonce, SignedRequest};
 use crate::log::tile::RightEdge;
 use crate::store::{Commit, CommitError, Head, Store, StoreError};
 
 use clock::Clock;
 use command::{Command, CommandError, Outcome, Submission};
-use desk::{Desk, DeskError, Request};
+use desk::{Desk, DeskError, Prepared, Request};
 use figures::Figures;
 
 /// Commands that may wait.
@@ -62,6 +63,12 @@ pub const BATCH_WEIGHT_MAX: usize = 16_384;
 
 /// Lines that a batch must have to be decided while another is being committed; a smaller one gathers on.
 pub const OVERTAKE_WEIGHT_MIN: usize = 2_048;
+
+/// How long a nonce is kept after it has expired, in seconds of the book's own time: no replica's clock is so far behind.
+const NONCE_KEPT: i64 = 300;
+
+/// How often expired nonces are forgotten, in seconds.
+const FORGET_INTERVAL: i64 = 60;
 
 /// How often a command is tried when commits fail, before it is answered that the ledger cannot write.
 const ATTEMPTS_MAX: u8 = 3;
@@ -109,16 +116,27 @@ impl Sequencer {
             durable: tell_durable,
             figures: figures.clone(),
             registry: tell_registry,
+            forgotten: 0,
         };
         writer.open_book().await?;
         let task = tokio::spawn(writer.run());
         Ok((Self { queue, writable, durable, figures, registry }, task))
     }
 
-    /// Hands a command in and waits for its outcome.
+    /// Hands a command of this process in and waits for its outcome.
     pub async fn submit(&self, command: Command, actor: Actor) -> Result<Outcome, CommandError> {
+        self.submit_signed(command, actor, None).await
+    }
+
+    /// Hands in the command of a request with what was signed, and waits for its outcome.
+    pub async fn submit_signed(
+        &self,
+        command: Command,
+        actor: Actor,
+        signed: Option<Box<SignedRequest>>,
+    ) -> Result<Outcome, CommandError> {
         let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Submission { command, actor, reply }).map_err(|error| match error {
+        self.queue.try_send(Submission { command, actor, signed, reply }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => CommandError::Busy,
             mpsc::error::TrySendError::Closed(_) => {
                 CommandError::Unavailable("the writer has stopped".into())
@@ -207,13 +225,17 @@ struct Writer {
     durable: watch::Sender<u64>,
     figures: Figures,
     registry: watch::Sender<Option<u64>>,
+    /// Nonces that expired before this second are forgotten.
+    forgotten: i64,
 }
 
 /// A batch that has been decided and not yet sent off.
 struct Next {
     work: Work,
-    /// `None` if there is nothing to write.
+    /// `None` if it makes no entry.
     commit: Option<Arc<Commit>>,
+    /// The nonces that no commit carries.
+    nonces: Vec<Nonce>,
 }
 
 /// What became of preparing a batch.
@@ -363,16 +385,12 @@ impl Writer {
             rest.map(|(request, (reply, attempts))| Waiting { request, reply, attempts }).collect::<Vec<_>>()
         };
         match self.desk.read(&requests, settled).await {
-            Ok(true) => {}
-            Ok(false) => return Preparation::Unsettled(join(requests)),
-            Err(error) => return Preparation::Failed(join(requests), error),
-        }
-        match self.store.head().await {
             // The desk's head is the store's, or will be once the commit under way is in: no other writer was there
             // before the last read, so all that was read fits together, and a refusal is as current as an entry.
             Ok(Some(head)) if head == self.desk.head() || head == self.confirmed.0 => {}
-            Ok(_) => return Preparation::Behind(join(requests)),
-            Err(error) => return Preparation::Failed(join(requests), error.into()),
+            Ok(Some(_)) => return Preparation::Behind(join(requests)),
+            Ok(None) => return Preparation::Unsettled(join(requests)),
+            Err(error) => return Preparation::Failed(join(requests), error),
         }
         let stamp = match self.stamp() {
             Ok(stamp) => stamp,
@@ -380,10 +398,8 @@ impl Writer {
                 let answers =
                     requests.iter().map(|_| Err(CommandError::Unavailable(error.to_string()))).collect();
                 tracing::error!(%error, "no writes");
-                return Preparation::Ready(Next {
-                    work: Work { waiting: join(requests), answers },
-                    commit: None,
-                });
+                let work = Work { waiting: join(requests), answers };
+                return Preparation::Ready(Next { work, commit: None, nonces: Vec::new() });
             }
         };
         let weight: usize = requests.iter().map(|request| request.command.weight()).sum();
@@ -395,8 +411,9 @@ impl Writer {
         };
         match decided {
             Ok(prepared) => {
-                let work = Work { waiting: join(requests), answers: prepared.answers };
-                Preparation::Ready(Next { work, commit: prepared.commit.map(Arc::new) })
+                let Prepared { commit, nonces, answers } = prepared;
+                let work = Work { waiting: join(requests), answers };
+                Preparation::Ready(Next { work, commit: commit.map(Arc::new), nonces })
             }
             Err((error, effects)) => {
                 self.desk.discard(&effects);
@@ -407,12 +424,33 @@ impl Writer {
 
     /// Waits for the commit under way, then sends the next one off.
     async fn advance(&mut self, next: Next) {
-        let Some(Next { work, commit }) = self.land(Some(next)).await else { return };
-        let Some(commit) = commit else { return work.answer() };
+        let Some(Next { work, commit, nonces }) = self.land(Some(next)).await else { return };
+        let Some(commit) = commit else { return self.answer_without_commit(work, &nonces).await };
         let edge = self.desk.edge().clone();
         let (store, carried, figures) = (Arc::clone(&self.store), Arc::clone(&commit), self.figures.clone());
         let task = tokio::spawn(async move { figures.timed(store.commit(&carried)).await });
         self.flight = Some(Flight { work, commit, edge, task });
+    }
+
+    /// Answers commands that made no entry, once the nonces of their signatures are spent: what was refused today must not
+    /// be sent again by somebody else tomorrow.
+    async fn answer_without_commit(&self, mut work: Work, nonces: &[Nonce]) {
+        if nonces.is_empty() {
+            return work.answer();
+        }
+        let spent = self.store.spend(nonces).await;
+        if let Err(error) = &spent {
+            tracing::error!(%error, "nonces cannot be spent");
+        }
+        for (waiting, answer) in work.waiting.iter().zip(&mut work.answers) {
+            let Some(signed) = &waiting.request.signed else { continue };
+            match &spent {
+                Ok(spent) if spent.contains(&signed.nonce.id) => {}
+                Ok(_) => *answer = Err(CommandError::NonceUsed),
+                Err(_) => *answer = Err(CommandError::Unavailable("the database does not answer".into())),
+            }
+        }
+        work.answer();
     }
 
     /// Waits for the commit under way, if any. `next` was decided on top of it: it comes back if the commit is in, and is
@@ -433,7 +471,7 @@ impl Writer {
                 next
             }
             Err(error) => {
-                if let Some(Next { work, commit }) = next {
+                if let Some(Next { work, commit, .. }) = next {
                     if let Some(commit) = commit {
                         self.desk.discard(&commit.effects);
                     }
@@ -450,6 +488,22 @@ impl Writer {
         self.durable.send_replace(commit.after.size);
         self.tell_registry();
         self.writable.store(true, Ordering::Relaxed);
+        self.forget_nonces(commit);
+    }
+
+    /// Forgets expired nonces now and then, beside the commits.
+    fn forget_nonces(&mut self, commit: &Commit) {
+        let before = commit.after.at.div_euclid(1_000) - NONCE_KEPT;
+        if commit.nonces.is_empty() || before < self.forgotten + FORGET_INTERVAL {
+            return;
+        }
+        self.forgotten = before;
+        let store = Arc::clone(&self.store);
+        tokio::spawn(async move {
+            if let Err(error) = store.forget_nonces(before).await {
+                tracing::warn!(%error, "expired nonces are kept for now");
+            }
+        });
     }
 
     /// Before anybody is answered: whoever is told of a revocation finds it in force. (The books may be a commit ahead: then
@@ -578,8 +632,11 @@ impl Writer {
             return;
         }
         match self.prepare(batch, true).await {
-            Preparation::Ready(Next { work, commit: None }) => work.answer(),
-            Preparation::Ready(Next { work, commit: Some(commit) }) => {
+            Preparation::Ready(Next { work, commit: None, nonces }) => {
+                drop(locked);
+                self.answer_without_commit(work, &nonces).await;
+            }
+            Preparation::Ready(Next { work, commit: Some(commit), .. }) => {
                 match self.figures.timed(locked.commit(&commit)).await {
                     Ok(()) => {
                         self.figures.committed(work.waiting.len(), commit.effects.records.len());
@@ -622,8 +679,8 @@ impl Pause {
 }
 
 fn waiting(submission: Submission) -> Waiting {
-    let Submission { command, actor, reply } = submission;
-    Waiting { request: Request { command, actor }, reply, attempts: 0 }
+    let Submission { command, actor, signed, reply } = submission;
+    Waiting { request: Request { command, actor, signed }, reply, attempts: 0 }
 }
 
 fn joined(result: Result<Result<(), CommitError>, tokio::task::JoinError>) -> Result<(), CommitError> {

@@ -92,7 +92,7 @@ impl Rehearsals {
         let mut rehearsal = rehearsal.lock().await;
         rehearsal.used = Instant::now();
         let failed = |error: &dyn std::fmt::Display| Some(Err(CommandError::Unavailable(error.to_string())));
-        let requests = [Request { command, actor }];
+        let requests = [Request { command, actor, signed: None }];
         if let Err(error) = rehearsal.desk.read(&requests, true).await {
             return failed(&error);
         }

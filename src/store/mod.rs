@@ -27,6 +27,7 @@ use crate::ledger::books::{Paid, PayOut, SystemHead};
 use crate::ledger::effects::{Effects, LogChange, SystemEntry};
 use crate::ledger::record::ProgrammeSpec;
 use crate::ledger::registry::RegistryChange;
+use crate::ledger::signed::{Evidence, Nonce};
 use crate::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
 
 /// The head of the log: what the next commit builds on.
@@ -119,6 +120,21 @@ pub struct Commit {
     pub frontier: Vec<u8>,
     /// The rows of the projections. (Its `records` are what the bundles hold; they are not stored again.)
     pub effects: Effects,
+    /// Nonces of the signed requests that it decided.
+    pub nonces: Vec<Nonce>,
+    /// What was signed of the requests that made its entries.
+    pub evidence: Vec<Evidence>,
+}
+
+/// What the store says of instructions and nonces, all as of one moment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// The head at that moment.
+    pub head: Head,
+    /// The entries that instruction ids are bound to.
+    pub bound: Vec<([u8; 16], u64)>,
+    /// Which of the nonces are spent.
+    pub spent: Vec<[u8; 16]>,
 }
 
 /// What a store cannot do.
@@ -243,6 +259,19 @@ pub trait Store: projections::Projections + 'static {
 
     /// The entries that instruction ids are bound to.
     async fn instructions(&self, ids: &[[u8; 16]]) -> Result<Vec<([u8; 16], u64)>, StoreError>;
+
+    /// The entries that instruction ids are bound to, which of these nonces are spent, and the head, all at one moment;
+    /// `None` if no book has been created here.
+    async fn standing(&self, ids: &[[u8; 16]], nonces: &[Nonce]) -> Result<Option<Standing>, StoreError>;
+
+    /// Spends nonces without a commit. Answers which it spent; the others were spent before. Durable when it returns.
+    async fn spend(&self, nonces: &[Nonce]) -> Result<Vec<[u8; 16]>, StoreError>;
+
+    /// Forgets the nonces that expired before a second since 1970. The schema refuses to forget one too early.
+    async fn forget_nonces(&self, before: i64) -> Result<(), StoreError>;
+
+    /// What was signed for an entry; `None`: nothing was.
+    async fn evidence(&self, entry: u64) -> Result<Option<Evidence>, StoreError>;
 
     /// Batches by id, with their heads and received lines.
     async fn batches(&self, ids: &[BatchId]) -> Result<Vec<Batch>, StoreError>;

@@ -15,8 +15,8 @@ use sqlx::{Row, TypeInfo, ValueRef};
 use uuid::Uuid;
 
 use crate::domain::{
-    BatchId, Bic, Bin, BookId, ClientId, FundClass, IsoPurpose, Kbe, Knp, LegalBasis, Money, Names, Part,
-    Period, ProgrammeCode, Text, WalletId,
+    BatchId, Bic, Bin, BookId, ClientId, FundClass, IsoPurpose, Kbe, KeyId, Knp, LegalBasis, Money, Names,
+    Part, Period, ProgrammeCode, Text, WalletId,
 };
 use crate::ledger::account::SystemAccount;
 use crate::ledger::batch::{Batch, BatchState, LineSet};
@@ -24,11 +24,13 @@ use crate::ledger::books::{Paid, PayOut, PayOutShare, SystemHead};
 use crate::ledger::effects::{Effects, LogChange, SystemEntry};
 use crate::ledger::record::{BatchDeclaration, BatchTotals, ProgrammeSpec, Record};
 use crate::ledger::registry::{Change, RegistryChange};
+use crate::ledger::signed::Evidence;
 use crate::ledger::wallet::{Benefit, EntryKind, Lot, LotMovement, Wallet, WalletEntry, WalletState};
 use crate::payroll::LineKind;
 
 use super::{
-    Bundle, ChunkRow, Commit, FixedCheckpoint, Head, ProgrammeRow, PublishedCheckpoint, StoreError, Tile,
+    Bundle, ChunkRow, Commit, FixedCheckpoint, Head, ProgrammeRow, PublishedCheckpoint, Standing, StoreError,
+    Tile,
 };
 
 /// Entries of one full bundle.
@@ -247,6 +249,27 @@ pub(super) fn head<R: Columns>(row: &R) -> Result<Head, StoreError> {
         at: row.integer("at")?,
         nonce: row.exactly("nonce")?,
     })
+}
+
+/// `book, size, wallet_count, batch_count, at, nonce, bound, spent`; the last two are JSON: pairs of an id in hexadecimal
+/// digits and an entry, and ids.
+pub(super) fn standing<R: Columns>(row: &R) -> Result<Standing, StoreError> {
+    fn id(text: &str) -> Option<[u8; 16]> {
+        let mut id = [0; 16];
+        hex::decode_to_slice(text, &mut id).ok().map(|()| id)
+    }
+    let head = head(row)?;
+    let mut row = Reader { row, table: "instruction", next: 6 };
+    let bound = row.parsed("id", |text| {
+        let pairs: Vec<(String, u64)> = serde_json::from_str(text).ok()?;
+        pairs.iter().map(|(text, seq)| Some((id(text)?, *seq))).collect()
+    })?;
+    row.table = "nonce";
+    let spent = row.parsed("id", |text| {
+        let ids: Vec<String> = serde_json::from_str(text).ok()?;
+        ids.iter().map(|text| id(text)).collect()
+    })?;
+    Ok(Standing { head, bound, spent })
 }
 
 /// `number, seq, code, name_kk, name_ru, name_en, payer, legal_basis, class, knp, kbe, iso_purpose`
@@ -522,6 +545,24 @@ pub(super) fn log_change<R: Columns>(row: &R) -> Result<LogChange, StoreError> {
         generation: row.integer("generation")?,
         old_key: row.parsed_or_null("old_key", |text| Some(text.to_owned()))?,
         key: row.parsed_or_null("log_key", |text| Some(text.to_owned()))?,
+    })
+}
+
+/// `id`
+pub(super) fn nonce<R: Columns>(row: &R) -> Result<[u8; 16], StoreError> {
+    Reader::new("nonce", row).exactly("id")
+}
+
+/// `seq, entries, key, base, signature, sealed_body`
+pub(super) fn evidence<R: Columns>(row: &R) -> Result<Evidence, StoreError> {
+    let mut row = Reader::new("evidence", row);
+    Ok(Evidence {
+        seq: row.integer("seq")?,
+        entries: row.integer("entries")?,
+        key: row.parsed("key", |text| KeyId::parse(text).ok())?,
+        base: row.parsed("base", |text| Some(text.to_owned()))?,
+        signature: row.exactly("signature")?,
+        sealed_body: row.bytes()?,
     })
 }
 

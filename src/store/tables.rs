@@ -10,6 +10,7 @@ use crate::ledger::effects::{
     Effects, LogChange, NewBatch, NewClass, NewProgramme, NewSystemAccount, SystemEntry,
 };
 use crate::ledger::registry::RegistryChange;
+use crate::ledger::signed::{Evidence, Nonce};
 use crate::ledger::wallet::{Benefit, LotMovement, NewWallet, WalletEntry};
 
 use super::rows::{PayOutRow, bitmap, declaration_json, pay_out_rows, registry_change_json};
@@ -107,7 +108,9 @@ pub(super) async fn write(commit: &Commit, many: &Many<'_>, sink: &mut impl Sink
     sink.rows(&effects.batch_entries).await?;
     sink.rows(&effects.log_changes).await?;
     sink.rows(&effects.registry).await?;
-    sink.rows(&effects.classes).await
+    sink.rows(&effects.classes).await?;
+    sink.rows(&commit.nonces).await?;
+    sink.rows(&commit.evidence).await
 }
 
 fn too_large(value: impl std::fmt::Display) -> StoreError {
@@ -262,6 +265,40 @@ impl Stored for RegistryChange {
         put(int8(self.seq)?);
         put(Cell::Text(self.by.as_str()));
         put(Cell::Text(&registry_change_json(&self.change)));
+        Ok(())
+    }
+}
+
+impl Stored for Nonce {
+    const TABLE: &'static str = "nonce";
+    const COLUMNS: &'static [(&'static str, Type)] = &[("expires", Type::Int8), ("id", Type::Bytes)];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(Cell::Int8(self.expires));
+        put(Cell::Bytes(&self.id));
+        Ok(())
+    }
+}
+
+impl Stored for Evidence {
+    const TABLE: &'static str = "evidence";
+    const COLUMNS: &'static [(&'static str, Type)] = &[
+        ("seq", Type::Int8),
+        ("entries", Type::Int4),
+        ("key", Type::Text),
+        ("base", Type::Text),
+        ("signature", Type::Bytes),
+        ("sealed_body", Type::Bytes),
+    ];
+    const LARGE: bool = true;
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(int8(self.seq)?);
+        put(int4(self.entries)?);
+        put(Cell::Text(self.key.as_str()));
+        put(Cell::Text(&self.base));
+        put(Cell::Bytes(&self.signature));
+        put(Cell::Bytes(&self.sealed_body));
         Ok(())
     }
 }

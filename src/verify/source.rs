@@ -90,30 +90,36 @@ impl Directory {
     }
 }
 
+/// Adds to a request what it needs to be answered.
+pub type Finish = Box<dyn Fn(&mut reqwest::Request) + Send + Sync>;
+
 /// A URL below which the log's paths are.
-#[derive(Debug)]
 pub struct Remote {
     base: String,
     client: reqwest::Client,
     runtime: tokio::runtime::Handle,
+    finish: Option<Finish>,
 }
 
 impl Remote {
-    /// Sends `headers` with every request. To be used where blocking is allowed, on a thread that belongs to a runtime.
-    pub fn new(base: &str, headers: reqwest::header::HeaderMap) -> Result<Self, SourceError> {
+    /// `finish` has the last word on every request: bundles of entries are for auditors, who sign. To be used where blocking is allowed, on a thread that belongs to a runtime.
+    pub fn new(base: &str, finish: Option<Finish>) -> Result<Self, SourceError> {
         let base = base.trim_end_matches('/').to_owned();
         let client = reqwest::Client::builder()
-            .default_headers(headers)
             .timeout(REQUEST_TIMEOUT)
             .build()
             .map_err(|error| SourceError::Request { url: base.clone(), error })?;
-        Ok(Self { base, client, runtime: tokio::runtime::Handle::current() })
+        Ok(Self { base, client, runtime: tokio::runtime::Handle::current(), finish })
     }
 
     async fn file(&self, path: &str) -> Result<Option<Vec<u8>>, SourceError> {
         let url = format!("{}/{path}", self.base);
         let failed = |error| SourceError::Request { url: url.clone(), error };
-        let mut response = self.client.get(&url).send().await.map_err(failed)?;
+        let mut request = self.client.get(&url).build().map_err(failed)?;
+        if let Some(finish) = &self.finish {
+            finish(&mut request);
+        }
+        let mut response = self.client.execute(request).await.map_err(failed)?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(None),

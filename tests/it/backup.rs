@@ -111,7 +111,7 @@ async fn a_book_is_backed_up_during_a_payday_and_what_is_restored_replays_and_is
     let directory = tempfile::tempdir().unwrap();
     let original = home(place, directory.path());
     let backup = directory.path().join("backup");
-    let mut service = Service::start(&original, "127.0.0.1:0").await;
+    let mut service = Service::begin(&original).await;
     let mut manifest = Value::Null;
     payday(&mut service, directory.path(), async |service: &mut Service, chunk| {
         if chunk == 5 {
@@ -120,7 +120,7 @@ async fn a_book_is_backed_up_during_a_payday_and_what_is_restored_replays_and_is
             // However far the payday is by now: somebody writes from its beginning to its end.
             let arguments = ["backup", text(&backup)];
             let backing_up = done(&original, &arguments);
-            let answer = while_wallets_are_opened(&service.client(), backing_up).await;
+            let answer = while_wallets_are_opened(&service.client("operator-1"), backing_up).await;
             manifest = answer["manifest"].clone();
         }
     })
@@ -223,7 +223,7 @@ async fn what_is_wrong_with_a_backup_is_named_and_nothing_is_restored_from_it(pl
     refused(&run(&nothing, &["backup", text(&at("none"))]).await, 2, &["there is no book"]);
     assert!(!nothing.data.exists() && !at("none").exists(), "nothing is made on the way");
 
-    let mut service = Service::start(&original, "127.0.0.1:0").await;
+    let mut service = Service::begin(&original).await;
     service.child.kill().await.unwrap();
     let backup = at("backup");
     let manifest = done(&original, &["backup", text(&backup)]).await["manifest"].take();
@@ -304,7 +304,7 @@ async fn a_backup_is_restored_to_the_kind_of_store_and_the_schema_that_it_is_of(
     let [postgres, sqlite] =
         [home(&place, directory.path()), Home { data: directory.path().join("sqlite"), database: None }];
     for home in [&postgres, &sqlite] {
-        Service::start(home, "127.0.0.1:0").await.child.kill().await.unwrap();
+        Service::begin(home).await.child.kill().await.unwrap();
     }
     let [of_postgres, of_sqlite] = ["of-postgres", "of-sqlite"].map(|name| directory.path().join(name));
     done(&postgres, &["backup", text(&of_postgres)]).await;
@@ -323,7 +323,7 @@ async fn pg_dump_is_found_new_enough_and_is_told_no_password_by_its_arguments() 
     let directory = tempfile::tempdir().unwrap();
     let place = Place::postgres().await;
     let home = home(&place, directory.path());
-    Service::start(&home, "127.0.0.1:0").await.child.kill().await.unwrap();
+    Service::begin(&home).await.child.kill().await.unwrap();
     let programs = directory.path().join("programs");
     std::fs::create_dir(&programs).unwrap();
     let backup = directory.path().join("backup");
@@ -359,8 +359,8 @@ async fn what_is_written_after_the_snapshot_and_before_pg_dump_reads_is_not_in_t
     let directory = tempfile::tempdir().unwrap();
     let place = Place::postgres().await;
     let home = home(&place, directory.path());
-    let mut service = Service::start(&home, "127.0.0.1:0").await;
-    let client = service.client();
+    let mut service = Service::begin(&home).await;
+    let client = service.client("operator-1");
     let open_wallet = async |person| {
         let iin = Iin::parse(crate::http::iin(person).as_bytes()).unwrap();
         client.open_wallet(&iin, &Client::fresh_key()).await.unwrap();

@@ -5,15 +5,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::Value;
 use social_wallet::client::{BatchRequest, Client, Judged, Summary, Upload, UploadError, VerdictKind};
-use social_wallet::domain::{BatchId, ClientId, Period};
+use social_wallet::domain::{BatchId, Period};
 use social_wallet::payroll::{BadShares, GeneratorConfig, LineKind, OutputFormat, survey};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::crew::Crew;
 use crate::sequencer::Dice;
 use crate::store::{Place, owner_url};
 
@@ -48,6 +48,12 @@ pub struct Service {
 }
 
 impl Service {
+    /// A service on a new book.
+    pub async fn begin(home: &Home) -> Self {
+        Crew::bootstrap(&home.data, home.command(&["bootstrap", "--trial"])).await;
+        Self::start(home, "127.0.0.1:0").await
+    }
+
     pub async fn start(home: &Home, listen: &str) -> Self {
         let mut command = home.command(&["serve", "--listen", listen]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -65,9 +71,8 @@ impl Service {
         *self = Self::start(&self.home.clone(), &listen).await;
     }
 
-    pub fn client(&self) -> Client {
-        let client = Client::new(&self.url, ClientId::parse("ministry").unwrap()).unwrap();
-        client.with_patience(Duration::from_mins(1))
+    pub fn client(&self, name: &str) -> Client {
+        Crew::of(&self.home.data).client(name, &self.url)
     }
 }
 
@@ -103,16 +108,17 @@ pub async fn payday(
     mut interrupt: impl AsyncFnMut(&mut Service, u64),
 ) -> Verdicts {
     let (file, payroll) = payroll(directory);
-    let client = service.client();
+    let (client, auditor) = (service.client("payer"), service.client("auditor"));
+    let crew = Crew::of(&service.home.data);
     let catalogue = Command::new(env!("CARGO_BIN_EXE_social-wallet"))
-        .args(["programme", "register-catalogue"])
+        .args(["programme", "register-catalogue", "--client-key", &crew.key("operator-1")])
         .env("SOCIAL_WALLET_SERVER", &service.url)
         .stdout(Stdio::null())
         .status();
     assert!(catalogue.await.unwrap().success());
     for (code, paid) in &payroll.programmes {
         let amount = paid.sum.to_string();
-        client.fund(*code, &amount, &format!("for-{code}"), &Client::fresh_key()).await.unwrap();
+        crew.fund(&service.url, *code, &amount, &format!("for-{code}")).await;
     }
     let surveyed = survey(&file, LineKind::Accrual).unwrap();
     let batch = BatchId::parse("00000000-0000-4000-8000-000000000001").unwrap();
@@ -177,7 +183,7 @@ pub async fn payday(
     let figure = |name: &str| closed.pointer(name).map(ToString::to_string).unwrap_or_default();
     let names =
         ["/received/lines", "/received/total", "/accepted/lines", "/accepted/total", "/refused/lines"];
-    let mut trial_balance = client.trial_balance(None).await.unwrap();
+    let mut trial_balance = auditor.trial_balance(None).await.unwrap();
     assert_eq!(trial_balance["balanced"], true);
     trial_balance["at"].take();
     for account in trial_balance["accounts"].as_array_mut().unwrap() {
@@ -190,7 +196,7 @@ pub async fn payday(
 async fn undisturbed() -> Verdicts {
     let directory = tempfile::tempdir().unwrap();
     let home = Home { data: directory.path().join("data"), database: None };
-    let mut service = Service::start(&home, "127.0.0.1:0").await;
+    let mut service = Service::begin(&home).await;
     let verdicts = payday(&mut service, directory.path(), async |_: &mut Service, _| {}).await;
     assert!(verdicts.refused["benefit_already_paid"] > 100 && verdicts.accepted as u64 > LINES / 2);
     verdicts
@@ -215,7 +221,7 @@ fn moments(seed: u64) -> BTreeSet<u64> {
 }
 
 async fn survives_kills(home: Home, directory: &Path, seed: u64) {
-    let mut service = Service::start(&home, "127.0.0.1:0").await;
+    let mut service = Service::begin(&home).await;
     let moments = moments(seed);
     let verdicts = payday(&mut service, directory, async |service: &mut Service, chunk| {
         if moments.contains(&chunk) {
@@ -278,7 +284,7 @@ async fn invariant_6_a_postgresql_killed_during_a_payday_is_found_again_by_the_s
     let cluster = Cluster::start().await;
     let database = Some((cluster.script(&["url"]).await, "social_wallet".to_owned()));
     let home = Home { data: directory.path().join("data"), database };
-    let mut service = Service::start(&home, "127.0.0.1:0").await;
+    let mut service = Service::begin(&home).await;
     let verdicts = payday(&mut service, directory.path(), async |_: &mut Service, chunk| {
         if chunk == 9 || chunk == 23 {
             cluster.kill().await;

@@ -14,7 +14,9 @@
 
 mod audit;
 mod backup;
+mod commands;
 mod crash;
+mod crew;
 mod http;
 mod log;
 mod publisher;

@@ -62,7 +62,10 @@ fn the_domain_and_the_ledger_know_no_runtime_no_database_no_clock_no_chance_and_
             "async",
         ],
     );
-    never(&["log"], &["tokio", "sqlx", "axum", "reqwest", "std::time", "rand", "std::fs", "async"]);
+    never(
+        &["log", "signature"],
+        &["tokio", "sqlx", "axum", "reqwest", "std::time", "rand", "std::fs", "async"],
+    );
 }
 
 #[test]
@@ -76,6 +79,7 @@ fn no_room_imports_one_that_stands_after_it() {
     check("payroll", after(&["ledger", "log", "keys", "store", "sequencer"]));
     check("ledger", after(&["log", "keys", "store", "sequencer"]));
     check("log", after(&["keys", "store", "sequencer"]));
+    check("signature", after(&["payroll", "ledger", "log", "keys", "store", "sequencer"]));
     check("store", after(&["sequencer"]));
     check("sequencer", after(&[]));
     check("backup", others(&["sequencer", "http", "cli", "client", "audit", "verify"]));

@@ -182,6 +182,7 @@ impl Bench {
 
     async fn measure(&mut self, scenario: Scenario, place: &Place) -> Result<Vec<Value>, CliError> {
         child::migrate(place).await?;
+        child::bootstrap(place).await?;
         let server = Server::start(place.clone()).await?;
         let results = match scenario {
             Scenario::Payday => self.paydays(&server).await,

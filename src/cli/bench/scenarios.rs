@@ -11,12 +11,13 @@ use tokio::task::JoinSet;
 use super::machine::Latencies;
 use super::{Bench, Measured, note};
 use crate::cli::child::Server;
+use crate::cli::crew::Crew;
 use crate::cli::error::CliError;
 use crate::cli::payday::{self, Order};
 use crate::cli::programme::{DEFAULT_PAYER, parse_payer, register_catalogue};
 use crate::cli::{figures, generate, wallet};
 use crate::client::{AccrualRequest, Client, StatementQuery};
-use crate::domain::{ClientId, Period, WalletId};
+use crate::domain::{Period, WalletId};
 use crate::payroll::{
     AccrualLine, BadShares, ChunkReader, GeneratorConfig, Line, LineKind, OutputFormat, catalogue,
     parse_chunk,
@@ -54,8 +55,9 @@ impl Work {
 impl Bench {
     /// A payroll into new wallets, and the next one into the same.
     pub(super) async fn paydays(&mut self, server: &Server) -> Result<Vec<Value>, CliError> {
-        let client = client(server)?;
-        prepare(&client).await?;
+        let crew = crew(server);
+        prepare(&crew).await?;
+        let client = crew.client("payer")?;
         let mut results = Vec::new();
         for (scenario, number) in [("payday-new", 1), ("payday-next", 2)] {
             let lines = self.args.lines;
@@ -71,8 +73,9 @@ impl Bench {
 
     /// Single accruals by more and more clients at once, to wallets that exist.
     pub(super) async fn singles(&mut self, server: &Server) -> Result<Vec<Value>, CliError> {
-        let client = client(server)?;
-        let wallets = self.open_wallets(server, &client).await?;
+        let crew = crew(server);
+        let client = crew.client("payer")?;
+        let wallets = self.open_wallets(server, &crew, &client).await?;
         let mut results = Vec::new();
         for (run, clients) in (2..=12).zip(self.args.clients.clone()) {
             let work = self.work(wallets, run).await?;
@@ -91,19 +94,20 @@ impl Bench {
 
     /// Balances and statements, while others accrue.
     pub(super) async fn reads(&mut self, server: &Server) -> Result<Vec<Value>, CliError> {
-        let client = client(server)?;
-        let wallets = self.open_wallets(server, &client).await?;
+        let crew = crew(server);
+        let (client, auditor) = (crew.client("payer")?, crew.client("auditor")?);
+        let wallets = self.open_wallets(server, &crew, &client).await?;
         let work = self.work(wallets, 2).await?;
         let mut ids = Vec::with_capacity(READ_WALLETS);
         for line in work.lines.iter().take(READ_WALLETS) {
-            ids.push(wallet::id_of(&client.lookup_wallet(&line.iin).await?, client.address())?);
+            ids.push(wallet::id_of(&auditor.lookup_wallet(&line.iin).await?, auditor.address())?);
         }
         note(&format!("reads, {READERS} readers, {WRITERS} writers, {} s", self.args.seconds));
         let before = self.before(server).await?;
         let begun = Instant::now();
         let until = begun + Duration::from_secs(self.args.seconds);
         let (latencies, written) =
-            tokio::try_join!(read(&client, Arc::new(ids), until), post(&client, &work, WRITERS, until))?;
+            tokio::try_join!(read(&auditor, Arc::new(ids), until), post(&client, &work, WRITERS, until))?;
         let took = begun.elapsed();
         let measured = self.after(server, &before).await?;
         let (reads, writes) = (latencies.count(), written.count());
@@ -181,8 +185,8 @@ impl Bench {
     }
 
     /// Opens wallets by a first payroll, which is not measured.
-    async fn open_wallets(&mut self, server: &Server, client: &Client) -> Result<u64, CliError> {
-        prepare(client).await?;
+    async fn open_wallets(&mut self, server: &Server, crew: &Crew, client: &Client) -> Result<u64, CliError> {
+        prepare(crew).await?;
         let wallets = self.args.lines.min(WALLETS_MAX);
         let file = self.payroll(wallets, 1, false).await?;
         note(&format!("opening {} wallets", figures::count(wallets)));
@@ -212,19 +216,18 @@ impl Bench {
     }
 }
 
-fn client(server: &Server) -> Result<Client, CliError> {
-    let id = ClientId::parse("bench").expect("five lower-case letters");
-    Ok(Client::new(&server.url, id)?)
+fn crew(server: &Server) -> Crew {
+    Crew::of(server.data_dir(), &server.url, Duration::ZERO)
 }
 
 /// Registers and funds the programmes.
-async fn prepare(client: &Client) -> Result<(), CliError> {
+async fn prepare(crew: &Crew) -> Result<(), CliError> {
     let payer = parse_payer(DEFAULT_PAYER).expect("a test of the demonstration reads it");
-    register_catalogue(client, payer).await?;
+    register_catalogue(&crew.client("operator-1")?, payer).await?;
     for programme in catalogue() {
         for number in 1..=FUNDINGS {
             let reference = format!("BENCH-{}-{number}", programme.code);
-            client.fund(programme.code, FUNDING, &reference, &Client::fresh_key()).await?;
+            crew.fund(programme.code, FUNDING, &reference).await?;
         }
     }
     Ok(())

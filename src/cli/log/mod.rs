@@ -61,14 +61,14 @@ pub async fn run(global: &Global, command: LogCommand) -> Result<Outcome, CliErr
 }
 
 /// The store of a book that is there, with its keys.
-async fn open(place: &PlaceArgs) -> Result<(Arc<dyn Store>, Arc<BookKeys>), CliError> {
+pub(super) async fn open(place: &PlaceArgs) -> Result<(Arc<dyn Store>, Arc<BookKeys>), CliError> {
     let store = place.open_store().await?;
     let keys = place.open_keys(&*store).await?;
     Ok((store, keys))
 }
 
 /// A writer beside those of services that may run.
-async fn writer(
+pub(super) async fn writer(
     store: &Arc<dyn Store>,
     keys: &Arc<BookKeys>,
 ) -> Result<(Sequencer, JoinHandle<()>), CliError> {

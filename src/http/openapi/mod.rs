@@ -14,6 +14,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+use super::access::{self, Who};
 use super::catalogue::{Code, Row};
 use operations::{Answer, OPERATIONS, Operation, Place};
 
@@ -21,6 +22,13 @@ const TRACEPARENT: &str = "traceparent";
 const RATE_POLICY: &str = "RateLimit-Policy";
 const RATE: &str = "RateLimit";
 const RETRY_AFTER: &str = "Retry-After";
+const WWW_AUTHENTICATE: &str = "WWW-Authenticate";
+const ACCEPT_SIGNATURE: &str = "Accept-Signature";
+
+/// How requests are signed, in short.
+const SIGNATURE: &str = "HTTP Message Signatures (RFC 9421) with Ed25519, and Content-Digest (RFC 9530), in the profile of http.md: \
+    exactly one signature with the tag social-wallet-v1 over @method, @target-uri and those of content-digest, content-type and \
+    idempotency-key that the request carries, with created, expires, nonce and keyid.";
 
 /// The document.
 #[must_use]
@@ -46,7 +54,9 @@ pub fn document() -> Value {
         "servers": [{"url": "/"}],
         "tags": operations::TAGS.iter().map(|(name, text)| json!({"name": name, "description": text})).collect::<Vec<_>>(),
         "paths": paths,
-        "components": {"schemas": schemas::all(), "examples": problems(), "headers": headers()},
+        "security": [{"signature": []}],
+        "components": {"schemas": schemas::all(), "examples": problems(), "headers": headers(),
+            "securitySchemes": {"signature": {"type": "http", "scheme": "signature", "description": SIGNATURE}}},
     })
 }
 
@@ -65,6 +75,10 @@ fn described(operation: &Operation) -> Value {
         "parameters": parameters(operation),
         "responses": responses(operation),
     });
+    match access::of(operation).who {
+        Who::Everybody => members["security"] = json!([]),
+        Who::Clients(roles) => members["x-roles"] = json!(roles),
+    }
     if let Some(body) = &operation.body {
         let content: Map<String, Value> = body
             .kinds
@@ -104,7 +118,7 @@ fn parameters(operation: &Operation) -> Vec<Value> {
 
 fn responses(operation: &Operation) -> Map<String, Value> {
     let mut responses = Map::new();
-    let limited = operation.is_limited();
+    let limited = operation.is_signed();
     for Answer { status, text, kinds, headers } in operation.answers {
         let content: Map<String, Value> = kinds
             .iter()
@@ -146,6 +160,8 @@ fn headers() -> Map<String, Value> {
             "Seconds after which the same request may be sent again",
             json!({"type": "integer", "minimum": 1}),
         ),
+        (WWW_AUTHENTICATE, "That the request must be signed", text()),
+        (ACCEPT_SIGNATURE, "How (RFC 9421, section 5)", text()),
     ]
     .into_iter()
     .map(|(name, text, schema)| (name.to_owned(), json!({"description": text, "schema": schema})))
@@ -154,9 +170,11 @@ fn headers() -> Map<String, Value> {
 
 /// Those of them that an answer of this status has.
 fn common_headers(limited: bool, status: u16) -> impl Iterator<Item = (String, Value)> {
+    // A request that is not let in is no client's.
     let rate = [RATE_POLICY, RATE].into_iter().filter(move |_| limited);
+    let challenge = [WWW_AUTHENTICATE, ACCEPT_SIGNATURE].into_iter().filter(move |_| status == 401);
     let again = [RETRY_AFTER].into_iter().filter(move |_| matches!(status, 202 | 429 | 503));
-    let names = [TRACEPARENT].into_iter().chain(rate).chain(again);
+    let names = [TRACEPARENT].into_iter().chain(rate).chain(again).chain(challenge);
     names.map(|name| (name.to_owned(), json!({"$ref": format!("#/components/headers/{name}")})))
 }
 
@@ -284,23 +302,7 @@ mod tests {
             Code::PayOutNotFound,
             Code::OriginOutOfOrder,
             Code::LogKeyNotCurrent,
-            Code::ClientUnknown,
-            Code::ClientExists,
-            Code::ScopeMismatch,
-            Code::OperatorRequired,
-            Code::KeyUnknown,
-            Code::KeyExists,
-            Code::KeyRevoked,
-            Code::KeysTooMany,
-            Code::ClientStateUnchanged,
-            Code::OperatorsTooFew,
             Code::BookBootstrapped,
-            Code::ApprovalUnknown,
-            Code::ApprovalEnded,
-            Code::ApprovalExpired,
-            Code::ApprovalSelf,
-            Code::ApprovalDigestMismatch,
-            Code::ClassUnchanged,
         ]
         .into();
         let all: BTreeSet<Code> = Code::ALL.iter().copied().collect();

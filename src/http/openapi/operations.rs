@@ -5,9 +5,11 @@ use std::sync::Arc;
 use axum::routing::{MethodRouter, get, post, put};
 
 use super::page;
+use crate::http::access::{self, Who};
 use crate::http::catalogue::Code;
 use crate::http::{
-    App, batches, health, instructions, log, programmes, proofs, rate, receipts, reports, wallets,
+    App, batches, clients, evidence, health, instructions, log, programmes, proofs, receipts, reports,
+    wallets,
 };
 
 /// An operation: a method on a path.
@@ -78,18 +80,19 @@ pub struct Answer {
 }
 
 impl Operation {
-    /// Whether the client's rate is counted and told.
+    /// Whether it is for clients only, who sign it, and whose rate is counted and told.
     #[must_use]
-    pub fn is_limited(&self) -> bool {
-        rate::limits(self.path)
+    pub fn is_signed(&self) -> bool {
+        access::of(self).who != Who::Everybody
     }
 
     /// All codes with which the operation may be refused.
     #[must_use]
     pub fn codes(&self) -> Vec<Code> {
-        let limited = self.is_limited().then_some(&Code::RateLimited);
-        let mut codes: Vec<Code> =
-            ANY.iter().chain(limited).chain(self.problems.iter().copied().flatten()).copied().collect();
+        let signed = if self.is_signed() { SIGNED } else { &[] };
+        let body = if self.body.is_some() { SIGNED_BODY } else { &[] };
+        let own = self.problems.iter().copied().flatten();
+        let mut codes: Vec<Code> = ANY.iter().chain(signed).chain(body).chain(own).copied().collect();
         codes.sort_unstable();
         codes.dedup();
         codes
@@ -109,12 +112,43 @@ pub const TAGS: &[(&str, &str)] = &[
     ("instructions", "Single accruals and reversals, and the journal's entries"),
     ("batches", "Payrolls, sent in chunks"),
     ("reports", "What the books say, at any date"),
+    ("clients", "Who may call, and what takes two operators"),
     ("log", "The signed log: checkpoints, tiles, proofs, receipts"),
     ("service", "Health, the book, and this description"),
 ];
 
 /// What any request may be answered with.
 const ANY: &[Code] = &[Code::PathUnknown, Code::RequestTimeout, Code::InternalError];
+/// What a client's request may be answered with, whatever it asks.
+const SIGNED: &[Code] = &[
+    Code::SignatureMissing,
+    Code::SignatureFieldRepeated,
+    Code::SignatureMalformed,
+    Code::SignatureNotSingle,
+    Code::SignatureLabelMismatch,
+    Code::SignatureComponentMissing,
+    Code::SignatureComponentUnknown,
+    Code::SignatureComponentRepeated,
+    Code::SignatureComponentParameter,
+    Code::SignatureParameterMissing,
+    Code::SignatureParameterUnknown,
+    Code::SignatureTimeMalformed,
+    Code::SignatureNonceMalformed,
+    Code::SignatureKeyidMalformed,
+    Code::SignatureTagWrong,
+    Code::SignatureAlgorithmUnsupported,
+    Code::SignatureCreatedOutsideWindow,
+    Code::SignatureLifetimeOutOfRange,
+    Code::SignatureExpired,
+    Code::SignatureKeyUnknown,
+    Code::SignatureInvalid,
+    Code::ContentDigestMalformed,
+    Code::ClientSuspended,
+    Code::RoleForbidden,
+    Code::RateLimited,
+    Code::DatabaseUnavailable,
+];
+const SIGNED_BODY: &[Code] = &[Code::SignatureBodyFieldMissing, Code::ContentDigestMismatch];
 const STORE: &[Code] = &[Code::DatabaseUnavailable];
 const QUERY: &[Code] = &[Code::ParameterUnknown, Code::ParameterMalformed, Code::FieldMalformed];
 const BODY: &[Code] = &[
@@ -126,9 +160,9 @@ const BODY: &[Code] = &[
     Code::FieldMalformed,
     Code::FieldUnknown,
 ];
-const KEY: &[Code] = &[Code::ClientMalformed, Code::IdempotencyKeyMissing, Code::IdempotencyKeyMalformed];
+const KEY: &[Code] = &[Code::IdempotencyKeyMissing, Code::IdempotencyKeyMalformed];
 const WRITE: &[Code] = &[
-    Code::ClientMalformed,
+    Code::SignatureNonceUsed,
     Code::Busy,
     Code::LedgerUnavailable,
     Code::DatabaseUnavailable,
@@ -183,13 +217,6 @@ const AT: Parameter = Parameter {
     schema: "moment",
     text: "As of this time, or the end of this business day",
 };
-const CLIENT: Parameter = Parameter {
-    name: "Social-Wallet-Client",
-    place: Place::Header,
-    required: false,
-    schema: "client",
-    text: "Who calls; `anonymous` if absent",
-};
 const IDEMPOTENCY_KEY: Parameter = Parameter {
     name: "Idempotency-Key",
     place: Place::Header,
@@ -197,7 +224,7 @@ const IDEMPOTENCY_KEY: Parameter = Parameter {
     schema: "idempotency_key",
     text: "Names the write: the same key, sent again, moves nothing twice",
 };
-const SIGNED_OFF: &[Parameter] = &[IDEMPOTENCY_KEY, CLIENT];
+const SIGNED_OFF: &[Parameter] = &[IDEMPOTENCY_KEY];
 
 const fn query(name: &'static str, required: bool, schema: &'static str, text: &'static str) -> Parameter {
     Parameter { name, place: Place::Query, required, schema, text }
@@ -225,6 +252,21 @@ const ENTRY: &[Answer] = &[Answer {
     kinds: &[("application/json", "Entry")],
     headers: REPLAYED,
 }];
+const CLIENT_STATE: &[Code] = &[Code::ClientStateUnchanged, Code::OperatorsTooFew];
+const REGISTRY: &[Code] = &[Code::ClientUnknown, Code::OperatorRequired];
+const APPROVAL: &[Code] = &[Code::ApprovalUnknown, Code::ApprovalEnded, Code::OperatorRequired];
+/// What an approval may ask for, and be refused for: when it is requested, and when it is given.
+const PROPOSAL: &[Code] = &[
+    Code::ClientUnknown,
+    Code::ClientExists,
+    Code::ScopeMismatch,
+    Code::KeyExists,
+    Code::KeysTooMany,
+    Code::ProgrammeUnknown,
+    Code::BankReferenceUsed,
+    Code::ClassUnchanged,
+    Code::OperatorRequired,
+];
 const RECEIPT: &[Answer] = &[
     json(
         &[("text/plain", "ReceiptText"), ("application/json", "Receipt")],
@@ -285,7 +327,7 @@ pub static OPERATIONS: &[Operation] = &[
         method: "post",
         path: "/v1/programmes/{code}/fundings",
         tag: "programmes",
-        summary: "Book money that the treasury has placed for a programme",
+        summary: "Ask another operator to approve that money of the treasury is booked for a programme",
         route: || post(programmes::fund),
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "Funding")])),
@@ -300,6 +342,7 @@ pub static OPERATIONS: &[Operation] = &[
                 Code::ProgrammeUnknown,
                 Code::BankReferenceUsed,
                 Code::ApprovalRequired,
+                Code::OperatorRequired,
             ],
         ],
     },
@@ -313,7 +356,10 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "Person")])),
         answers: &[
-            json(&[("application/json", "Wallet")], "The wallet that the person has"),
+            json(
+                &[("application/json", "WalletFound")],
+                "The wallet that the person has; a payer is told its id only",
+            ),
             Answer {
                 status: 201,
                 text: "The journal entry of the opening",
@@ -387,6 +433,7 @@ pub static OPERATIONS: &[Operation] = &[
         body: Some(sent(&[("application/json", "Accrual")])),
         answers: ENTRY,
         problems: &[
+            &[Code::PayerNotYours],
             KEY,
             BODY,
             IIN,
@@ -407,7 +454,15 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "Reversal")])),
         answers: ENTRY,
-        problems: &[KEY, BODY, IIN, BENEFIT, WRITE, &[Code::AccrualNotFound, Code::NothingToReverse]],
+        problems: &[
+            &[Code::PayerNotYours],
+            KEY,
+            BODY,
+            IIN,
+            BENEFIT,
+            WRITE,
+            &[Code::AccrualNotFound, Code::NothingToReverse],
+        ],
     },
     Operation {
         id: "show_entry",
@@ -420,6 +475,18 @@ pub static OPERATIONS: &[Operation] = &[
         body: None,
         answers: &[json(&[("application/json", "Entry")], "The entry")],
         problems: &[STORE, &[Code::FieldMalformed, Code::EntryUnknown]],
+    },
+    Operation {
+        id: "entry_evidence",
+        method: "get",
+        path: "/v1/entries/{entry}/evidence",
+        tag: "instructions",
+        summary: "What was signed for an entry, for auditors",
+        route: || get(evidence::of_entry),
+        parameters: &[],
+        body: None,
+        answers: &[json(&[("application/json", "Evidence")], "The signed request")],
+        problems: &[STORE, &[Code::FieldMalformed, Code::EvidenceUnknown]],
     },
     Operation {
         id: "entry_receipt",
@@ -452,7 +519,7 @@ pub static OPERATIONS: &[Operation] = &[
         tag: "batches",
         summary: "Open a batch, of which the totals are declared",
         route: || put(batches::open),
-        parameters: &[CLIENT],
+        parameters: &[],
         body: Some(sent(&[("application/json", "BatchDeclaration")])),
         answers: &[
             Answer {
@@ -469,6 +536,7 @@ pub static OPERATIONS: &[Operation] = &[
             },
         ],
         problems: &[
+            &[Code::PayerNotYours],
             BODY,
             WRITE,
             BATCH,
@@ -494,7 +562,7 @@ pub static OPERATIONS: &[Operation] = &[
         tag: "batches",
         summary: "Release a batch, as the second person",
         route: || post(batches::release),
-        parameters: &[CLIENT],
+        parameters: &[],
         body: STEP_BODY,
         answers: BATCH_SHOWN,
         problems: &[BODY, WRITE, BATCH, STEP],
@@ -506,7 +574,7 @@ pub static OPERATIONS: &[Operation] = &[
         tag: "batches",
         summary: "Close a batch: completed, or incomplete with the differences",
         route: || post(batches::close),
-        parameters: &[CLIENT],
+        parameters: &[],
         body: STEP_BODY,
         answers: BATCH_SHOWN,
         problems: &[BODY, WRITE, BATCH, STEP],
@@ -518,7 +586,7 @@ pub static OPERATIONS: &[Operation] = &[
         tag: "batches",
         summary: "Cancel a batch: no more lines; what was accepted stands",
         route: || post(batches::cancel),
-        parameters: &[CLIENT],
+        parameters: &[],
         body: STEP_BODY,
         answers: BATCH_SHOWN,
         problems: &[BODY, WRITE, BATCH, STEP],
@@ -530,7 +598,7 @@ pub static OPERATIONS: &[Operation] = &[
         tag: "batches",
         summary: "Send lines; the answer has a verdict on each. Sent again, what was accepted is not paid twice",
         route: || put(batches::chunk),
-        parameters: &[CLIENT],
+        parameters: &[],
         body: Some(sent(&[("text/csv", "CsvLines"), ("application/x-ndjson", "JsonLines")])),
         answers: &[Answer {
             status: 200,
@@ -577,6 +645,168 @@ pub static OPERATIONS: &[Operation] = &[
         problems: &[QUERY, STORE, BATCH, &[Code::VerdictsNotKept]],
     },
     Operation {
+        id: "list_clients",
+        method: "get",
+        path: "/v1/clients",
+        tag: "clients",
+        summary: "All clients, with their keys",
+        route: || get(clients::list),
+        parameters: &[],
+        body: None,
+        answers: &[json(&[("application/json", "Clients")], "The clients")],
+        problems: &[STORE],
+    },
+    Operation {
+        id: "register_client",
+        method: "post",
+        path: "/v1/clients",
+        tag: "clients",
+        summary: "Register a client; an operator or an authority takes an approval",
+        route: || post(clients::register),
+        parameters: SIGNED_OFF,
+        body: Some(sent(&[("application/json", "NewClient")])),
+        answers: ENTRY,
+        problems: &[
+            KEY,
+            BODY,
+            WRITE,
+            &[Code::ClientExists, Code::ScopeMismatch, Code::OperatorRequired, Code::ApprovalRequired],
+        ],
+    },
+    Operation {
+        id: "show_client",
+        method: "get",
+        path: "/v1/clients/{id}",
+        tag: "clients",
+        summary: "A client; each may see itself",
+        route: || get(clients::show),
+        parameters: &[],
+        body: None,
+        answers: &[json(&[("application/json", "Client")], "The client")],
+        problems: &[STORE, &[Code::ClientUnknown]],
+    },
+    Operation {
+        id: "add_client_key",
+        method: "post",
+        path: "/v1/clients/{id}/keys",
+        tag: "clients",
+        summary: "Give a client a further key; for another operator or an authority it takes an approval",
+        route: || post(clients::add_key),
+        parameters: SIGNED_OFF,
+        body: Some(sent(&[("application/json", "NewKey")])),
+        answers: ENTRY,
+        problems: &[
+            KEY,
+            BODY,
+            WRITE,
+            REGISTRY,
+            &[Code::KeyExists, Code::KeysTooMany, Code::ApprovalRequired],
+        ],
+    },
+    Operation {
+        id: "revoke_client_key",
+        method: "post",
+        path: "/v1/clients/{id}/keys/{key}/revoke",
+        tag: "clients",
+        summary: "Revoke a key: nothing signed with it is accepted any more",
+        route: || post(clients::revoke_key),
+        parameters: SIGNED_OFF,
+        body: STEP_BODY,
+        answers: ENTRY,
+        problems: &[KEY, BODY, WRITE, REGISTRY, &[Code::KeyUnknown, Code::KeyRevoked, Code::OperatorsTooFew]],
+    },
+    Operation {
+        id: "suspend_client",
+        method: "post",
+        path: "/v1/clients/{id}/suspend",
+        tag: "clients",
+        summary: "Accept nothing of a client for now",
+        route: || post(clients::suspend),
+        parameters: SIGNED_OFF,
+        body: Some(sent(&[("application/json", "WithReason")])),
+        answers: ENTRY,
+        problems: &[KEY, BODY, WRITE, REGISTRY, CLIENT_STATE],
+    },
+    Operation {
+        id: "reinstate_client",
+        method: "post",
+        path: "/v1/clients/{id}/reinstate",
+        tag: "clients",
+        summary: "Let a suspended client in again",
+        route: || post(clients::reinstate),
+        parameters: SIGNED_OFF,
+        body: Some(sent(&[("application/json", "WithReason")])),
+        answers: ENTRY,
+        problems: &[KEY, BODY, WRITE, REGISTRY, CLIENT_STATE],
+    },
+    Operation {
+        id: "list_approvals",
+        method: "get",
+        path: "/v1/approvals",
+        tag: "clients",
+        summary: "What operators have asked each other to approve, newest first",
+        route: || get(clients::approvals),
+        parameters: &[],
+        body: None,
+        answers: &[json(&[("application/json", "Approvals")], "The requests")],
+        problems: &[STORE],
+    },
+    Operation {
+        id: "request_approval",
+        method: "post",
+        path: "/v1/approvals",
+        tag: "clients",
+        summary: "Ask another operator to approve; it stands for three days",
+        route: || post(clients::request_approval),
+        parameters: SIGNED_OFF,
+        body: Some(sent(&[("application/json", "Proposal")])),
+        answers: ENTRY,
+        problems: &[KEY, BODY, AMOUNT, WRITE, PROPOSAL],
+    },
+    Operation {
+        id: "show_approval",
+        method: "get",
+        path: "/v1/approvals/{entry}",
+        tag: "clients",
+        summary: "A request for an approval",
+        route: || get(clients::approval),
+        parameters: &[],
+        body: None,
+        answers: &[json(&[("application/json", "Approval")], "The request")],
+        problems: &[STORE, &[Code::ApprovalUnknown]],
+    },
+    Operation {
+        id: "give_approval",
+        method: "post",
+        path: "/v1/approvals/{entry}/approve",
+        tag: "clients",
+        summary: "Approve what another operator asked for; it is carried out at once",
+        route: || post(clients::approve),
+        parameters: SIGNED_OFF,
+        body: Some(sent(&[("application/json", "Digest")])),
+        answers: ENTRY,
+        problems: &[
+            KEY,
+            BODY,
+            WRITE,
+            APPROVAL,
+            PROPOSAL,
+            &[Code::ApprovalExpired, Code::ApprovalSelf, Code::ApprovalDigestMismatch],
+        ],
+    },
+    Operation {
+        id: "close_approval",
+        method: "post",
+        path: "/v1/approvals/{entry}/close",
+        tag: "clients",
+        summary: "Take back one's own request, or refuse another operator's",
+        route: || post(clients::close_approval),
+        parameters: SIGNED_OFF,
+        body: Some(sent(&[("application/json", "WithReason")])),
+        answers: ENTRY,
+        problems: &[KEY, BODY, WRITE, APPROVAL],
+    },
+    Operation {
         id: "trial_balance",
         method: "get",
         path: "/v1/reports/trial-balance",
@@ -617,11 +847,23 @@ pub static OPERATIONS: &[Operation] = &[
         method: "get",
         path: "/log/tile/{*path}",
         tag: "log",
-        summary: "A hash tile <L>/<N>[.p/<W>], or the entries entries/<N>[.p/<W>], of C2SP tlog-tiles",
+        summary: "A hash tile <L>/<N>[.p/<W>] of C2SP tlog-tiles",
         route: || get(log::tile),
         parameters: &[],
         body: None,
         answers: &[json(&[("application/octet-stream", "Binary")], "The tile; it never changes")],
+        problems: &[LOG, &[Code::TileUnknown]],
+    },
+    Operation {
+        id: "log_entries",
+        method: "get",
+        path: "/log/tile/entries/{*path}",
+        tag: "log",
+        summary: "A bundle of entries <N>[.p/<W>] of C2SP tlog-tiles, for auditors",
+        route: || get(log::bundle),
+        parameters: &[],
+        body: None,
+        answers: &[json(&[("application/octet-stream", "Binary")], "The entries; they never change")],
         problems: &[LOG, &[Code::TileUnknown]],
     },
     Operation {

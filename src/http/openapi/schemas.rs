@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::operations::LINE;
+use crate::domain::Role;
 use crate::http::batches::{DECLARED_MAX, LINES_MAX, VERDICTS_LIMIT_MAX};
 use crate::http::wallets::STATEMENT_LIMIT_MAX;
 use crate::payroll::LineFaultCode;
@@ -10,6 +11,8 @@ use crate::payroll::LineFaultCode;
 const UUID: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
 const PERIOD: &str = "^(once|2[01][0-9]{2}-(0[1-9]|1[0-2]))$";
 const PROGRAMME: &str = "^[A-Z][A-Z0-9_]{0,15}$";
+const CLIENT: &str = "^[a-z0-9][a-z0-9._-]{0,31}$";
+const KEY: &str = "^[a-z0-9][a-z0-9._-]{0,31}:[0-9a-f]{16}$";
 const NUMBER: &str = "^[0-9]{12}$";
 const POSITIVE: &str = "^[0-9]{1,12}(\\.[0-9]{1,2})?$";
 
@@ -29,6 +32,8 @@ pub(super) fn path_id(path: &str, name: &str) -> (Value, Value) {
         "code" => (json!({"type": "string", "pattern": PROGRAMME}), json!("ASP")),
         "entry" => (json!({"type": "integer", "minimum": 0}), json!(1041)),
         "first_line" => (json!({"type": "integer", "minimum": 1, "maximum": LINES_MAX}), json!(1)),
+        "id" if path.contains("clients") => (json!({"type": "string", "pattern": CLIENT}), json!("halyk")),
+        "key" => (json!({"type": "string", "pattern": KEY}), json!("halyk:21fe31dfa154a261")),
         "path" => (json!({"type": "string", "minLength": 1}), json!("0/000")),
         _ => {
             let example = if path.contains("batches") { BATCH } else { WALLET };
@@ -46,7 +51,6 @@ pub(super) fn parameter(name: &str) -> Value {
         "verdicts_limit" => json!({"type": "integer", "minimum": 1, "maximum": VERDICTS_LIMIT_MAX}),
         "line" => json!({"type": "integer", "minimum": 0, "maximum": LINES_MAX}),
         "cursor" => json!({"type": "string", "pattern": "^[0-9a-f]{8}$"}),
-        "client" => json!({"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,31}$"}),
         "idempotency_key" => json!({"type": "string", "pattern": "^[!#-\\[\\]-~]{1,64}$"}),
         other => panic!("no parameter schema {other}: a test makes the whole document"),
     }
@@ -61,7 +65,6 @@ pub(super) fn example(name: &str) -> Value {
         "verdicts_limit" => json!(1000),
         "line" => json!(0),
         "cursor" => json!("00000064"),
-        "client" => json!("pipeline"),
         "idempotency_key" => json!("8f14e45f-ceea-4a6b-9c1d-2f3a4b5c6d7e"),
         "Binary" => json!("\u{0}"),
         other => all()[other]["examples"][0].clone(),
@@ -235,6 +238,36 @@ pub(super) fn all() -> Map<String, Value> {
         ),
     );
     put("Nothing", object(&[], json!({})));
+    let client = || json!({"type": "string", "pattern": CLIENT});
+    let role = || chosen(&Role::ALL.map(Role::as_str));
+    let bic = || json!({"type": ["string", "null"], "pattern": "^[A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?$"});
+    let bin_or_null = || json!({"type": ["string", "null"], "pattern": NUMBER});
+    let public_key =
+        || json!({"type": "string", "pattern": "^[A-Za-z0-9+/]{43}=$", "description": "32 bytes in base64"});
+    let key_id = || json!({"type": "string", "pattern": KEY});
+    put(
+        "NewClient",
+        object(
+            &[("client", client()), ("role", role()), ("bin?", bin_or_null()), ("bic?", bic())],
+            json!({"client": "halyk", "role": "bank", "bic": "HSBKKZKX"}),
+        ),
+    );
+    let an_ed25519_key = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+    put("NewKey", object(&[("public_key", public_key())], json!({"public_key": an_ed25519_key})));
+    put("WithReason", object(&[("reason", text(300))], json!({"reason": "under inquiry"})));
+    put("Digest", object(&[("digest", hash())], json!({"digest": HASH})));
+    let proposal_example = json!({"kind": "fund", "programme": "ASP", "amount": "1000000.00", "currency": "KZT",
+        "bank_reference": "2026-11-22/000417"});
+    let mut proposal = json!({"oneOf": [
+        plain(&[("kind", json!({"const": "register_client"})), ("client", client()), ("role", role()),
+            ("bin?", bin_or_null()), ("bic?", bic())]),
+        plain(&[("kind", json!({"const": "add_key"})), ("client", client()), ("public_key", public_key())]),
+        plain(&[("kind", json!({"const": "change_class"})), ("programme", programme()), ("class", class())]),
+        plain(&[("kind", json!({"const": "fund"})), ("programme", programme()), ("amount", amount()),
+            ("currency", kzt()), ("bank_reference", text(64))]),
+    ]});
+    proposal["examples"] = json!([proposal_example]);
+    put("Proposal", proposal);
     put(
         "CsvLines",
         json!({"type": "string", "examples": [format!("iin,programme,period,part,amount,currency\n{NOBODY},ASP,2026-11,1,12345.67,KZT\n")]}),
@@ -247,6 +280,75 @@ pub(super) fn all() -> Map<String, Value> {
     );
 
     // What is answered.
+    let client_example = json!({"client": "halyk", "role": "bank", "bin": null, "bic": "HSBKKZKX", "suspended": false,
+        "entry": 7, "keys": [{"key": "halyk:21fe31dfa154a261", "public_key": an_ed25519_key, "added_by_entry": 8,
+        "revoked_by_entry": null}]});
+    put(
+        "Client",
+        object(
+            &[
+                ("client", client()),
+                ("role", role()),
+                ("bin", bin_or_null()),
+                ("bic", bic()),
+                ("suspended", json!({"type": "boolean"})),
+                ("entry", count()),
+                (
+                    "keys",
+                    list(plain(&[
+                        ("key", key_id()),
+                        ("public_key", public_key()),
+                        ("added_by_entry", count()),
+                        ("revoked_by_entry", nullable("integer")),
+                    ])),
+                ),
+            ],
+            client_example.clone(),
+        ),
+    );
+    put("Clients", object(&[("clients", list(reference("Client")))], json!({"clients": [client_example]})));
+    let approval_example = json!({"approval": 21, "state": "open", "requested_by": "anna",
+        "proposal": {"kind": "change_class", "programme": "ASP", "class": "general"}, "digest": HASH,
+        "expires": "2026-11-25T20:51:20.123Z", "ended_by": null, "ended_by_entry": null});
+    put(
+        "Approval",
+        object(
+            &[
+                ("approval", count()),
+                ("state", chosen(&["open", "given", "refused", "withdrawn", "expired"])),
+                ("requested_by", client()),
+                ("proposal", json!({"type": "object", "required": ["kind"]})),
+                ("digest", hash()),
+                ("expires", time()),
+                ("ended_by", nullable("string")),
+                ("ended_by_entry", nullable("integer")),
+            ],
+            approval_example.clone(),
+        ),
+    );
+    put(
+        "Approvals",
+        object(&[("approvals", list(reference("Approval")))], json!({"approvals": [approval_example]})),
+    );
+    let base64 = || json!({"type": "string", "contentEncoding": "base64"});
+    put(
+        "Evidence",
+        object(
+            &[
+                ("first_entry", count()),
+                ("entries", json!({"type": "integer", "minimum": 1})),
+                ("key", key_id()),
+                ("public_key", public_key()),
+                ("signature_base", json!({"type": "string"})),
+                ("signature", base64()),
+                ("body", base64()),
+            ],
+            json!({"first_entry": 1041, "entries": 1, "key": "halyk:21fe31dfa154a261", "public_key": an_ed25519_key,
+                "signature_base": "\"@method\": POST\n\"@target-uri\": …/v1/accruals\n…",
+                "signature": "w3qQMHl8psJSnG7ZScvu7gCT0TD00viPamkOuWKkJ2lY6i9zibv4BF5wEvfg8O5DupSp7By2x41ewzrE/zP7DQ==",
+                "body": "eyJhbW91bnQiOiIxLjAwIn0="}),
+        ),
+    );
     put(
         "Entry",
         json!({
@@ -311,6 +413,11 @@ pub(super) fn all() -> Map<String, Value> {
                 "by_programme": [{"programme": "ASP", "class": "protected", "amount": "12345.67", "held": "0.00"}]}),
         ),
     );
+    put(
+        "WalletFound",
+        json!({"oneOf": [reference("Wallet"), reference("WalletId")], "examples": [{"wallet": WALLET}]}),
+    );
+    put("WalletId", object(&[("wallet", uuid())], json!({"wallet": WALLET})));
     put(
         "Statement",
         object(

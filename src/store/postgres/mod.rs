@@ -26,11 +26,12 @@ use crate::ledger::batch::Batch;
 use crate::ledger::books::{Paid, PayOut, SystemHead};
 use crate::ledger::effects::{LogChange, SystemEntry};
 use crate::ledger::registry::RegistryChange;
+use crate::ledger::signed::{Evidence, Nonce};
 use crate::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
 
 use super::{
     BatchTimes, Bundle, ChunkRow, Commit, CommitError, FixedCheckpoint, Head, Locked, ProgrammeRow,
-    PublishedCheckpoint, StatementRange, Store, StoreError, Tile, rows,
+    PublishedCheckpoint, Standing, StatementRange, Store, StoreError, Tile, rows,
 };
 
 pub use connect::{Identifier, SCHEMA_VERSION, SERVICE_ROLE};
@@ -193,6 +194,14 @@ impl Store for PostgresStore {
         read::instructions(&mut *self.readers.acquire().await?, ids).await
     }
 
+    async fn standing(&self, ids: &[[u8; 16]], nonces: &[Nonce]) -> Result<Option<Standing>, StoreError> {
+        read::standing(&mut *self.readers.acquire().await?, ids, nonces).await
+    }
+
+    async fn evidence(&self, entry: u64) -> Result<Option<Evidence>, StoreError> {
+        read::evidence(&mut *self.readers.acquire().await?, entry).await
+    }
+
     async fn batches(&self, ids: &[BatchId]) -> Result<Vec<Batch>, StoreError> {
         read::batches(&mut *self.readers.acquire().await?, ids).await
     }
@@ -257,6 +266,14 @@ impl Store for PostgresStore {
 
     async fn publish_checkpoint(&self, checkpoint: &PublishedCheckpoint) -> Result<bool, StoreError> {
         write::publish_checkpoint(&mut *self.readers.acquire().await?, checkpoint).await
+    }
+
+    async fn spend(&self, nonces: &[Nonce]) -> Result<Vec<[u8; 16]>, StoreError> {
+        write::spend(&mut *self.readers.acquire().await?, nonces).await
+    }
+
+    async fn forget_nonces(&self, before: i64) -> Result<(), StoreError> {
+        write::forget_nonces(&mut *self.readers.acquire().await?, before).await
     }
 
     async fn wallet_at(&self, account: u32, at: i64) -> Result<Option<Wallet>, StoreError> {

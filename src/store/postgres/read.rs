@@ -16,10 +16,11 @@ use crate::ledger::batch::Batch;
 use crate::ledger::books::{PayOut, SystemHead};
 use crate::ledger::effects::{LogChange, SystemEntry};
 use crate::ledger::registry::RegistryChange;
+use crate::ledger::signed::{Evidence, Nonce};
 use crate::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
 use crate::store::rows::{self, entry_columns, head_columns, lot_columns};
 use crate::store::{
-    BatchTimes, Bundle, ChunkRow, Commit, FixedCheckpoint, Head, ProgrammeRow, PublishedCheckpoint,
+    BatchTimes, Bundle, ChunkRow, Commit, FixedCheckpoint, Head, ProgrammeRow, PublishedCheckpoint, Standing,
     StatementRange, StoreError, Tile,
 };
 
@@ -193,6 +194,34 @@ pub(super) async fn instructions(
     let ids: Vec<&[u8]> = ids.iter().map(<[u8; 16]>::as_slice).collect();
     let found = sqlx::query(INSTRUCTIONS).bind(ids).fetch_all(connection).await?;
     found.iter().map(rows::instruction).collect()
+}
+
+// One statement, so one moment: what is not bound and not spent at this head cannot be so before a commit on it.
+const STANDING: &str = "SELECT h.book, h.size, h.wallet_count, h.batch_count, h.at, h.nonce,
+        (SELECT coalesce(json_agg(json_build_array(encode(i.id, 'hex'), i.seq)), '[]')::text
+            FROM unnest($1::bytea[]) k (id)
+            CROSS JOIN LATERAL (SELECT id, seq FROM instruction WHERE id = k.id LIMIT 1) i),
+        (SELECT coalesce(json_agg(encode(n.id, 'hex')), '[]')::text
+            FROM unnest($2::bigint[], $3::bytea[]) k (expires, id)
+            CROSS JOIN LATERAL (SELECT id FROM nonce WHERE expires = k.expires AND id = k.id LIMIT 1) n)
+    FROM log_head h";
+
+pub(super) async fn standing(
+    connection: &mut PgConnection,
+    ids: &[[u8; 16]],
+    nonces: &[Nonce],
+) -> Read<Option<Standing>> {
+    let ids: Vec<&[u8]> = ids.iter().map(<[u8; 16]>::as_slice).collect();
+    let expires: Vec<i64> = nonces.iter().map(|nonce| nonce.expires).collect();
+    let nonces: Vec<&[u8]> = nonces.iter().map(|nonce| nonce.id.as_slice()).collect();
+    one(connection, sqlx::query(STANDING).bind(ids).bind(expires).bind(nonces), rows::standing).await
+}
+
+pub(super) async fn evidence(connection: &mut PgConnection, entry: u64) -> Read<Option<Evidence>> {
+    let sql = "SELECT seq, entries, key, base, signature, sealed_body FROM evidence
+        WHERE seq <= $1 ORDER BY seq DESC LIMIT 1";
+    let found = one(connection, sqlx::query(sql).bind(int8(entry)), rows::evidence).await?;
+    Ok(found.filter(|evidence| evidence.covers(entry)))
 }
 
 const BATCHES: &str = "SELECT b.number, b.id, b.client, b.declaration, e.version, e.state, e.received_lines,

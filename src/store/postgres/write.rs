@@ -15,6 +15,7 @@ use sqlx::{Arguments, AssertSqlSafe, Encode, Executor, PgConnection, Postgres};
 use uuid::Uuid;
 
 use crate::domain::BookId;
+use crate::ledger::signed::Nonce;
 use crate::store::rows;
 use crate::store::tables::{self, Cell, Many, Sink, Stored, Type};
 use crate::store::{Commit, CommitError, FixedCheckpoint, PublishedCheckpoint, StoreError};
@@ -60,6 +61,24 @@ pub(super) async fn publish_checkpoint(
         .bind(checkpoint.at)
         .bind(checkpoint.note.clone());
     Ok(query.execute(connection).await?.rows_affected() == 1)
+}
+
+/// Spends nonces that no commit carries. Answers which were not spent before.
+pub(super) async fn spend(
+    connection: &mut PgConnection,
+    nonces: &[Nonce],
+) -> Result<Vec<[u8; 16]>, StoreError> {
+    let sql = "INSERT INTO nonce (expires, id) SELECT DISTINCT * FROM unnest($1::bigint[], $2::bytea[])
+        ON CONFLICT DO NOTHING RETURNING id";
+    let expires: Vec<i64> = nonces.iter().map(|nonce| nonce.expires).collect();
+    let ids: Vec<&[u8]> = nonces.iter().map(|nonce| nonce.id.as_slice()).collect();
+    let rows = sqlx::query(sql).bind(expires).bind(ids).fetch_all(connection).await?;
+    rows.iter().map(rows::nonce).collect()
+}
+
+pub(super) async fn forget_nonces(connection: &mut PgConnection, before: i64) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM nonce WHERE expires < $1").bind(before).execute(connection).await?;
+    Ok(())
 }
 
 pub(super) async fn begin(connection: &mut PgConnection) -> Result<(), StoreError> {

@@ -27,11 +27,12 @@ use crate::ledger::batch::Batch;
 use crate::ledger::books::{Paid, PayOut, SystemHead};
 use crate::ledger::effects::{LogChange, SystemEntry};
 use crate::ledger::registry::RegistryChange;
+use crate::ledger::signed::{Evidence, Nonce};
 use crate::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
 
 use super::{
     BatchTimes, Bundle, ChunkRow, Commit, CommitError, FixedCheckpoint, Head, Locked, ProgrammeRow,
-    PublishedCheckpoint, StatementRange, Store, StoreError, Tile, rows,
+    PublishedCheckpoint, Standing, StatementRange, Store, StoreError, Tile, rows,
 };
 
 pub use copy::copy;
@@ -220,6 +221,14 @@ impl Store for SqliteStore {
         read::instructions(&mut *self.readers.acquire().await?, ids).await
     }
 
+    async fn standing(&self, ids: &[[u8; 16]], nonces: &[Nonce]) -> Result<Option<Standing>, StoreError> {
+        read::standing(&mut *self.readers.acquire().await?, ids, nonces).await
+    }
+
+    async fn evidence(&self, entry: u64) -> Result<Option<Evidence>, StoreError> {
+        read::evidence(&mut *self.readers.acquire().await?, entry).await
+    }
+
     async fn batches(&self, ids: &[BatchId]) -> Result<Vec<Batch>, StoreError> {
         read::batches(&mut *self.readers.acquire().await?, ids).await
     }
@@ -288,6 +297,20 @@ impl Store for SqliteStore {
         let published = write::publish_checkpoint(&mut connection, checkpoint).await?;
         *place = Some(connection);
         Ok(published)
+    }
+
+    async fn spend(&self, nonces: &[Nonce]) -> Result<Vec<[u8; 16]>, StoreError> {
+        let (mut place, mut connection) = self.writer().await?;
+        let spent = write::spend(&mut connection, nonces).await?;
+        *place = Some(connection);
+        Ok(spent)
+    }
+
+    async fn forget_nonces(&self, before: i64) -> Result<(), StoreError> {
+        let (mut place, mut connection) = self.writer().await?;
+        write::forget_nonces(&mut connection, before).await?;
+        *place = Some(connection);
+        Ok(())
     }
 
     async fn wallet_at(&self, account: u32, at: i64) -> Result<Option<Wallet>, StoreError> {

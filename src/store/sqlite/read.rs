@@ -16,10 +16,11 @@ use crate::ledger::batch::Batch;
 use crate::ledger::books::{PayOut, SystemHead};
 use crate::ledger::effects::{LogChange, SystemEntry};
 use crate::ledger::registry::RegistryChange;
+use crate::ledger::signed::{Evidence, Nonce};
 use crate::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
 use crate::store::rows::{self, entry_columns, head_columns, lot_columns};
 use crate::store::{
-    BatchTimes, Bundle, ChunkRow, Commit, FixedCheckpoint, Head, ProgrammeRow, PublishedCheckpoint,
+    BatchTimes, Bundle, ChunkRow, Commit, FixedCheckpoint, Head, ProgrammeRow, PublishedCheckpoint, Standing,
     StatementRange, StoreError, Tile,
 };
 
@@ -189,6 +190,35 @@ pub(super) async fn instructions(
     ids: &[[u8; 16]],
 ) -> Read<Vec<([u8; 16], u64)>> {
     all(connection, sqlx::query(INSTRUCTIONS).bind(json_bytes(ids.iter())), rows::instruction).await
+}
+
+// One statement, so one moment: what is not bound and not spent at this head cannot be so before a commit on it.
+const STANDING: &str = "SELECT h.book, h.size, h.wallet_count, h.batch_count, h.at, h.nonce,
+        (SELECT json_group_array(json_array(hex(i.id), i.seq))
+            FROM json_each(?1) k CROSS JOIN instruction i ON i.id = unhex(k.value)),
+        (SELECT json_group_array(hex(n.id))
+            FROM json_each(?2) k CROSS JOIN nonce n ON n.expires = k.value ->> 0 AND n.id = unhex(k.value ->> 1))
+    FROM log_head h";
+
+pub(super) async fn standing(
+    connection: &mut SqliteConnection,
+    ids: &[[u8; 16]],
+    nonces: &[Nonce],
+) -> Read<Option<Standing>> {
+    let query = sqlx::query(STANDING).bind(json_bytes(ids.iter())).bind(json_nonces(nonces));
+    one(connection, query, rows::standing).await
+}
+
+/// A JSON array of `[expires, id in hexadecimal digits]`.
+pub(super) fn json_nonces(nonces: &[Nonce]) -> String {
+    json(nonces.iter().map(|nonce| format!("[{},\"{}\"]", nonce.expires, hex::encode(nonce.id))))
+}
+
+pub(super) async fn evidence(connection: &mut SqliteConnection, entry: u64) -> Read<Option<Evidence>> {
+    let sql = "SELECT seq, entries, key, base, signature, sealed_body FROM evidence
+        WHERE seq <= ? ORDER BY seq DESC LIMIT 1";
+    let found = one(connection, sqlx::query(sql).bind(int8(entry)), rows::evidence).await?;
+    Ok(found.filter(|evidence| evidence.covers(entry)))
 }
 
 const BATCHES: &str = "SELECT b.number, b.id, b.client, b.declaration, e.version, e.state, e.received_lines,

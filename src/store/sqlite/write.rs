@@ -8,7 +8,9 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, AssertSqlSafe, Encode, Executor, SqlSafeStr, SqlStr, Sqlite, SqliteConnection};
 
 use crate::domain::BookId;
+use crate::ledger::signed::Nonce;
 use crate::store::rows;
+use crate::store::sqlite::read;
 use crate::store::tables::{self, Cell, Many, Sink, Stored};
 use crate::store::{Commit, CommitError, FixedCheckpoint, PublishedCheckpoint, StoreError};
 
@@ -61,6 +63,26 @@ pub(super) async fn publish_checkpoint(
         .bind(checkpoint.at)
         .bind(checkpoint.note.clone());
     Ok(query.execute(connection).await?.rows_affected() == 1)
+}
+
+/// Spends nonces that no commit carries, all in one transaction. Answers which were not spent before.
+pub(super) async fn spend(
+    connection: &mut SqliteConnection,
+    nonces: &[Nonce],
+) -> Result<Vec<[u8; 16]>, StoreError> {
+    // Not `INSERT OR IGNORE`: the trigger against replacing comes before it.
+    let sql = "INSERT INTO nonce (expires, id)
+        SELECT DISTINCT k.value ->> 0, unhex(k.value ->> 1) FROM json_each(?) k WHERE NOT EXISTS (
+            SELECT 1 FROM nonce WHERE expires = k.value ->> 0 AND id = unhex(k.value ->> 1))
+        RETURNING id";
+    let nonces = read::json_nonces(nonces);
+    let rows = sqlx::query(sql).bind(nonces).fetch_all(connection).await?;
+    rows.iter().map(rows::nonce).collect()
+}
+
+pub(super) async fn forget_nonces(connection: &mut SqliteConnection, before: i64) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM nonce WHERE expires < ?").bind(before).execute(connection).await?;
+    Ok(())
 }
 
 /// Begins, with the file's lock.

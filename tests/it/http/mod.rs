@@ -5,11 +5,15 @@
 //! that was answered (11).
 
 mod accruals;
+mod approvals;
 mod batches;
 mod documented;
+mod door;
 mod entries;
+mod evidence;
 mod failing;
 mod log;
+mod nonces;
 mod operations;
 mod privacy;
 mod problems;
@@ -17,6 +21,7 @@ mod programmes;
 mod reports;
 mod reversals;
 mod robustness;
+mod signed;
 mod wallets;
 
 use std::num::NonZeroU32;
@@ -208,6 +213,16 @@ impl Service {
         Self::over(place.open().await, now, outside, rate::REQUESTS_PER_SECOND, true).await
     }
 
+    /// A service on a new book with a client of each role (see [`signed`]), which asks for signatures.
+    async fn guarded(place: &Place) -> Self {
+        place.open().await.create_book(keys().book()).await.unwrap();
+        Self::guarded_beside(place, Arc::new(tempfile::tempdir().unwrap())).await
+    }
+
+    async fn guarded_beside(place: &Place, outside: Arc<TempDir>) -> Self {
+        Self::with(place.open().await, first_day, outside, rate::REQUESTS_PER_SECOND, true, true).await
+    }
+
     /// A service over a store, whose clients may send so many requests a second. If it does not sign, the log has no
     /// checkpoint.
     pub async fn over(
@@ -216,6 +231,17 @@ impl Service {
         outside: Arc<TempDir>,
         requests_per_second: NonZeroU32,
         signs: bool,
+    ) -> Self {
+        Self::with(store, now, outside, requests_per_second, signs, false).await
+    }
+
+    async fn with(
+        store: Arc<dyn Store>,
+        now: fn() -> i64,
+        outside: Arc<TempDir>,
+        requests_per_second: NonZeroU32,
+        signs: bool,
+        guarded: bool,
     ) -> Self {
         let keys = keys();
         let clock = Clock::with(now);
@@ -227,6 +253,7 @@ impl Service {
             Err(_) => LogKeyFile::create(&log_key, &key_name(keys.book())).unwrap(),
         };
         let kept = Box::new(CheckpointFile(outside.path().join("checkpoint")));
+        let door = if guarded { Some(signed::door(&store, &sequencer).await) } else { None };
         let (published, publishing) = if signs {
             let publisher =
                 Publisher::open(Arc::clone(&store), keys.book(), log_key, kept, now).await.unwrap();
@@ -234,11 +261,11 @@ impl Service {
         } else {
             (watch::channel(None).1, tokio::spawn(async { Ok(()) }))
         };
-        let app = App::new(Arc::clone(&store), keys, sequencer.clone(), published, requests_per_second);
+        let app = App::new(Arc::clone(&store), keys, sequencer.clone(), published, requests_per_second, door);
         drop(sequencer);
-        let listener = social_wallet::http::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let listener = social_wallet::http::listen("127.0.0.1:0".parse().unwrap(), false).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let figures = social_wallet::http::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let figures = social_wallet::http::listen("127.0.0.1:0".parse().unwrap(), false).await.unwrap();
         let metrics = format!("http://{}/metrics", figures.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
         let (tell_served, told) = oneshot::channel::<()>();

@@ -3,10 +3,12 @@
 use std::process::Stdio;
 
 use serde_json::{Value, json};
+use social_wallet::client::RawRequest;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::Command;
 
 use super::{Service, accrual, in_both_rooms, mistyped_iin, with};
+use crate::crew::Crew;
 use crate::store::Place;
 
 in_both_rooms! {
@@ -79,14 +81,19 @@ async fn the_rate_is_told_below_v1_only(place: &Place) {
 #[tokio::test]
 async fn an_operator_chooses_where_the_figures_are_how_lines_are_logged_and_the_rate() {
     let data = tempfile::tempdir().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_social-wallet"));
-    command.args(["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]);
-    command.args(["--requests-per-second", "3", "--log-format", "json", "--data-dir"]).arg(data.path());
-    for name in ["DATABASE_URL", "KEYS", "LOG_KEY", "CHECKPOINT_FILE"] {
-        command.env_remove(format!("SOCIAL_WALLET_{name}"));
-    }
-    command.env("RUST_LOG", "info,social_wallet::http=debug").kill_on_drop(true);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let serve = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_social-wallet"));
+        command.args(arguments).arg("--data-dir").arg(data.path()).kill_on_drop(true).stdin(Stdio::null());
+        for name in ["DATABASE_URL", "KEYS", "LOG_KEY", "CHECKPOINT_FILE"] {
+            command.env_remove(format!("SOCIAL_WALLET_{name}"));
+        }
+        command
+    };
+    let crew = Crew::bootstrap(data.path(), serve(&["bootstrap", "--trial"])).await;
+    let mut command = serve(&["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]);
+    command.args(["--requests-per-second", "3", "--log-format", "json"]);
+    command.env("RUST_LOG", "info,social_wallet::http=debug");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut told = async |prefix: &str| {
@@ -95,11 +102,20 @@ async fn an_operator_chooses_where_the_figures_are_how_lines_are_logged_and_the_
     };
     let (url, figures) = (told("listening on ").await, told("figures at ").await);
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let auditor = crew.client("auditor", &url);
+    let book = RawRequest {
+        method: "GET".into(),
+        path: "/v1/book".into(),
+        key: None,
+        content_type: String::new(),
+        accept: "application/json".into(),
+        body: Vec::new(),
+    };
     let mut statuses = Vec::new();
     while statuses.last() != Some(&429) {
-        let answer = http.get(format!("{url}/v1/book")).send().await.unwrap();
-        assert_eq!(answer.headers()["ratelimit-policy"], "\"client\";q=3;w=1");
-        statuses.push(answer.status().as_u16());
+        let answer = auditor.call(&book).await.unwrap();
+        assert_eq!(answer.headers["ratelimit-policy"], "\"client\";q=3;w=1");
+        statuses.push(answer.status);
     }
     let text = http.get(figures).send().await.unwrap().text().await.unwrap();
     let refused = "social_wallet_refusals_total{code=\"rate_limited\"} 1";

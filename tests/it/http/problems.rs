@@ -5,15 +5,14 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use social_wallet::http::catalogue::Code;
-use social_wallet::sequencer::command::{Command, RegistryCommand};
 
 use super::failing::failures;
+use super::signed::{send, send_changed, signed, signer};
 use super::{
     Answer, HEADER, OTHER_PAYER, PAYER, Service, accrual, declaration, fresh, in_both_rooms, line, lines,
     mistyped_iin, programme, reversal, with, without,
 };
 use crate::store::Place;
-use crate::store::book::founders;
 
 in_both_rooms! {
     every_code_can_be_met,
@@ -44,23 +43,8 @@ const ELSEWHERE: &[(Code, &str, &str)] = &[
     ),
     (Code::OriginOutOfOrder, "src/ledger/log_rules.rs", "an operator's command"),
     (Code::LogKeyNotCurrent, "src/ledger/log_rules.rs", "an operator's command"),
-    (Code::ClientUnknown, "src/ledger/registry_rules.rs", "the registry has no requests yet"),
-    (Code::ClientExists, "src/ledger/registry_rules.rs", "the registry has no requests yet"),
-    (Code::ScopeMismatch, "src/ledger/registry_rules.rs", "the registry has no requests yet"),
-    (Code::OperatorRequired, "src/ledger/registry_rules.rs", "the registry has no requests yet"),
-    (Code::KeyUnknown, "src/ledger/registry_rules.rs", "the registry has no requests yet"),
-    (Code::KeyExists, "src/ledger/registry_rules.rs", "the registry has no requests yet"),
-    (Code::KeyRevoked, "src/ledger/registry_rules.rs", "the registry has no requests yet"),
-    (Code::KeysTooMany, "src/ledger/registry_rules.rs", "the registry has no requests yet"),
-    (Code::ClientStateUnchanged, "src/ledger/registry_rules.rs", "the registry has no requests yet"),
-    (Code::OperatorsTooFew, "src/ledger/registry_rules.rs", "the registry has no requests yet"),
-    (Code::BookBootstrapped, "src/ledger/registry_rules.rs", "the registry has no requests yet"),
-    (Code::ApprovalUnknown, "src/ledger/registry_rules.rs", "the registry has no requests yet"),
-    (Code::ApprovalEnded, "src/ledger/registry_rules.rs", "the registry has no requests yet"),
-    (Code::ApprovalExpired, "src/ledger/registry_rules.rs", "the registry has no requests yet"),
-    (Code::ApprovalSelf, "src/ledger/registry_rules.rs", "the registry has no requests yet"),
-    (Code::ApprovalDigestMismatch, "src/ledger/registry_rules.rs", "the registry has no requests yet"),
-    (Code::ClassUnchanged, "src/ledger/registry_rules.rs", "the registry has no requests yet"),
+    (Code::BookBootstrapped, "src/ledger/registry_rules.rs", "an operator's command"),
+    (Code::ApprovalExpired, "src/ledger/registry_rules.rs", "three days; see its unit test"),
 ];
 
 async fn every_code_can_be_met(place: &Place) {
@@ -68,11 +52,15 @@ async fn every_code_can_be_met(place: &Place) {
     provoke_reading(&service).await;
     provoke_rules(&service).await;
     provoke_batches(&service).await;
-    provoke_approvals(&service, place).await;
     let mut answers = service.answers.lock().unwrap().clone();
     let outside = Arc::clone(&service.outside);
     service.close().await;
     answers.extend(failures(place, &outside).await);
+    let guarded = Service::guarded_beside(place, outside).await;
+    provoke_signatures(&guarded).await;
+    provoke_clients(&guarded).await;
+    answers.append(&mut guarded.answers.lock().unwrap());
+    guarded.stop().await;
     let met: BTreeSet<String> = answers.iter().flat_map(codes).collect();
     let elsewhere: BTreeSet<String> = ELSEWHERE.iter().map(|(code, ..)| code.name().to_owned()).collect();
     let all: BTreeSet<String> = Code::ALL.iter().map(|code| code.name().to_owned()).collect();
@@ -121,7 +109,6 @@ async fn provoke_reading(service: &Service) {
     let write = || service.request("POST", "/v1/accruals").body(accrual(1, "1.00").to_string());
     service.send(write()).await;
     service.send(write().header("Idempotency-Key", "a \" b")).await;
-    service.send(write().header("Idempotency-Key", "a").header("Social-Wallet-Client", "Nobody")).await;
     for body in ["[".to_owned(), "x".repeat(64 * 1024 + 1)] {
         let request = service.request("POST", "/v1/accruals").header("Idempotency-Key", "a").body(body);
         service.send(request).await;
@@ -167,13 +154,131 @@ async fn provoke_rules(service: &Service) {
     }
 }
 
-/// Where there are operators, two of them must agree on a funding.
-async fn provoke_approvals(service: &Service, place: &Place) {
-    let bootstrap = Command::Registry(RegistryCommand::Bootstrap(founders()));
-    service.command_beside(place, "setup", bootstrap).await;
-    let funding = json!({"amount": "1.00", "currency": "KZT", "bank_reference": "alone"});
-    let answer = service.write("/v1/programmes/ASP/fundings", &funding).await;
-    answer.refused(403, "approval_required", Some("approval"));
+/// Who is who, and what takes two.
+async fn provoke_clients(service: &Service) {
+    let post = async |by: &str, path: &str, body: Value| {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        send(service, by, ("POST", path, &body)).await
+    };
+    let key = |name: &str| json!({"public_key": signer(name).public_key()});
+    let reason = || json!({"reason": "to see what comes of it"});
+    post("operator", "/v1/programmes", programme("BONUS")).await.expect(201);
+    post("payer", "/v1/programmes", programme("ASP")).await;
+    post("other", "/v1/accruals", accrual(1, "1.00")).await;
+    send(service, "auditor", ("GET", "/v1/entries/0/evidence", "")).await;
+    send(service, "operator", ("GET", "/v1/clients/nobody", "")).await;
+    post("operator", "/v1/clients", json!({"client": "payer", "role": "auditor"})).await;
+    post("operator", "/v1/clients", json!({"client": "new", "role": "bank"})).await;
+    post("operator", "/v1/clients", json!({"client": "new", "role": "operator"})).await;
+    post("auditor", "/v1/clients/payer/keys", key("new")).await;
+    post("operator", "/v1/clients/payer/keys", key("payer")).await;
+    for number in 1..=16 {
+        post("bank", "/v1/clients/bank/keys", key(&format!("bank-{number}"))).await;
+    }
+    let path = format!("/v1/clients/other/keys/{}/revoke", signer("other").key_id());
+    for _ in 0..2 {
+        post("operator", &path, Value::Null).await;
+    }
+    post("operator", "/v1/clients/other/keys/other:0011223344556677/revoke", Value::Null).await;
+    post("operator", "/v1/clients/payer/reinstate", reason()).await;
+    post("operator", "/v1/clients/operator/suspend", reason()).await;
+    post("operator", "/v1/clients/channel/suspend", reason()).await;
+    send(service, "channel", ("GET", "/v1/book", "")).await;
+    let class = |class: &str| json!({"kind": "change_class", "programme": "BONUS", "class": class});
+    post("operator", "/v1/approvals", class("protected")).await;
+    let asked = post("operator", "/v1/approvals", class("general")).await.expect(201);
+    let given = json!({"digest": asked["digest"]});
+    let path = format!("/v1/approvals/{}", asked["entry"]);
+    post("operator", &format!("{path}/approve"), given.clone()).await;
+    post("operator-2", &format!("{path}/approve"), json!({"digest": "00".repeat(32)})).await;
+    post("operator", &format!("{path}/close"), reason()).await.expect(201);
+    post("operator-2", &format!("{path}/approve"), given).await;
+    send(service, "operator", ("GET", "/v1/approvals/999999", "")).await;
+}
+
+/// Every way to be taken for nobody.
+async fn provoke_signatures(service: &Service) {
+    let body = programme("BIRTH").to_string();
+    let request = ("POST", "/v1/programmes", body.as_str());
+    let now = super::NOON / 1_000;
+    type Change<'a> = &'a dyn Fn(&str) -> String;
+    let changes: [(Code, Change<'_>); 18] = [
+        (Code::SignatureMalformed, &|_| "sig1=(".to_owned()),
+        (Code::SignatureNotSingle, &|input| format!("{input}, {}", input.replace("sig1", "sig2"))),
+        (Code::SignatureLabelMismatch, &|input| input.replace("sig1", "sig2")),
+        (Code::SignatureComponentMissing, &|input| input.replace("\"@target-uri\" ", "")),
+        (Code::SignatureComponentUnknown, &|input| input.replace("(\"@method\"", "(\"@method\" \"accept\"")),
+        (Code::SignatureComponentRepeated, &|input| {
+            input.replace("(\"@method\"", "(\"@method\" \"@method\"")
+        }),
+        (Code::SignatureComponentParameter, &|input| input.replace("\"@method\"", "\"@method\";req")),
+        (Code::SignatureParameterMissing, &|input| {
+            input.replace(";alg=\"ed25519\";tag=\"social-wallet-v1\"", "")
+        }),
+        (Code::SignatureParameterUnknown, &|input| format!("{input};colour=1")),
+        (Code::SignatureTimeMalformed, &|input| replaced(input, "created", "1.5")),
+        (Code::SignatureNonceMalformed, &|input| replaced(input, "nonce", "\"short\"")),
+        (Code::SignatureKeyidMalformed, &|input| replaced(input, "keyid", "\"operator\"")),
+        (Code::SignatureTagWrong, &|input| replaced(input, "tag", "\"another\"")),
+        (Code::SignatureAlgorithmUnsupported, &|input| replaced(input, "alg", "\"rsa-v1_5-sha256\"")),
+        (Code::SignatureCreatedOutsideWindow, &|input| {
+            replaced(&replaced(input, "created", &(now - 301).to_string()), "expires", &(now - 1).to_string())
+        }),
+        (Code::SignatureLifetimeOutOfRange, &|input| replaced(input, "expires", &(now + 300).to_string())),
+        (Code::SignatureExpired, &|input| {
+            replaced(&replaced(input, "created", &(now - 200).to_string()), "expires", &(now - 1).to_string())
+        }),
+        (Code::SignatureInvalid, &|input| replaced(input, "nonce", "\"another-nonce-of-the-same-kind\"")),
+    ];
+    for (code, change) in changes {
+        let answer = send_changed(service, "operator", request, |headers, _| {
+            let input = change(headers["signature-input"].to_str().unwrap());
+            headers.insert("signature-input", input.parse().unwrap());
+        });
+        let answer = answer.await;
+        assert_eq!(
+            (answer.status, answer.json()["code"].as_str()),
+            (401, Some(code.name())),
+            "{}",
+            answer.body
+        );
+        assert_eq!(answer.header("www-authenticate"), Some("Signature"));
+    }
+    let changed = async |change: &dyn Fn(&mut http::HeaderMap, &mut String)| {
+        send_changed(service, "operator", request, |headers, body| change(headers, body)).await
+    };
+    changed(&|headers, _| _ = headers.remove("signature")).await.refused(
+        401,
+        "signature_missing",
+        Some("signature"),
+    );
+    changed(&|headers, _| _ = headers.append("idempotency-key", "b".parse().unwrap())).await.refused(
+        401,
+        "signature_field_repeated",
+        Some("idempotency-key"),
+    );
+    changed(&|headers, _| _ = headers.insert("content-digest", "x".parse().unwrap())).await.refused(
+        401,
+        "content_digest_malformed",
+        Some("content-digest"),
+    );
+    changed(&|_, body| body.push(' ')).await.refused(401, "content_digest_mismatch", Some("content-digest"));
+    let without =
+        send_changed(service, "operator", ("POST", "/v1/programmes", ""), |_, body| body.push_str("{}"));
+    without.await.refused(401, "signature_body_field_missing", Some("content-digest"));
+    send(service, "stranger", request).await.refused(401, "signature_key_unknown", Some("keyid"));
+    let twice = || signed(service, "operator", request, "once", "a-nonce-of-sixteen");
+    for status in [201, 401] {
+        let (headers, builder) = twice();
+        assert_eq!(service.send(builder.headers(headers)).await.status, status);
+    }
+}
+
+/// The signature's input with another value of a parameter.
+fn replaced(input: &str, name: &str, value: &str) -> String {
+    let begin = input.find(&format!(";{name}=")).unwrap() + name.len() + 2;
+    let end = input[begin..].find(';').map_or(input.len(), |length| begin + length);
+    format!("{}{value}{}", &input[..begin], &input[end..])
 }
 
 async fn provoke_batches(service: &Service) {

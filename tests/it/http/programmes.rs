@@ -119,10 +119,6 @@ async fn a_write_without_a_well_formed_key_is_refused(place: &Place) {
         let bytes = reqwest::header::HeaderValue::from_bytes(b"\xff").unwrap();
         let malformed = service.send(request().header("Idempotency-Key", bytes)).await;
         malformed.refused(400, "idempotency_key_malformed", Some("Idempotency-Key"));
-        for client in ["", "A", "-a", "a b", &"c".repeat(33)] {
-            let request = request().header("Idempotency-Key", "k").header("Social-Wallet-Client", client);
-            service.send(request).await.refused(400, "client_malformed", Some("Social-Wallet-Client"));
-        }
     }
     assert_eq!(service.size().await, size);
     let longest = service.post("/v1/programmes", &"k".repeat(64), &programme("BIRTH")).await;

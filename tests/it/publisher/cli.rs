@@ -4,10 +4,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use serde_json::Value;
+use social_wallet::client::RawRequest;
+use social_wallet::domain::IdempotencyKey;
 use social_wallet::log::checkpoint::Policy;
 use social_wallet::log::note::VerifierKey;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
+
+use crate::crew::Crew;
+
+/// Entries of a book with its clients and nothing else.
+const BOOTSTRAPPED: u64 = 16;
 
 struct Home(PathBuf);
 
@@ -15,7 +22,7 @@ impl Home {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_social-wallet"));
         command.args(arguments).arg("--data-dir").arg(&self.0).stdin(Stdio::null()).kill_on_drop(true);
-        for name in ["SERVER", "DATABASE_URL", "KEYS", "LOG_KEY", "CHECKPOINT_FILE"] {
+        for name in ["SERVER", "DATABASE_URL", "KEYS", "LOG_KEY", "CHECKPOINT_FILE", "CLIENT", "CLIENT_KEY"] {
             command.env_remove(format!("SOCIAL_WALLET_{name}"));
         }
         command
@@ -32,6 +39,11 @@ impl Home {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
+    /// Makes the book, with its clients.
+    async fn bootstrap(&self) -> Crew {
+        Crew::bootstrap(&self.0, self.command(&["bootstrap", "--trial"])).await
+    }
+
     async fn serve(&self) -> (Child, String) {
         let mut child = self.command(&["serve", "--listen", "127.0.0.1:0"]);
         let mut child = child.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -44,12 +56,18 @@ impl Home {
     /// Serves, makes some entries, and waits until the last is covered by a checkpoint; then the process is killed.
     async fn work(&self, programme: &str) {
         let (mut child, url) = self.serve().await;
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let body = crate::http::programme(programme);
-        let request = client.post(format!("{url}/v1/programmes")).header("Idempotency-Key", programme);
-        let entry: Value = request.body(body.to_string()).send().await.unwrap().json().await.unwrap();
-        let receipt = format!("{url}{}", entry["receipt"].as_str().unwrap());
-        while client.get(&receipt).send().await.unwrap().status() != 200 {}
+        let client = Crew::of(&self.0).client("operator-1", &url);
+        let key = IdempotencyKey::parse(programme).unwrap();
+        let entry = client.register_programme(&crate::http::programme(programme), &key).await.unwrap().value;
+        let receipt = RawRequest {
+            method: "GET".into(),
+            path: entry["receipt"].as_str().unwrap().into(),
+            key: None,
+            content_type: String::new(),
+            accept: "application/json".into(),
+            body: Vec::new(),
+        };
+        while client.call(&receipt).await.unwrap().status != 200 {}
         child.kill().await.unwrap();
     }
 
@@ -62,7 +80,9 @@ fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
-        std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+        if path.is_file() {
+            std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+        }
     }
 }
 
@@ -70,6 +90,7 @@ fn copy(from: &Path, to: &Path) {
 async fn invariant_9_an_operator_restores_an_old_backup_is_refused_declares_and_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     let home = Home(directory.path().join("data"));
+    home.bootstrap().await;
     home.work("ASP").await;
     let backup = directory.path().join("backup");
     copy(&home.0, &backup);
@@ -110,12 +131,16 @@ async fn invariant_9_an_operator_restores_an_old_backup_is_refused_declares_and_
 async fn the_key_is_printed_and_rotated_and_the_log_is_exported_from_the_store_and_from_the_service() {
     let directory = tempfile::tempdir().unwrap();
     let home = Home(directory.path().join("data"));
+    let auditor = home.bootstrap().await.key("auditor");
     home.work("ASP").await;
     let printed = home.run(&["log", "key"]).await;
     let old: VerifierKey = String::from_utf8(printed.stdout).unwrap().trim().parse().unwrap();
     let (one, two) = (directory.path().join("one"), directory.path().join("two"));
     let first = home.done(&["log", "export", one.to_str().unwrap()]).await;
-    assert_eq!((&first["size"], &first["new_entries"]), (&2.into(), &2.into()));
+    assert_eq!(
+        (&first["size"], &first["new_entries"]),
+        (&(BOOTSTRAPPED + 1).into(), &(BOOTSTRAPPED + 1).into())
+    );
     Policy::of_log(old.clone()).open(&std::fs::read(one.join("checkpoint")).unwrap()).unwrap();
 
     let earlier = directory.path().join("earlier");
@@ -125,7 +150,7 @@ async fn the_key_is_printed_and_rotated_and_the_log_is_exported_from_the_store_a
     assert_eq!(keys["keys"], serde_json::json!([old.to_string(), rotated["key"]]));
     home.work("BIRTH").await;
     let second = home.done(&["log", "export", one.to_str().unwrap()]).await;
-    assert_eq!((&second["size"], &second["new_entries"]), (&4.into(), &2.into()));
+    assert_eq!((&second["size"], &second["new_entries"]), (&(BOOTSTRAPPED + 3).into(), &2.into()));
     let new: VerifierKey = rotated["key"].as_str().unwrap().parse().unwrap();
     // A verifier that shares no code with us follows the rotation too, whichever key it has.
     for key in [&old, &new] {
@@ -138,9 +163,10 @@ async fn the_key_is_printed_and_rotated_and_the_log_is_exported_from_the_store_a
     Policy::of_log(old).open(&note).unwrap_err();
 
     let (mut child, url) = home.serve().await;
-    let output = home.run(&["log", "export", two.to_str().unwrap(), "--from-server", "--server", &url]).await;
+    let export = ["log", "export", two.to_str().unwrap(), "--from-server", "--server", &url];
+    let output = home.run(&[&export[..], &["--client-key", &auditor]].concat()).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    for file in ["checkpoint", "tile/0/000.p/4", "tile/entries/000.p/4"] {
+    for file in ["checkpoint", "tile/0/000.p/19", "tile/entries/000.p/19"] {
         assert_eq!(std::fs::read(one.join(file)).unwrap(), std::fs::read(two.join(file)).unwrap(), "{file}");
     }
     child.kill().await.unwrap();

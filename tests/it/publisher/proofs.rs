@@ -45,7 +45,17 @@ fn grow(edge: &mut RightEdge, before: Head, to: u64) -> Commit {
     let after = Head { size: to, at: before.at + 1, nonce, ..before };
     let stamp = Stamp::of(after.at).unwrap();
     let (tiles, frontier) = (tiles.collect(), edge.frontier().to_bytes());
-    Commit { before, after, stamp, bundles, tiles, frontier, effects: Effects::default() }
+    Commit {
+        before,
+        after,
+        stamp,
+        bundles,
+        tiles,
+        frontier,
+        effects: Effects::default(),
+        nonces: Vec::new(),
+        evidence: Vec::new(),
+    }
 }
 
 async fn a_proof_reads_at_most_two_tiles_of_each_level_and_holds(place: &Place) {

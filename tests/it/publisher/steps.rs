@@ -1,7 +1,8 @@
 //! Every step of the order of writes, failed; several replicas.
 
+use social_wallet::log::checkpoint::Checkpoint;
 use social_wallet::publisher::Publisher;
-use social_wallet::store::Store;
+use social_wallet::store::{FixedCheckpoint, Store};
 use std::sync::Arc;
 
 use super::{Outside, assert_one_history, in_both_rooms, write};
@@ -12,6 +13,7 @@ use crate::store::Place;
 in_both_rooms! {
     invariant_9_a_crash_between_any_two_steps_leaves_one_history_and_a_file_that_is_not_behind,
     invariant_9_a_body_that_one_replica_fixed_is_signed_and_published_by_the_next,
+    invariant_9_a_body_that_is_not_of_the_stores_tree_is_never_signed,
     invariant_9_replicas_that_sign_at_once_make_one_chain_and_keep_it_each,
     a_checkpoint_covers_all_that_is_durable_and_a_second_step_does_nothing,
 }
@@ -110,6 +112,27 @@ async fn invariant_9_a_body_that_one_replica_fixed_is_signed_and_published_by_th
     one.step().await.unwrap();
     assert_eq!(size(&one), size(&two));
     assert_eq!(first.kept(), second.kept());
+}
+
+async fn invariant_9_a_body_that_is_not_of_the_stores_tree_is_never_signed(place: &Place) {
+    let store = place.open().await;
+    let sequencer = serve(place.open().await).await;
+    let outside = Outside::new();
+    let mut publisher = outside.open(&store).await.unwrap();
+    write(&sequencer, 0..3).await;
+    publisher.step().await.unwrap();
+    let before = outside.kept().unwrap();
+    write(&sequencer, 3..5).await;
+    // Somebody with a hand in the database fixes a body of another root.
+    let forged = Checkpoint { size: head(&store).await, root: [7; 32], ..before.clone() };
+    let body = forged.body().into_bytes();
+    let fixed = FixedCheckpoint { size: forged.size, previous_size: before.size, body };
+    assert!(store.fix_checkpoint(&fixed).await.unwrap());
+    publisher.step().await.unwrap_err();
+    assert_eq!(outside.kept(), Some(before.clone()), "nothing was signed");
+    assert_eq!(store.published_checkpoint().await.unwrap().unwrap().size, before.size);
+    outside.open(&store).await.unwrap().step().await.unwrap_err();
+    assert_eq!(outside.kept(), Some(before), "nor after a start");
 }
 
 async fn invariant_9_replicas_that_sign_at_once_make_one_chain_and_keep_it_each(place: &Place) {

@@ -14,11 +14,12 @@ use social_wallet::ledger::batch::Batch;
 use social_wallet::ledger::books::{Paid, PayOut, SystemHead};
 use social_wallet::ledger::effects::{LogChange, SystemEntry};
 use social_wallet::ledger::registry::RegistryChange;
+use social_wallet::ledger::signed::{Evidence, Nonce};
 use social_wallet::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
 use social_wallet::store::projections::{BatchEntryRow, PayOutRow, Projections};
 use social_wallet::store::{
     BatchTimes, Bundle, ChunkRow, Commit, CommitError, FixedCheckpoint, Head, Locked, ProgrammeRow,
-    PublishedCheckpoint, StatementRange, Store, StoreError, Tile,
+    PublishedCheckpoint, Standing, StatementRange, Store, StoreError, Tile,
 };
 use tokio::sync::RwLock;
 
@@ -281,6 +282,10 @@ delegated! {
     fn lots_of_benefits(keys: &[(u32, Benefit)]) -> Vec<(u32, Lot)>;
     fn pay_outs(entries: &[u64]) -> Vec<(u64, PayOut)>;
     fn instructions(ids: &[[u8; 16]]) -> Vec<([u8; 16], u64)>;
+    fn standing(ids: &[[u8; 16]], nonces: &[Nonce]) -> Option<Standing>;
+    fn spend(nonces: &[Nonce]) -> Vec<[u8; 16]>;
+    fn forget_nonces(before: i64) -> ();
+    fn evidence(entry: u64) -> Option<Evidence>;
     fn batches(ids: &[BatchId]) -> Vec<Batch>;
     fn chunks(batch: u32, first: u64, last: u64) -> Vec<ChunkRow>;
     fn batch_times(batch: u32) -> BatchTimes;

@@ -13,7 +13,7 @@ in_both_rooms! {
 }
 
 /// The tables that are not append-only, by design.
-const EXCEPTIONS: [&str; 2] = ["log_head", "person"];
+const EXCEPTIONS: [&str; 3] = ["log_head", "person", "nonce"];
 
 async fn refused(raw: &mut Raw, sql: &str) -> String {
     match raw.run(sql).await {
@@ -31,7 +31,7 @@ async fn full(place: &Place) -> (Book, Raw) {
 async fn invariant_5_no_table_can_be_updated_deleted_from_emptied_or_replaced_in(place: &Place) {
     let (_, mut raw) = full(place).await;
     let tables = raw.tables().await;
-    assert_eq!(tables.len(), 22, "a new table is protected too, and counted here");
+    assert_eq!(tables.len(), 24, "a new table is protected too, and counted here");
     for table in tables.iter().filter(|table| !EXCEPTIONS.contains(&table.as_str())) {
         let columns = raw.columns(table).await;
         let count = raw.count(table).await;
@@ -110,7 +110,8 @@ async fn as_service_role(raw: &mut Raw, tables: &[String]) {
         if table != "log_head" {
             statements.push(format!("UPDATE {table} SET {column} = {column}"));
         }
-        if table != "person" {
+        // These two may be deleted from: an erased person, an expired nonce.
+        if !["person", "nonce"].contains(&table.as_str()) {
             statements.push(format!("DELETE FROM {table}"));
         }
         for sql in statements {

@@ -2,7 +2,7 @@
 
 use social_wallet::domain::time::Stamp;
 use social_wallet::domain::{
-    Amount, BankReference, BatchId, Bic, Bin, BookId, ClientId, FundClass, Iin, IsoPurpose, Kbe, Knp,
+    Amount, BankReference, BatchId, Bic, Bin, BookId, ClientId, FundClass, Iin, IsoPurpose, Kbe, KeyId, Knp,
     LegalBasis, Money, Names, Part, Period, ProgrammeCode, PublicKey, Reason, Text, WalletId,
 };
 use social_wallet::ledger::batch_rules::{Chunk, ChunkLine, People};
@@ -11,6 +11,7 @@ use social_wallet::ledger::effects::Effects;
 use social_wallet::ledger::record::{Actor, BatchDeclaration, ProgrammeSpec};
 use social_wallet::ledger::registry::{Founder, Proposal};
 use social_wallet::ledger::rules::{Accrual, Entry, Person, Reversal};
+use social_wallet::ledger::signed::{Evidence, Nonce};
 use social_wallet::payroll::{AccrualLine, Line, LineKind, ParsedLine};
 use social_wallet::store::{Bundle, Commit, FixedCheckpoint, Head, PublishedCheckpoint, Store, Tile};
 use uuid::Uuid;
@@ -234,6 +235,19 @@ pub fn leaf(entry: u64) -> Vec<u8> {
     format!("leaf {entry} {}", "x".repeat(usize::try_from(entry % 7).unwrap())).into_bytes()
 }
 
+/// A nonce of the commit that made the log this long.
+pub fn nonce(size: u64) -> Nonce {
+    Nonce { expires: 1_000 + i64::try_from(size).unwrap(), id: (u128::from(size) << 8).to_be_bytes() }
+}
+
+/// What was signed for the entries `before .. after`.
+pub fn evidence(before: u64, after: u64) -> Vec<Evidence> {
+    let entries = u32::try_from(after - before).unwrap();
+    let key = KeyId::of(client("ministry"), &public_key(3));
+    let base = format!("\"@method\": POST\n\"@signature-params\": {before}");
+    vec![Evidence { seq: before, entries, key, base, signature: [7; 64], sealed_body: vec![8; 100] }]
+}
+
 fn bundles(before: u64, after: u64) -> Vec<Bundle> {
     let mut bundles: Vec<Bundle> = Vec::new();
     for entry in before..after {
@@ -304,6 +318,8 @@ impl Book {
             tiles: tiles(size_before, size),
             frontier,
             effects,
+            nonces: vec![nonce(size)],
+            evidence: evidence(size_before, size),
         };
         self.commits.push(commit.clone());
         commit

@@ -143,6 +143,8 @@ fn one_leaf(before: Head, writer: u8, number: u64) -> Commit {
         tiles: Vec::new(),
         frontier: after.size.to_be_bytes().to_vec(),
         effects: Effects::default(),
+        nonces: Vec::new(),
+        evidence: Vec::new(),
     }
 }
 

@@ -4,8 +4,11 @@ use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
+use social_wallet::domain::ProgrammeCode;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
+
+use crate::crew::Crew;
 
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_social-wallet"));
@@ -46,12 +49,10 @@ fn json(text: &str) -> Value {
 }
 
 /// Waits until the newest entry is under the published checkpoint, and exports.
-async fn export(data: &str, url: &str, to: &str) -> u64 {
-    let size = json(&done(&["report", "programmes", "--server", url, "--json"]).await);
-    assert!(size["programmes"].is_array());
+async fn export(data: &str, url: &str, auditor: &str, to: &str) -> u64 {
     let newest = loop {
-        let book: Value =
-            reqwest::get(format!("{url}/v1/book")).await.unwrap().json().await.unwrap_or_default();
+        let book =
+            json(&done(&["health", "--server", url, "--client-key", auditor, "--json"]).await)["book"].take();
         let exported = json(&done(&["log", "export", to, "--data-dir", data, "--json"]).await);
         let (of, had) = (book["size"].as_u64().unwrap_or(0), exported["size"].as_u64().unwrap());
         if had >= of {
@@ -68,17 +69,21 @@ async fn a_log_is_exported_and_verified_from_files_over_http_and_with_its_store(
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name).display().to_string();
     let (data, log, keys, payroll) = (at("data"), at("log"), at("keys.txt"), at("payroll.csv"));
+    let new = command(&["bootstrap", "--trial", "--data-dir", &data]);
+    let crew = Crew::bootstrap(Path::new(&data), new).await;
+    let (operator, payer, auditor) = (crew.key("operator-1"), crew.key("payer"), crew.key("auditor"));
     let (_service, url) = serve(&data).await;
-    done(&["programme", "register-catalogue", "--server", &url]).await;
+    done(&["programme", "register-catalogue", "--server", &url, "--client-key", &operator]).await;
     for code in ["ASP", "BIRTH", "CHILDCARE", "DISABILITY", "PENSION", "LARGE_FAMILY", "SURVIVOR"] {
         let reference = format!("MF/{code}");
-        done(&["fund", code, "900000000", "--reference", &reference, "--server", &url]).await;
+        let code = ProgrammeCode::parse(code.as_bytes()).unwrap();
+        crew.fund(&url, code, "900000000", &reference).await;
     }
     done(&["generate", "--lines", "600", "--period", "2026-11", "-o", &payroll]).await;
-    let (code, text) = run(&["accrue", &payroll, "--server", &url]).await;
+    let (code, text) = run(&["accrue", &payroll, "--server", &url, "--client-key", &payer]).await;
     assert!(code <= 1, "{text}");
     std::fs::write(&keys, done(&["log", "key", "--data-dir", &data]).await).unwrap();
-    let size = export(&data, &url, &log).await;
+    let size = export(&data, &url, &auditor, &log).await;
     assert!(size > 600);
     let earlier = at("earlier");
     std::fs::copy(Path::new(&log).join("checkpoint"), &earlier).unwrap();
@@ -92,7 +97,8 @@ async fn a_log_is_exported_and_verified_from_files_over_http_and_with_its_store(
     assert_eq!(answer["matches"], true, "{answer}");
     assert_eq!((answer["entries"].as_u64(), answer["finding"].is_null()), (Some(size), true));
     assert_eq!(answer["store"]["matches"], true);
-    let report = json(&done(&["report", "programmes", "--server", &url, "--json"]).await);
+    let report =
+        json(&done(&["report", "programmes", "--server", &url, "--client-key", &auditor, "--json"]).await);
     for (told, verified) in report["programmes"]
         .as_array()
         .unwrap()
@@ -105,10 +111,12 @@ async fn a_log_is_exported_and_verified_from_files_over_http_and_with_its_store(
     }
 
     // More happens; the log has grown from what was kept. Over HTTP it is the same log.
-    done(&["fund", "ASP", "1", "--reference", "MF/more", "--server", &url]).await;
-    export(&data, &url, &log).await;
+    crew.fund(&url, ProgrammeCode::parse(b"ASP").unwrap(), "1", "MF/more").await;
+    export(&data, &url, &auditor, &log).await;
     for place in [log.clone(), format!("{url}/log")] {
-        let text = done(&["verify", &place, "--key-file", &keys, "--earlier", &earlier]).await;
+        let text =
+            done(&["verify", &place, "--key-file", &keys, "--earlier", &earlier, "--client-key", &auditor])
+                .await;
         assert!(text.contains("everything fits") && text.contains("it has grown from"), "{text}");
     }
 
