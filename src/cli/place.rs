@@ -50,7 +50,13 @@ pub struct PlaceArgs {
 }
 
 impl PlaceArgs {
-    fn keys_path(&self) -> PathBuf {
+    /// The file of a book in SQLite.
+    pub fn book_path(&self) -> PathBuf {
+        self.data_dir.join("book.sqlite")
+    }
+
+    /// The file of the book's keys.
+    pub fn keys_path(&self) -> PathBuf {
         self.keys.clone().unwrap_or_else(|| self.data_dir.join("keys.json"))
     }
 
@@ -83,7 +89,8 @@ impl PlaceArgs {
         LogKeyFile::create(&path, &key_name(book)).map_err(|error| failed(&error))
     }
 
-    fn make_directory(&self) -> Result<(), CliError> {
+    /// Makes the data directory, for its owner alone.
+    pub fn make_directory(&self) -> Result<(), CliError> {
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
@@ -104,8 +111,7 @@ impl PlaceArgs {
         self.make_directory()?;
         let failed = |error: StoreError| CliError::Service(error.to_string());
         let Some(url) = &self.database_url else {
-            let path = self.data_dir.join("book.sqlite");
-            return Ok(Arc::new(SqliteStore::open(&path).await.map_err(failed)?));
+            return Ok(Arc::new(SqliteStore::open(&self.book_path()).await.map_err(failed)?));
         };
         let open = || PostgresStore::open(url, &self.schema, &self.service_role);
         let store = match open().await {

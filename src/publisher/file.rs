@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use tempfile::{NamedTempFile, PersistError};
+
 /// Where the last signed checkpoint is kept, beside the database.
 pub trait Keep: Send + Sync + 'static {
     /// The signed note; `None` if none was ever kept.
@@ -33,13 +35,26 @@ impl Keep for CheckpointFile {
 /// Replaces a file: written beside it with rights for the owner alone, synced, renamed, and the directory synced, so that
 /// there is the old file or the new one at any moment, also after a power cut.
 pub fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    whole(path, write, |beside| beside.persist(path))
+}
+
+/// Makes a file that must not exist, in the same way.
+pub fn create_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    whole(path, write, |beside| beside.persist_noclobber(path))
+}
+
+fn whole(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    persist: impl FnOnce(NamedTempFile) -> Result<File, PersistError>,
+) -> io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mut beside = tempfile::NamedTempFile::new_in(directory)?;
+    let mut beside = NamedTempFile::new_in(directory)?;
     write(&mut beside)?;
     beside.as_file().sync_all()?;
-    beside.persist(path).map_err(|error| error.error)?;
+    persist(beside).map_err(|error| error.error)?;
     File::open(directory)?.sync_all()
 }

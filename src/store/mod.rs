@@ -47,6 +47,17 @@ pub struct Head {
     pub nonce: [u8; 16],
 }
 
+/// What a copy or a snapshot of a book holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Held {
+    /// The head.
+    pub head: Head,
+    /// The tree's right edge at it.
+    pub frontier: Vec<u8>,
+    /// The version of the schema.
+    pub schema_version: i64,
+}
+
 /// Leaves of consecutive entries, at most 256, never across a multiple of 256: each a big-endian 16-bit length and the
 /// bytes. So the C2SP entry bundle of 256 is the concatenation of its rows.
 #[derive(Clone, PartialEq, Eq, Debug)]

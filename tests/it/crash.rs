@@ -23,13 +23,13 @@ const KILLS: usize = 5;
 
 /// Where the book is.
 #[derive(Clone)]
-struct Home {
-    data: PathBuf,
-    database: Option<(String, String)>,
+pub struct Home {
+    pub data: PathBuf,
+    pub database: Option<(String, String)>,
 }
 
 impl Home {
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_social-wallet"));
         command.args(arguments).arg("--data-dir").arg(&self.data).stdin(Stdio::null()).kill_on_drop(true);
         command.env_remove("SOCIAL_WALLET_SERVER").env_remove("SOCIAL_WALLET_DATABASE_URL");
@@ -41,20 +41,20 @@ impl Home {
     }
 }
 
-struct Service {
+pub struct Service {
     home: Home,
-    child: Child,
-    url: String,
+    pub child: Child,
+    pub url: String,
 }
 
 impl Service {
     /// A service on a new book.
-    async fn begin(home: &Home) -> Self {
+    pub async fn begin(home: &Home) -> Self {
         Crew::bootstrap(&home.data, home.command(&["bootstrap", "--trial"])).await;
         Self::start(home, "127.0.0.1:0").await
     }
 
-    async fn start(home: &Home, listen: &str) -> Self {
+    pub async fn start(home: &Home, listen: &str) -> Self {
         let mut command = home.command(&["serve", "--listen", listen]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -71,14 +71,14 @@ impl Service {
         *self = Self::start(&self.home.clone(), &listen).await;
     }
 
-    fn client(&self, name: &str) -> Client {
+    pub fn client(&self, name: &str) -> Client {
         Crew::of(&self.home.data).client(name, &self.url)
     }
 }
 
 /// What a payday came to.
 #[derive(PartialEq, Debug)]
-struct Verdicts {
+pub struct Verdicts {
     accepted: usize,
     refused: BTreeMap<String, u64>,
     batch: [String; 5],
@@ -102,7 +102,7 @@ fn payroll(directory: &Path) -> (PathBuf, social_wallet::payroll::Summary) {
 }
 
 /// Pays a payroll. `interrupt` is told the number of every chunk that was acknowledged.
-async fn payday(
+pub async fn payday(
     service: &mut Service,
     directory: &Path,
     mut interrupt: impl AsyncFnMut(&mut Service, u64),

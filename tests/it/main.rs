@@ -13,6 +13,7 @@
 )]
 
 mod audit;
+mod backup;
 mod commands;
 mod crash;
 mod crew;

@@ -82,6 +82,7 @@ fn no_room_imports_one_that_stands_after_it() {
     check("signature", after(&["payroll", "ledger", "log", "keys", "store", "sequencer"]));
     check("store", after(&["sequencer"]));
     check("sequencer", after(&[]));
+    check("backup", others(&["sequencer", "http", "cli", "client", "audit", "verify"]));
     check("audit", others(&["sequencer", "http", "cli", "client"]));
     check("verify", others(&["keys", "store", "sequencer", "http", "cli", "client", "audit"]));
     never(&["verify"], &["sqlx", "axum"]);

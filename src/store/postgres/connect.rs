@@ -11,6 +11,9 @@ use crate::store::StoreError;
 /// The role that serves, unless another is named.
 pub const SERVICE_ROLE: &str = "social_wallet_service";
 
+/// The version of the schema that this program needs.
+pub const SCHEMA_VERSION: i64 = BOOK.0;
+
 /// The newest migration; the only one so far.
 const BOOK: (i64, &str, &str) = (1, "book", include_str!("../../../migrations/postgres/0001_book.sql"));
 
@@ -36,7 +39,7 @@ impl Identifier {
         }
     }
 
-    fn as_str(&self) -> &str {
+    pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 }

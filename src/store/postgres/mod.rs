@@ -9,6 +9,7 @@
 
 mod connect;
 mod read;
+mod snapshot;
 mod write;
 
 use std::sync::Arc;
@@ -33,7 +34,8 @@ use super::{
     PublishedCheckpoint, Standing, StatementRange, Store, StoreError, Tile, rows,
 };
 
-pub use connect::{Identifier, SERVICE_ROLE};
+pub use connect::{Identifier, SCHEMA_VERSION, SERVICE_ROLE};
+pub use snapshot::{PostgresSnapshot, make_schema};
 
 /// Connections for reading.
 const READERS: u32 = 4;

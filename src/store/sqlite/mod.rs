@@ -3,6 +3,7 @@
 //! One connection writes and a few read; SQLite itself lets other processes in between commits. Write-ahead log with
 //! `synchronous = FULL`: what is committed is on the disk.
 
+mod copy;
 mod read;
 mod write;
 
@@ -34,6 +35,8 @@ use super::{
     PublishedCheckpoint, Standing, StatementRange, Store, StoreError, Tile, rows,
 };
 
+pub use copy::copy;
+
 /// Connections for reading.
 const READERS: u32 = 4;
 
@@ -49,6 +52,9 @@ const SYNCHRONOUS_FULL: i64 = 2;
 
 /// How long a writer waits for another process's commit.
 const BUSY: Duration = Duration::from_secs(30);
+
+/// The version of the schema that this program needs.
+pub const SCHEMA_VERSION: i64 = BOOK.0;
 
 /// The newest migration; the only one so far.
 const BOOK: (i64, &str, &str) = (1, "book", include_str!("../../../migrations/sqlite/0001_book.sql"));
