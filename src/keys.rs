@@ -26,6 +26,9 @@ use crate::ledger::batch_rules::People;
 use crate::ledger::rules::Person;
 use crate::log::note::{NoteError, SigningKey};
 
+/// Bytes from which on a body is compressed: a short one gains less than the making of a compressor takes.
+const BODY_PACKED_MIN: usize = 1_024;
+
 /// The fastest of Zstandard's usual levels: a payday waits for it.
 const BODY_LEVEL: i32 = 1;
 
@@ -219,12 +222,17 @@ impl BookKeys {
 }
 
 impl BookKeys {
-    /// The body of a signed request, compressed (Zstandard, RFC 8878) and encrypted, bound to its signature. One signature
-    /// is of one body, so the cipher's nonce may be taken from it.
+    /// The body of a signed request, compressed (Zstandard, RFC 8878) if it is long, and encrypted, bound to its signature.
+    /// One signature is of one body, so the cipher's nonce may be taken from it.
     #[must_use]
     pub fn seal_body(&self, signature: &[u8; 64], body: &[u8]) -> Vec<u8> {
-        let packed =
-            zstd::bulk::compress(body, BODY_LEVEL).expect("memory to memory, at a level that there is");
+        let is_long = body.len() >= BODY_PACKED_MIN;
+        let mut packed = if is_long {
+            zstd::bulk::compress(body, BODY_LEVEL).expect("memory to memory, at a level that there is")
+        } else {
+            body.to_vec()
+        };
+        packed.push(is_long.into()); // the last byte says which
         let nonce = Nonce::try_from(&signature[..12]).expect("12 of 64 bytes");
         let payload = Payload { msg: &packed, aad: signature };
         self.seal.encrypt(&nonce, payload).expect("a body is far below the cipher's limit")
@@ -235,8 +243,12 @@ impl BookKeys {
     #[must_use]
     pub fn unseal_body(&self, signature: &[u8; 64], sealed: &[u8], limit: usize) -> Option<Vec<u8>> {
         let nonce = Nonce::try_from(&signature[..12]).expect("12 of 64 bytes");
-        let packed = self.seal.decrypt(&nonce, Payload { msg: sealed, aad: signature }).ok()?;
-        zstd::bulk::decompress(&packed, limit).ok()
+        let mut packed = self.seal.decrypt(&nonce, Payload { msg: sealed, aad: signature }).ok()?;
+        match packed.pop()? {
+            0 if packed.len() <= limit => Some(packed),
+            1 => zstd::bulk::decompress(&packed, limit).ok(),
+            _ => None,
+        }
     }
 }
 
@@ -288,6 +300,22 @@ mod tests {
         assert_ne!(id, keys(2).wallet_id(&a));
         assert!(id.to_string().starts_with("6f96"), "the book's first 16 bits");
         assert_eq!(id.uuid().get_version_num(), 8);
+    }
+
+    #[test]
+    fn a_body_is_unsealed_only_for_its_signature_with_its_key_and_within_the_limit() {
+        for length in [0, 1, BODY_PACKED_MIN - 1, BODY_PACKED_MIN, BODY_PACKED_MIN + 1, 100_000] {
+            let body: Vec<u8> = b"830717350867,ASP,2026-11\n".iter().copied().cycle().take(length).collect();
+            let sealed = keys(1).seal_body(&[7; 64], &body);
+            assert_eq!(sealed.len() < length, length >= BODY_PACKED_MIN, "{length}");
+            assert!(!sealed.windows(12).any(|window| window == b"830717350867"));
+            assert_eq!(keys(1).unseal_body(&[7; 64], &sealed, length), Some(body));
+            assert_eq!(keys(1).unseal_body(&[8; 64], &sealed, length), None, "another signature");
+            assert_eq!(keys(2).unseal_body(&[7; 64], &sealed, length), None, "another key");
+            if length > 0 {
+                assert_eq!(keys(1).unseal_body(&[7; 64], &sealed, length - 1), None, "longer than the limit");
+            }
+        }
     }
 
     #[test]

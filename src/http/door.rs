@@ -11,7 +11,6 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use ed25519_dalek::VerifyingKey;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -227,9 +226,8 @@ fn claim(door: &Door, request: &Request) -> Result<Claim, Problem> {
 async fn admit(door: &Door, route: &Route, roles: &[Role], claim: Claim) -> Result<Caller, Problem> {
     let unsigned = |error| unauthorized(error, &door.public_url);
     let found = door.directory.find(&claim.key_id()).await?;
-    let Holder { client, public_key } = found.ok_or_else(|| unsigned(SignatureError::KeyUnknown))?;
-    let key = VerifyingKey::from_bytes(public_key.as_bytes()).map_err(|error| Problem::internal(&error))?;
-    let signed = claim.verify(&key).map_err(unsigned)?;
+    let Holder { client, verifying_key, .. } = found.ok_or_else(|| unsigned(SignatureError::KeyUnknown))?;
+    let signed = claim.verify(&verifying_key).map_err(unsigned)?;
     if client.suspended {
         let detail = "The client is suspended: none of its requests is accepted. Ask the operator.";
         return Err(Problem::new(Code::ClientSuspended, detail));
