@@ -178,7 +178,9 @@ fn environment(url: &str) -> Result<Vec<(&'static str, String)>, BackupError> {
             "sslkey" => "PGSSLKEY",
             _ => continue,
         };
-        variables.push((variable, value.into_owned()));
+        // sqlx writes a certificate's file so.
+        let value = value.strip_prefix("file: ").unwrap_or(&value).to_owned();
+        variables.push((variable, value));
     }
     Ok(variables)
 }
