@@ -97,37 +97,6 @@ pub enum SignatureError {
 }
 
 impl SignatureError {
-    /// The stable code.
-    #[must_use]
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::Missing(_) => "signature_missing",
-            Self::FieldRepeated(_) => "signature_field_repeated",
-            Self::Malformed(_) => "signature_malformed",
-            Self::NotSingle(_) => "signature_not_single",
-            Self::LabelMismatch => "signature_label_mismatch",
-            Self::ComponentMissing(_) => "signature_component_missing",
-            Self::ComponentUnknown => "signature_component_unknown",
-            Self::ComponentRepeated(_) => "signature_component_repeated",
-            Self::ComponentParameter => "signature_component_parameter",
-            Self::ParameterMissing(_) => "signature_parameter_missing",
-            Self::ParameterUnknown => "signature_parameter_unknown",
-            Self::TimeMalformed(_) => "signature_time_malformed",
-            Self::NonceMalformed => "signature_nonce_malformed",
-            Self::KeyIdMalformed => "signature_keyid_malformed",
-            Self::TagWrong => "signature_tag_wrong",
-            Self::AlgorithmUnsupported => "signature_algorithm_unsupported",
-            Self::CreatedOutsideWindow => "signature_created_outside_window",
-            Self::LifetimeOutOfRange => "signature_lifetime_out_of_range",
-            Self::Expired => "signature_expired",
-            Self::KeyUnknown => "signature_key_unknown",
-            Self::Invalid => "signature_invalid",
-            Self::BodyFieldMissing(_) => "signature_body_field_missing",
-            Self::DigestMalformed => "content_digest_malformed",
-            Self::DigestMismatch => "content_digest_mismatch",
-        }
-    }
-
     /// The field, component or parameter at fault.
     #[must_use]
     pub fn field(self) -> Option<&'static str> {

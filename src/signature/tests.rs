@@ -243,7 +243,8 @@ fn no_field_can_be_there_twice() {
         let value = request.headers[&name].clone();
         request.headers.append(name.clone(), value);
         let error = request.verify().unwrap_err();
-        assert_eq!((error.code(), error.field()), ("signature_field_repeated", Some(name.as_str())));
+        assert!(matches!(error, SignatureError::FieldRepeated(_)), "{error:?}");
+        assert_eq!(error.field(), Some(name.as_str()));
     }
 }
 
@@ -253,7 +254,8 @@ fn a_field_outside_ascii_is_refused() {
         let mut request = write();
         request.headers.insert(name.clone(), HeaderValue::from_bytes("sig1=é".as_bytes()).unwrap());
         let error = request.verify().unwrap_err();
-        assert_eq!((error.code(), error.field()), ("signature_malformed", Some(name.as_str())));
+        assert!(matches!(error, SignatureError::Malformed(_)), "{error:?}");
+        assert_eq!(error.field(), Some(name.as_str()));
     }
 }
 
@@ -366,7 +368,8 @@ fn there_is_one_signature() {
         let value = request.field(&name);
         request.set(&name, &format!("{value}, {}", value.replace("sig1", "sig2")));
         let error = request.verify().unwrap_err();
-        assert_eq!((error.code(), error.field()), ("signature_not_single", Some(name.as_str())));
+        assert!(matches!(error, SignatureError::NotSingle(_)), "{error:?}");
+        assert_eq!(error.field(), Some(name.as_str()));
     }
 }
 
@@ -380,10 +383,12 @@ fn exactly_the_components_of_the_profile_are_covered() {
                 .replace(" )", ")")
         };
         let error = write().resigned(without).verify().unwrap_err();
-        assert_eq!((error.code(), error.field()), ("signature_component_missing", Some(name)));
+        assert!(matches!(error, SignatureError::ComponentMissing(_)), "{error:?}");
+        assert_eq!(error.field(), Some(name));
         let twice = |list: &str| list.replace(')', &format!(" \"{name}\")"));
         let error = write().resigned(twice).verify().unwrap_err();
-        assert_eq!((error.code(), error.field()), ("signature_component_repeated", Some(name)));
+        assert!(matches!(error, SignatureError::ComponentRepeated(_)), "{error:?}");
+        assert_eq!(error.field(), Some(name));
         for parameter in ["sf", "key=\"a\"", "bs", "req", "tr"] {
             let with =
                 |list: &str| list.replacen(&format!("\"{name}\""), &format!("\"{name}\";{parameter}"), 1);
