@@ -21,8 +21,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::domain::{BookId, Iin, WalletId};
+use crate::domain::{Bic, BookId, Destination, DestinationForm, Iin, WalletId};
 use crate::ledger::batch_rules::People;
+use crate::ledger::payment::CashReference;
 use crate::ledger::rules::Person;
 use crate::log::note::{NoteError, SigningKey};
 
@@ -34,6 +35,12 @@ const BODY_LEVEL: i32 = 1;
 
 /// What goes before an opening when a person's tag is made, so that it is a hash of nothing else.
 const TAG_CONTEXT: &[u8] = b"social-wallet/person/v1";
+
+/// What goes before a destination when its tag is made.
+const DESTINATION_CONTEXT: &[u8] = b"social-wallet/destination/v1";
+
+/// What goes before a cash-out's reference and code when they are hashed.
+const CASH_CONTEXT: &[u8] = b"social-wallet/cash/v1";
 
 /// What a key file cannot be.
 #[derive(Debug, thiserror::Error)]
@@ -252,6 +259,55 @@ impl BookKeys {
     }
 }
 
+impl BookKeys {
+    /// The tag of a destination in the log: the same card or account of the same bank has the same tag.
+    #[must_use]
+    pub fn destination_tag(&self, bank: Bic, destination: &Destination) -> [u8; 32] {
+        self.tagged(DESTINATION_CONTEXT, &[bank.as_str(), destination.form().as_str(), destination.expose()])
+    }
+
+    /// A keyed hash of a cash-out's reference and its code: all that is kept of the code.
+    #[must_use]
+    pub fn cash_secret(&self, reference: CashReference, code: &str) -> [u8; 32] {
+        self.tagged(CASH_CONTEXT, &[&reference.to_string(), code])
+    }
+
+    /// HMAC-SHA-256 of texts, each after its length, under the key of tags. No person's number begins like a context.
+    fn tagged(&self, context: &[u8], parts: &[&str]) -> [u8; 32] {
+        let mut mac = self.tag.clone();
+        mac.update(context);
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part.as_bytes());
+        }
+        mac.finalize().into_bytes().into()
+    }
+
+    /// A destination, encrypted and bound to its wallet and its tag (AES-256-GCM-SIV; the nonce is taken from the tag).
+    #[must_use]
+    pub fn seal_destination(&self, destination: &Destination, wallet: WalletId, tag: &[u8; 32]) -> Vec<u8> {
+        let form = destination.form();
+        let text = format!("{form} {} {}", destination.last_four(), destination.expose());
+        let payload = Payload { msg: text.as_bytes(), aad: &wallet.uuid().into_bytes() };
+        let nonce = Nonce::try_from(&tag[..12]).expect("12 of 32 bytes");
+        self.seal.encrypt(&nonce, payload).expect("a destination is far below the cipher's limit")
+    }
+
+    /// That destination again. `None`: the bytes were not made by [`Self::seal_destination`] for this wallet and tag.
+    #[must_use]
+    pub fn unseal_destination(&self, sealed: &[u8], wallet: WalletId, tag: &[u8; 32]) -> Option<Destination> {
+        let nonce = Nonce::try_from(&tag[..12]).expect("12 of 32 bytes");
+        let payload = Payload { msg: sealed, aad: &wallet.uuid().into_bytes() };
+        let plain = Zeroizing::new(self.seal.decrypt(&nonce, payload).ok()?);
+        let mut parts = std::str::from_utf8(&plain).ok()?.split(' ');
+        let (form, last_four, exposed) = (parts.next()?, parts.next()?, parts.next()?);
+        match DestinationForm::parse(form).ok()? {
+            DestinationForm::Card => Destination::card(exposed, last_four).ok(),
+            DestinationForm::Iban => Destination::iban(exposed).ok(),
+        }
+    }
+}
+
 /// The tag that an opening and a number make.
 #[must_use]
 pub fn tag_of(opening: &[u8; 32], iin: &Iin) -> [u8; 32] {
@@ -328,6 +384,40 @@ mod tests {
         assert_eq!(keys.unseal(&sealed, WalletId::from_uuid(uuid::Uuid::nil())), None);
         assert_eq!(others.unseal(&sealed, id), None);
         assert!(!sealed.windows(6).any(|window| iin.expose().as_bytes().starts_with(window)));
+    }
+
+    #[test]
+    fn a_destination_is_unsealed_only_for_its_wallet_and_tag_and_with_its_key() {
+        let bank = Bic::parse(b"CASPKZKA").unwrap();
+        let (keys, others) = (keys(1), keys(9));
+        let wallet = keys.wallet_id(&Iin::parse(b"830717350867").unwrap());
+        for destination in [
+            Destination::card("tok-8f14e45f", "4242").unwrap(),
+            Destination::iban("KZ86125KZT5004100100").unwrap(),
+        ] {
+            let tag = keys.destination_tag(bank, &destination);
+            assert_ne!(tag, keys.destination_tag(Bic::parse(b"HSBKKZKX").unwrap(), &destination));
+            assert_ne!(tag, others.destination_tag(bank, &destination));
+            let sealed = keys.seal_destination(&destination, wallet, &tag);
+            assert_eq!(keys.unseal_destination(&sealed, wallet, &tag), Some(destination));
+            assert_eq!(keys.unseal_destination(&sealed, WalletId::from_uuid(uuid::Uuid::nil()), &tag), None);
+            assert_eq!(keys.unseal_destination(&sealed, wallet, &[0; 32]), None);
+            assert_eq!(others.unseal_destination(&sealed, wallet, &tag), None);
+        }
+    }
+
+    #[test]
+    fn a_codes_hash_depends_on_code_reference_and_key() {
+        let [a, b] = [[1; 10], [2; 10]].map(CashReference::from_bytes);
+        let hash = keys(1).cash_secret(a, "12345678");
+        assert_eq!(hash, keys(1).cash_secret(a, "12345678"));
+        for other in [
+            keys(1).cash_secret(b, "12345678"),
+            keys(1).cash_secret(a, "12345679"),
+            keys(9).cash_secret(a, "12345678"),
+        ] {
+            assert_ne!(hash, other);
+        }
     }
 
     #[test]

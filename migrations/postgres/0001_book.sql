@@ -233,6 +233,74 @@ CREATE TABLE registry_change (
     change text NOT NULL
 );
 
+-- What holders have authorised. The destination is encrypted; the journal knows it by a keyed tag.
+CREATE TABLE authorisation (
+    seq bigint PRIMARY KEY CHECK (seq >= 0),
+    account integer NOT NULL CHECK (account >= 1),
+    channel text NOT NULL,
+    terms text NOT NULL,
+    sealed_destination bytea NOT NULL
+);
+
+-- What became of it: a row for each entry about it.
+CREATE TABLE authorisation_entry (
+    authorisation bigint NOT NULL CHECK (authorisation >= 0),
+    seq bigint NOT NULL CHECK (seq >= authorisation),
+    used bigint NOT NULL CHECK (used >= 0),
+    version integer NOT NULL CHECK (version >= 1),
+    revoked boolean NOT NULL,
+    PRIMARY KEY (authorisation, version)
+);
+
+-- Transfers and cash-outs: of which lots each was drawn, in order, as JSON pairs of the lot's version and tiyn.
+CREATE TABLE payment (
+    seq bigint PRIMARY KEY CHECK (seq >= 0),
+    authorisation bigint NOT NULL CHECK (authorisation BETWEEN 0 AND seq - 1),
+    amount bigint NOT NULL CHECK (amount > 0),
+    expires bigint,
+    account integer NOT NULL CHECK (account >= 1),
+    bank text,
+    reference text CONSTRAINT payment_reference_once UNIQUE,
+    detail text NOT NULL,
+    drawn text NOT NULL,
+    CHECK ((bank IS NULL) = (reference IS NOT NULL) AND (reference IS NULL) = (expires IS NULL))
+);
+CREATE INDEX payment_of_bank ON payment (bank, seq) WHERE bank IS NOT NULL;
+CREATE INDEX payment_expires ON payment (expires, seq) WHERE expires IS NOT NULL;
+
+-- What became of them: a row for each entry, with the sums after it.
+CREATE TABLE payment_entry (
+    payment bigint NOT NULL CHECK (payment >= 0),
+    seq bigint NOT NULL CHECK (seq >= payment),
+    at bigint NOT NULL CHECK (at >= 0),
+    released bigint NOT NULL CHECK (released >= 0),
+    settled bigint NOT NULL CHECK (settled >= 0),
+    returned bigint NOT NULL CHECK (returned BETWEEN 0 AND settled),
+    version integer NOT NULL CHECK (version >= 1),
+    state smallint NOT NULL CHECK (state BETWEEN 1 AND 5),
+    tries smallint NOT NULL CHECK (tries BETWEEN 0 AND 5),
+    agent text,
+    reference text,
+    PRIMARY KEY (payment, version)
+);
+
+-- What is counted by business day, and held to limits.
+CREATE TABLE daily_usage (
+    seq bigint NOT NULL CHECK (seq >= 0),
+    amount bigint NOT NULL CHECK (amount >= 0),
+    date integer NOT NULL,
+    version integer NOT NULL CHECK (version >= 1),
+    counted text NOT NULL,
+    PRIMARY KEY (counted, date, version)
+);
+
+-- Who is told of which entry. What he is told is the entry.
+CREATE TABLE event (
+    audience text NOT NULL,
+    seq bigint NOT NULL CHECK (seq >= 0),
+    PRIMARY KEY (audience, seq)
+);
+
 -- Nonces of signed writes, until they have expired. (docs/adr/0007)
 CREATE TABLE nonce (
     expires bigint NOT NULL,
@@ -338,7 +406,8 @@ DECLARE
 BEGIN
     FOREACH name IN ARRAY ARRAY['log_commit', 'journal', 'tile', 'programme', 'system_account', 'system_entry', 'wallet',
         'person_tag', 'wallet_entry', 'lot_movement', 'pay_out', 'benefit_paid', 'instruction', 'batch', 'batch_entry',
-        'log_change', 'programme_class', 'registry_change', 'evidence', 'checkpoint', 'checkpoint_published']
+        'log_change', 'programme_class', 'registry_change', 'evidence', 'authorisation',
+        'authorisation_entry', 'payment', 'payment_entry', 'daily_usage', 'event', 'checkpoint', 'checkpoint_published']
     LOOP
         EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON %I
             FOR EACH ROW EXECUTE FUNCTION refuse_change()', name);

@@ -228,6 +228,74 @@ CREATE TABLE registry_change (
     change TEXT NOT NULL
 ) STRICT;
 
+-- What holders have authorised. The destination is encrypted; the journal knows it by a keyed tag.
+CREATE TABLE authorisation (
+    seq INTEGER PRIMARY KEY CHECK (seq >= 0),
+    account INTEGER NOT NULL CHECK (account >= 1),
+    channel TEXT NOT NULL,
+    terms TEXT NOT NULL,
+    sealed_destination BLOB NOT NULL
+) STRICT;
+
+-- What became of it: a row for each entry about it.
+CREATE TABLE authorisation_entry (
+    authorisation INTEGER NOT NULL CHECK (authorisation >= 0),
+    seq INTEGER NOT NULL CHECK (seq >= authorisation),
+    used INTEGER NOT NULL CHECK (used >= 0),
+    version INTEGER NOT NULL CHECK (version >= 1),
+    revoked INTEGER NOT NULL CHECK (revoked IN (0, 1)),
+    PRIMARY KEY (authorisation, version)
+) STRICT;
+
+-- Transfers and cash-outs: of which lots each was drawn, in order, as JSON pairs of the lot's version and tiyn.
+CREATE TABLE payment (
+    seq INTEGER PRIMARY KEY CHECK (seq >= 0),
+    authorisation INTEGER NOT NULL CHECK (authorisation BETWEEN 0 AND seq - 1),
+    amount INTEGER NOT NULL CHECK (amount > 0),
+    expires INTEGER,
+    account INTEGER NOT NULL CHECK (account >= 1),
+    bank TEXT,
+    reference TEXT CONSTRAINT payment_reference_once UNIQUE,
+    detail TEXT NOT NULL,
+    drawn TEXT NOT NULL,
+    CHECK ((bank IS NULL) = (reference IS NOT NULL) AND (reference IS NULL) = (expires IS NULL))
+) STRICT;
+CREATE INDEX payment_of_bank ON payment (bank, seq) WHERE bank IS NOT NULL;
+CREATE INDEX payment_expires ON payment (expires, seq) WHERE expires IS NOT NULL;
+
+-- What became of them: a row for each entry, with the sums after it.
+CREATE TABLE payment_entry (
+    payment INTEGER NOT NULL CHECK (payment >= 0),
+    seq INTEGER NOT NULL CHECK (seq >= payment),
+    at INTEGER NOT NULL CHECK (at >= 0),
+    released INTEGER NOT NULL CHECK (released >= 0),
+    settled INTEGER NOT NULL CHECK (settled >= 0),
+    returned INTEGER NOT NULL CHECK (returned BETWEEN 0 AND settled),
+    version INTEGER NOT NULL CHECK (version >= 1),
+    state INTEGER NOT NULL CHECK (state BETWEEN 1 AND 5),
+    tries INTEGER NOT NULL CHECK (tries BETWEEN 0 AND 5),
+    agent TEXT,
+    reference TEXT,
+    PRIMARY KEY (payment, version)
+) STRICT;
+
+-- What is counted by business day, and held to limits.
+CREATE TABLE daily_usage (
+    seq INTEGER NOT NULL CHECK (seq >= 0),
+    amount INTEGER NOT NULL CHECK (amount >= 0),
+    date INTEGER NOT NULL,
+    version INTEGER NOT NULL CHECK (version >= 1),
+    counted TEXT NOT NULL,
+    PRIMARY KEY (counted, date, version)
+) STRICT;
+
+-- Who is told of which entry. What he is told is the entry.
+CREATE TABLE event (
+    audience TEXT NOT NULL,
+    seq INTEGER NOT NULL CHECK (seq >= 0),
+    PRIMARY KEY (audience, seq)
+) STRICT, WITHOUT ROWID;
+
 -- Nonces of signed writes, until they have expired. (docs/adr/0007)
 CREATE TABLE nonce (
     expires INTEGER NOT NULL,
@@ -455,6 +523,54 @@ BEGIN SELECT RAISE(ABORT, 'append-only: update of nonce is refused'); END;
 CREATE TRIGGER nonce_kept BEFORE DELETE ON nonce
 WHEN OLD.expires >= (SELECT at / 1000 - 300 FROM log_head)
 BEGIN SELECT RAISE(ABORT, 'append-only: delete of nonce is refused: it has not expired'); END;
+
+CREATE TRIGGER authorisation_no_replace BEFORE INSERT ON authorisation
+WHEN EXISTS (SELECT 1 FROM authorisation WHERE seq = NEW.seq)
+BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of authorisation is refused'); END;
+CREATE TRIGGER authorisation_no_update BEFORE UPDATE ON authorisation
+BEGIN SELECT RAISE(ABORT, 'append-only: update of authorisation is refused'); END;
+CREATE TRIGGER authorisation_no_delete BEFORE DELETE ON authorisation
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of authorisation is refused'); END;
+
+CREATE TRIGGER authorisation_entry_no_replace BEFORE INSERT ON authorisation_entry
+WHEN NEW.rowid <> -1 OR EXISTS (SELECT 1 FROM authorisation_entry WHERE authorisation = NEW.authorisation AND version = NEW.version)
+BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of authorisation_entry is refused'); END;
+CREATE TRIGGER authorisation_entry_no_update BEFORE UPDATE ON authorisation_entry
+BEGIN SELECT RAISE(ABORT, 'append-only: update of authorisation_entry is refused'); END;
+CREATE TRIGGER authorisation_entry_no_delete BEFORE DELETE ON authorisation_entry
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of authorisation_entry is refused'); END;
+
+CREATE TRIGGER payment_no_replace BEFORE INSERT ON payment
+WHEN EXISTS (SELECT 1 FROM payment WHERE seq = NEW.seq) OR NEW.reference IS NOT NULL AND EXISTS (SELECT 1 FROM payment WHERE reference = NEW.reference)
+BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of payment is refused'); END;
+CREATE TRIGGER payment_no_update BEFORE UPDATE ON payment
+BEGIN SELECT RAISE(ABORT, 'append-only: update of payment is refused'); END;
+CREATE TRIGGER payment_no_delete BEFORE DELETE ON payment
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of payment is refused'); END;
+
+CREATE TRIGGER payment_entry_no_replace BEFORE INSERT ON payment_entry
+WHEN NEW.rowid <> -1 OR EXISTS (SELECT 1 FROM payment_entry WHERE payment = NEW.payment AND version = NEW.version)
+BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of payment_entry is refused'); END;
+CREATE TRIGGER payment_entry_no_update BEFORE UPDATE ON payment_entry
+BEGIN SELECT RAISE(ABORT, 'append-only: update of payment_entry is refused'); END;
+CREATE TRIGGER payment_entry_no_delete BEFORE DELETE ON payment_entry
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of payment_entry is refused'); END;
+
+CREATE TRIGGER daily_usage_no_replace BEFORE INSERT ON daily_usage
+WHEN NEW.rowid <> -1 OR EXISTS (SELECT 1 FROM daily_usage WHERE counted = NEW.counted AND date = NEW.date AND version = NEW.version)
+BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of daily_usage is refused'); END;
+CREATE TRIGGER daily_usage_no_update BEFORE UPDATE ON daily_usage
+BEGIN SELECT RAISE(ABORT, 'append-only: update of daily_usage is refused'); END;
+CREATE TRIGGER daily_usage_no_delete BEFORE DELETE ON daily_usage
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of daily_usage is refused'); END;
+
+CREATE TRIGGER event_no_replace BEFORE INSERT ON event
+WHEN EXISTS (SELECT 1 FROM event WHERE audience = NEW.audience AND seq = NEW.seq)
+BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of event is refused'); END;
+CREATE TRIGGER event_no_update BEFORE UPDATE ON event
+BEGIN SELECT RAISE(ABORT, 'append-only: update of event is refused'); END;
+CREATE TRIGGER event_no_delete BEFORE DELETE ON event
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of event is refused'); END;
 
 CREATE TRIGGER evidence_no_replace BEFORE INSERT ON evidence
 WHEN EXISTS (SELECT 1 FROM evidence WHERE seq = NEW.seq)

@@ -20,6 +20,7 @@ use crate::log::leaf::LeafError;
 use crate::log::merkle::{Hash as TreeHash, leaf_hash};
 use crate::log::reader::LeafReader;
 use crate::log::tile::{BundleEntries, RightEdge, TileId};
+use crate::store::payments::digests_of;
 use crate::store::projections::{BatchEntryRow, PayOutRow};
 use crate::store::{Head, Store, StoreError};
 
@@ -85,6 +86,8 @@ struct Audit {
     tiles: BTreeMap<TileId, u64>,
     batch_entries: BTreeMap<(u32, u32), u64>,
     system_rows: HashMap<u32, SystemCursor>,
+    /// Sums of the hashes of the rows about payments, and their number, table by table.
+    payments: BTreeMap<&'static str, (u64, u64)>,
 }
 
 /// By wallet number: sums of the hashes of its rows.
@@ -193,6 +196,7 @@ pub async fn audit_against(
         tiles: BTreeMap::new(),
         batch_entries: BTreeMap::new(),
         system_rows: HashMap::new(),
+        payments: BTreeMap::new(),
     };
     if audit.journal(&mut progress).await? {
         audit.small().await?;
@@ -200,6 +204,7 @@ pub async fn audit_against(
         audit.benefits().await?;
         audit.batches().await?;
         audit.instructions().await?;
+        audit.payments().await?;
         audit.tiles().await?;
     }
     Ok(audit.report)
@@ -289,6 +294,12 @@ impl Audit {
     fn keep(&mut self, fx: &Effects) {
         self.log_changes.extend_from_slice(&fx.log_changes);
         self.registry.extend_from_slice(&fx.registry);
+        if !fx.events.is_empty() || !fx.payment_entries.is_empty() {
+            for (table, sum, count) in digests_of(fx) {
+                let known = self.payments.entry(table).or_default();
+                *known = (known.0.wrapping_add(sum), known.1 + count);
+            }
+        }
         for wallet in &fx.wallets {
             add(&mut self.sums.opened, wallet.account, hash_of(&wallet.seq));
             add(&mut self.sums.tags, wallet.account, hash_of(&wallet.tag));
@@ -579,6 +590,20 @@ impl Audit {
                 self.store.instructions(&ids).await?.into_iter().map(|(id, _)| id).collect();
             for (id, seq) in some.iter().filter(|(id, _)| !stored.contains(id)) {
                 self.report.find(format!("instruction {} of entry {seq} is missing", hex::encode(id)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Authorisations, payments, what was counted of them, and who is told: table by table.
+    async fn payments(&mut self) -> Result<(), StoreError> {
+        for (table, sum, count) in self.store.payment_digests().await? {
+            self.report.rows += count;
+            let (replayed, rows) = self.payments.get(table).copied().unwrap_or_default();
+            if rows != count {
+                self.report.find(format!("{table}: {count} rows, in the replay {rows}"));
+            } else if replayed != sum {
+                self.report.find(format!("{table}: a row is not what the replay has"));
             }
         }
         Ok(())

@@ -184,7 +184,9 @@ async fn submit(sequencer: &Sequencer, by: &str, command: RegistryCommand) -> Re
     let actor = Actor { client, request: [0; 32], line: None, instruction: None };
     match sequencer.submit(Command::Registry(command), actor).await {
         Ok(Made::Entry(entry)) => Ok(entry),
-        Ok(Made::Chunk(_)) => Err(CliError::Service("the ledger answered without an entry".to_owned())),
+        Ok(Made::Chunk(_) | Made::Answers(_)) => {
+            Err(CliError::Service("the ledger answered without an entry".to_owned()))
+        }
         Err(CommandError::Refused(refusal)) => Err(CliError::Refused(refusal.to_string())),
         Err(error) => Err(CliError::Service(error.to_string())),
     }

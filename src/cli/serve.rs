@@ -16,6 +16,7 @@ use crate::http::{self, App};
 use crate::publisher::Publisher;
 use crate::sequencer::Sequencer;
 use crate::sequencer::clock::{self, Clock};
+use crate::sequencer::expiry::Expiry;
 
 use super::place::PlaceArgs;
 use super::{CliError, Global, Outcome};
@@ -100,6 +101,7 @@ pub async fn run(global: &Global, args: ServeArgs) -> Result<Outcome, CliError> 
         tracing::warn!("nobody can sign a request yet: run `social-wallet bootstrap` on this book");
     }
     let door = Door { directory, public_url, now: clock::now };
+    let ending = tokio::spawn(Expiry::new(store.clone(), sequencer.clone(), clock::now).run());
     let app = App::new(store, keys, sequencer, shown, args.requests_per_second, Some(door));
     let (tell_served, served) = oneshot::channel::<()>();
     let watched = metrics.map(|listener| {
@@ -110,6 +112,7 @@ pub async fn run(global: &Global, args: ServeArgs) -> Result<Outcome, CliError> 
         tokio::select! { () = stopped() => {}, _ = stuck => tracing::error!("the log cannot be signed: stopping") }
     };
     http::serve(listener, app, stop).await?;
+    ending.abort(); // it holds a handle of the writer
     drop(tell_served);
     if let Some(watched) = watched {
         watched.await.map_err(|error| failed(&error))??;

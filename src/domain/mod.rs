@@ -8,6 +8,7 @@
 
 mod bank;
 mod client;
+mod destination;
 mod funds;
 mod ids;
 mod inline;
@@ -21,6 +22,7 @@ pub mod time;
 
 pub use bank::{Bic, BicError, Iban, IbanError};
 pub use client::{Client, ClientError, KeyId, PublicKey, Role, Scope};
+pub use destination::{CardToken, Destination, DestinationError, DestinationForm, LastFour, has_card_number};
 pub use funds::{FundClass, IsoPurpose, Kbe, Knp, PaymentCodeError};
 pub use ids::{BatchId, BookId, ClientId, IdError, IdempotencyKey, WalletId};
 pub use money::{Amount, AmountError, Currency, CurrencyError, Money};

@@ -1,12 +1,12 @@
 //! The authorisation matrix: every route, whom it is for, and what of the book they see through it. An operation without a row
 //! here is not served. `specs/access.md` is the same for people to read.
 
-use crate::domain::Role::{self, Auditor, Channel, Operator, Payer};
+use crate::domain::Role::{self, Auditor, Bank, Channel, Operator, Payer};
 
 use super::catalogue::Code;
 use super::openapi::operations::Operation;
 use super::problem::Problem;
-use super::{batches, evidence, log, programmes, wallets};
+use super::{authorisations, batches, cash, evidence, log, programmes, transfers, wallets};
 
 /// Whom a route is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +54,11 @@ impl Route {
 
 const ALL: &[Role] = &Role::ALL;
 const PAYERS: &[Role] = &[Payer];
+const CHANNELS: &[Role] = &[Channel];
+const BANKS: &[Role] = &[Bank];
+const PARTIES: &[Role] = &[Bank, Channel, Auditor, Operator];
+const OWN_PAYMENTS: &str = "a channel: under authorisations given to it; a bank: addressed to it";
+const OWN_AUTHORISATIONS: &str = "a channel: given to it";
 const OWN_PAYER: &str = "a payer: its own BIN";
 const OWN_BATCHES: &str = "a payer: batches of its own BIN";
 const OWN_ENTRIES: &str = "others than auditor and operator: entries of its own requests";
@@ -111,6 +116,39 @@ pub static ROUTES: &[Route] = &[
     hidden(route("GET", "/v1/wallets/{id}", &[Channel, Auditor, Operator], ""), wallets::unknown),
     hidden(route("GET", "/v1/wallets/{id}/balance", &[Channel, Auditor, Operator], ""), wallets::unknown),
     hidden(route("GET", "/v1/wallets/{id}/statement", &[Channel, Auditor, Operator], ""), wallets::unknown),
+    hidden(route("POST", "/v1/wallets/{id}/state", &[Operator], ""), wallets::unknown),
+    route("POST", "/v1/authorisations", CHANNELS, ""),
+    hidden(route("GET", "/v1/authorisations/{entry}", PARTIES, OWN_PAYMENTS), authorisations::unknown),
+    hidden(
+        route("POST", "/v1/authorisations/{entry}/revoke", &[Channel, Operator], OWN_AUTHORISATIONS),
+        authorisations::unknown,
+    ),
+    route("POST", "/v1/transfers", &[Channel, Bank], OWN_PAYMENTS),
+    route("GET", "/v1/transfers", BANKS, "its own"),
+    route("POST", "/v1/transfers/answers", BANKS, "its own"),
+    hidden(route("GET", "/v1/transfers/{entry}", PARTIES, OWN_PAYMENTS), transfers::unknown),
+    hidden(
+        route(
+            "POST",
+            "/v1/transfers/{entry}/answers",
+            &[Bank, Operator],
+            "a bank: its own; an operator: while money is held, with a document",
+        ),
+        transfers::unknown,
+    ),
+    route("POST", "/v1/cash", CHANNELS, OWN_AUTHORISATIONS),
+    route("POST", "/v1/cash/redeem", BANKS, ""),
+    route(
+        "POST",
+        "/v1/cash/outcomes",
+        &[Bank, Operator],
+        "a bank: its agents'; an operator: with a document",
+    ),
+    route("POST", "/v1/cash/cancel", CHANNELS, OWN_AUTHORISATIONS),
+    hidden(route("GET", "/v1/cash/{entry}", PARTIES, OWN_PAYMENTS), cash::unknown),
+    route("POST", "/v1/settlements", &[Operator], ""),
+    route("GET", "/v1/events", &[Channel, Bank], "its own"),
+    route("GET", "/v1/limits", ALL, ""),
     route("POST", "/v1/accruals", PAYERS, OWN_PAYER),
     route("POST", "/v1/reversals", PAYERS, OWN_PAYER),
     route("GET", "/v1/entries/{entry}", ALL, OWN_ENTRIES),

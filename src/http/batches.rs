@@ -91,6 +91,7 @@ fn made(outcome: &Outcome) -> Option<(u64, Hash)> {
     match outcome {
         Outcome::Entry(entry) => Some(entry.seq).zip(entry.leaf_hash),
         Outcome::Chunk(chunk) => chunk.entry.zip(chunk.leaf_hash),
+        Outcome::Answers(_) => None,
     }
 }
 

@@ -28,6 +28,15 @@ impl Body {
         }
     }
 
+    /// The members of an object within a body; `None`: it is no object.
+    #[must_use]
+    pub fn of(value: Value) -> Option<Self> {
+        match value {
+            Value::Object(members) => Some(Self { members }),
+            _ => None,
+        }
+    }
+
     /// Takes a member that may be absent or null.
     pub fn take(&mut self, name: &str) -> Option<Value> {
         self.members.remove(name).filter(|value| !value.is_null())

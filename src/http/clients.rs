@@ -10,7 +10,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::body::{Body, malformed};
+use super::body::{Body, malformed, missing};
 use super::catalogue::Code;
 use super::door::{Caller, caller};
 use super::extract::Path;
@@ -200,8 +200,18 @@ fn proposal(body: &mut Body) -> Result<Proposal, Problem> {
             let bank_reference = body.required("bank_reference", BankReference::parse)?;
             Ok(Proposal::Fund { programme, amount, bank_reference })
         }
+        "set_limits" => {
+            let limits = body.take("limits").ok_or_else(|| missing("limits"))?;
+            let limits = serde_json::from_value(limits).map_err(|_| malformed("limits"))?;
+            Ok(Proposal::SetLimits { limits })
+        }
         _ => Err(malformed("kind")),
     }
+}
+
+/// `GET /v1/limits`: what payments are held to.
+pub async fn limits(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+    Ok(Json(json!({"currency": "KZT", "limits": registry(&app).await?.limits()})))
 }
 
 fn entry_of(text: &str) -> Result<u64, Problem> {

@@ -7,11 +7,14 @@
 //! its clients at their word: it is for whoever embeds it and has let them in already. `serve` always has one.
 
 pub mod access;
+pub mod authorisations;
 pub mod batches;
 pub mod body;
+pub mod cash;
 pub mod catalogue;
 pub mod clients;
 pub mod door;
+pub mod events;
 pub mod evidence;
 pub mod extract;
 pub mod health;
@@ -26,6 +29,7 @@ pub mod rate;
 pub mod receipts;
 pub mod reports;
 pub mod trace;
+pub mod transfers;
 pub mod wallets;
 
 use std::collections::HashMap;
@@ -50,7 +54,7 @@ use crate::domain::{BatchId, Bin, IdempotencyKey};
 use crate::keys::BookKeys;
 use crate::ledger::record::Actor;
 use crate::ledger::signed::SignedRequest;
-use crate::log::merkle::Hash;
+use crate::log::merkle::{Hash, leaf_hash};
 use crate::payroll::LineKind;
 use crate::publisher::tree::Published;
 use crate::sequencer::Sequencer;
@@ -139,9 +143,27 @@ impl App {
     /// Hands a single instruction in.
     async fn instruct(&self, command: Command, asked: Asked) -> Result<EntryView, Problem> {
         match self.submit(command, asked).await? {
-            Outcome::Entry(entry) => Ok(entry),
-            Outcome::Chunk(_) => Err(Problem::internal(&"a chunk's outcome for a single instruction")),
+            Outcome::Entry(entry) => self.told(entry).await,
+            Outcome::Answers(mut answers) if answers.len() == 1 => match answers.remove(0) {
+                Ok(entry) => self.told(entry).await,
+                Err(refusal) => Err(refusal.into()),
+            },
+            Outcome::Chunk(_) | Outcome::Answers(_) => {
+                Err(Problem::internal(&"another outcome than a single instruction's"))
+            }
         }
+    }
+
+    /// An entry with its members, which are read if it was made by an earlier request.
+    async fn told(&self, entry: EntryView) -> Result<EntryView, Problem> {
+        if !entry.members.is_empty() {
+            return Ok(entry);
+        }
+        let seq = entry.seq;
+        let (_, leaf) =
+            self.store.leaves(&[seq]).await?.pop().ok_or_else(|| Problem::internal(&"an entry is gone"))?;
+        let members = serde_json::from_slice(&leaf).map_err(|error| Problem::internal(&error))?;
+        Ok(EntryView { leaf_hash: Some(leaf_hash(&leaf)), ..EntryView::of_leaf(seq, members, true) })
     }
 }
 

@@ -17,7 +17,9 @@ use super::problem::Problem;
 use super::{App, BODY_BYTES_MAX, entry_answer, instructing, read_body, refusal};
 use crate::domain::time::{end_of_business_day, parse_rfc3339, rfc3339, start_of_business_day};
 use crate::domain::{FundClass, Money, ProgrammeCode, Role, WalletId};
+use crate::ledger::payment::Document;
 use crate::ledger::refusal::RefusalCode;
+use crate::ledger::state::StateRecord;
 use crate::ledger::wallet::{Wallet, WalletEntry};
 use crate::sequencer::command::{Command, Outcome};
 use crate::store::StatementRange;
@@ -48,7 +50,7 @@ pub async fn open(State(app): State<Arc<App>>, request: Request) -> Result<Respo
     let wallet = app.keys.wallet_id(&iin);
     match app.submit(Command::OpenWallet { iin, wallet }, asked).await {
         Ok(Outcome::Entry(entry)) => Ok(entry_answer(entry)),
-        Ok(Outcome::Chunk(_)) => Err(Problem::internal(&"a chunk's outcome for an opening")),
+        Ok(_) => Err(Problem::internal(&"another outcome than an opening's")),
         Err(error) if refusal(&error) == Some(RefusalCode::WalletExists) => {
             // What is in a wallet is not a payer's business.
             let answer = match caller.role() {
@@ -59,6 +61,34 @@ pub async fn open(State(app): State<Arc<App>>, request: Request) -> Result<Respo
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// `POST /v1/wallets/{id}/state`: an operator blocks, unblocks or closes a wallet, or says that its holder has died.
+pub async fn change_state(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let wallet = parse_id(&id)?;
+    let (caller, headers) = (caller(&request)?, request.headers().clone());
+    let bytes = read_body(request, BODY_BYTES_MAX).await?;
+    let asked = instructing(&app, &caller, &headers, &bytes)?;
+    let mut body = Body::read(&bytes)?;
+    let state = body.required("state", |text| Ok::<_, ()>(text.to_owned()))?;
+    let document = body.required("document", Document::parse)?;
+    let record = match state.as_str() {
+        "blocked" => StateRecord::WalletBlocked { wallet, document },
+        "unblocked" => StateRecord::WalletUnblocked { wallet, document },
+        "deceased" => {
+            let died =
+                body.required("died", |text| start_of_business_day(text).map(|_| text.to_owned()).ok_or(()))?;
+            StateRecord::WalletDeceased { wallet, document, died }
+        }
+        "closed" => StateRecord::WalletClosed { wallet, document },
+        _ => return Err(super::body::malformed("state")),
+    };
+    body.finish()?;
+    app.instruct(Command::ChangeState(Box::new(record)), asked).await.map(entry_answer)
 }
 
 /// `POST /v1/wallets/lookup`.
@@ -97,18 +127,7 @@ pub async fn statement(
     let from = query.get("from").map_or(Ok(0), |text| moment("from", text, true))?;
     let to = query.get("to").map_or(Ok(i64::MAX), |text| moment("to", text, false))?;
     let after_version = query.get("after").map_or(Ok(0), |text| read_cursor(text))?;
-    let limit = match query.get("limit") {
-        None => STATEMENT_LIMIT,
-        Some(text) => {
-            text.parse().ok().filter(|limit| (1..=STATEMENT_LIMIT_MAX).contains(limit)).ok_or_else(|| {
-                Problem::malformed(
-                    Code::FieldMalformed,
-                    "limit",
-                    format!("The limit is 1 to {STATEMENT_LIMIT_MAX}."),
-                )
-            })?
-        }
-    };
+    let limit = limit_of(&query, STATEMENT_LIMIT, STATEMENT_LIMIT_MAX)?;
     let wallet = find(&app, id).await?;
     let opening = if from == 0 { None } else { app.store.wallet_at(wallet.account, from - 1).await? };
     let closing = if to == i64::MAX { Some(wallet) } else { app.store.wallet_at(wallet.account, to).await? };
@@ -218,6 +237,14 @@ pub(super) fn known_parameters(query: &HashMap<String, String>, known: &[&str]) 
     }
     let detail = format!("The request takes no parameters but: {}.", known.join(", "));
     Err(Problem::new(Code::ParameterUnknown, detail))
+}
+
+/// How many things a page may have.
+pub(super) fn limit_of(query: &HashMap<String, String>, default: u32, most: u32) -> Result<u32, Problem> {
+    let Some(text) = query.get("limit") else { return Ok(default) };
+    text.parse().ok().filter(|limit| (1..=most).contains(limit)).ok_or_else(|| {
+        Problem::malformed(Code::FieldMalformed, "limit", format!("The limit is 1 to {most}."))
+    })
 }
 
 fn write_cursor(version: u32) -> String {

@@ -9,7 +9,8 @@ use std::fmt;
 
 use crate::domain::{Bic, ProgrammeCode, WalletId};
 
-/// An account as a posting names it. The text form (`wallet:<uuid>`, `funding:<code>`, `backing`, `clearing:<bic>`) is
+/// An account as a posting names it. The text form (`wallet:<uuid>`, `funding:<code>`, `backing`, `clearing:<bic>`,
+/// `cash:<bic>`) is
 /// what the journal holds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Account {
@@ -33,6 +34,9 @@ pub enum SystemAccount {
     Spent(ProgrammeCode),
     /// Money that left wallets and is owed to a bank until interbank settlement. Credit-normal, never negative.
     Clearing(Bic),
+    /// Cash that a bank's agents have paid out to holders and that is owed to it until interbank settlement. Credit-normal,
+    /// never negative.
+    Cash(Bic),
 }
 
 impl SystemAccount {
@@ -45,6 +49,7 @@ impl SystemAccount {
             Self::Wallets(_) => "wallets",
             Self::Spent(_) => "spent",
             Self::Clearing(_) => "clearing",
+            Self::Cash(_) => "cash",
         }
     }
 
@@ -63,6 +68,7 @@ impl SystemAccount {
             Some(("wallets", code)) => ProgrammeCode::parse(code.as_bytes()).ok().map(Self::Wallets),
             Some(("spent", code)) => ProgrammeCode::parse(code.as_bytes()).ok().map(Self::Spent),
             Some(("clearing", bic)) => Bic::parse(bic.as_bytes()).ok().map(Self::Clearing),
+            Some(("cash", bic)) => Bic::parse(bic.as_bytes()).ok().map(Self::Cash),
             Some(_) => None,
         }
     }
@@ -90,6 +96,7 @@ impl fmt::Display for SystemAccount {
             Self::Wallets(code) => write!(f, "wallets:{code}"),
             Self::Spent(code) => write!(f, "spent:{code}"),
             Self::Clearing(bic) => write!(f, "clearing:{bic}"),
+            Self::Cash(bic) => write!(f, "cash:{bic}"),
         }
     }
 }

@@ -18,6 +18,7 @@ use super::batch::{Batch, LineVerdict};
 use super::cache::WalletCache;
 use super::effects::{Effects, NewSystemAccount, SystemEntry};
 use super::log_rules::LogState;
+use super::payment::{Authorisation, CashReference, Counted, Payment, UsageEntry};
 use super::record::{Actor, ProgrammeSpec, Record};
 use super::refusal::Refusal;
 use super::registry::Registry;
@@ -33,6 +34,8 @@ pub const SUM_MAX: i64 = 1_000_000_000_000_000_000;
 pub enum Fault {
     /// The command is refused.
     Refused(Refusal),
+    /// The command is refused, and that is written: the refusal names the entry.
+    Told(Refusal),
     /// The books do not hold what the rule needs: a mistake of the program, never of the command.
     Unread(&'static str),
 }
@@ -127,11 +130,14 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// A member of the entry; `null` if it has none of the name. `amount` is the sum of its postings, `bank` whose clearing
-    /// account they credit.
+    /// A member of the entry; `null` if it has none of the name. `amount` is the sum of its postings, unless it is a member of
+    /// its own; `bank` whose clearing account they credit; `agent` the member `bank`.
     #[must_use]
     pub fn member(&self, name: &str) -> Value {
-        if name == "amount" {
+        if name == "agent" {
+            return self.content.get("bank").cloned().unwrap_or(Value::Null);
+        }
+        if name == "amount" && !self.content.contains_key(name) {
             let postings = self.content.get("postings").and_then(Value::as_array);
             let amounts = postings.into_iter().flatten().filter_map(|posting| posting["amount"].as_str());
             let sum = amounts.filter_map(|text| Amount::parse(text.as_bytes()).ok()).map(Amount::tiyn).sum();
@@ -199,6 +205,14 @@ pub struct Books {
     pub paid: HashMap<(u32, Benefit), Paid>,
     /// Earlier verdicts of lines that come again.
     pub prior: HashMap<(BatchId, u64), Prior>,
+    /// Holders' authorisations, by entry.
+    pub authorisations: HashMap<u64, Authorisation>,
+    /// Transfers and cash-outs, by entry.
+    pub payments: HashMap<u64, Payment>,
+    /// Cash-outs by their public reference.
+    pub cash: HashMap<CashReference, u64>,
+    /// The newest row of what is counted by business day; `None`: there is none.
+    pub usage: HashMap<Counted, Option<UsageEntry>>,
 }
 
 impl Books {
@@ -224,6 +238,10 @@ impl Books {
             instructions: HashMap::new(),
             paid: HashMap::new(),
             prior: HashMap::new(),
+            authorisations: HashMap::new(),
+            payments: HashMap::new(),
+            cash: HashMap::new(),
+            usage: HashMap::new(),
         }
     }
 
@@ -242,6 +260,10 @@ impl Books {
             self.instructions.clear();
             self.paid.clear();
             self.prior.clear();
+            self.authorisations.clear();
+            self.payments.clear();
+            self.cash.clear();
+            self.usage.clear();
         }
     }
 

@@ -6,6 +6,7 @@ use crate::domain::FundClass;
 
 use super::account::SystemAccount;
 use super::batch::BatchEntry;
+use super::payment::{Audience, AuthorisationEntry, NewAuthorisation, NewPayment, PaymentEntry, UsageEntry};
 use super::record::{Actor, BatchDeclaration, ProgrammeSpec, Record};
 use super::registry::RegistryChange;
 use super::wallet::{Benefit, LotMovement, NewWallet, WalletEntry};
@@ -118,6 +119,18 @@ pub struct Effects {
     pub registry: Vec<RegistryChange>,
     /// Changes of programmes' classes.
     pub classes: Vec<NewClass>,
+    /// Authorisations given.
+    pub authorisations: Vec<NewAuthorisation>,
+    /// What became of authorisations, in journal order.
+    pub authorisation_entries: Vec<AuthorisationEntry>,
+    /// Transfers requested and cash-outs created.
+    pub payments: Vec<NewPayment>,
+    /// What became of them, in journal order.
+    pub payment_entries: Vec<PaymentEntry>,
+    /// What was counted by business day.
+    pub usage: Vec<UsageEntry>,
+    /// Who is told of which entry.
+    pub events: Vec<(Audience, u64)>,
 }
 
 impl Effects {
@@ -138,6 +151,12 @@ impl Effects {
             log_changes,
             registry,
             classes,
+            authorisations,
+            authorisation_entries,
+            payments,
+            payment_entries,
+            usage,
+            events,
         } = self;
         records.clear();
         wallets.clear();
@@ -152,6 +171,12 @@ impl Effects {
         log_changes.clear();
         registry.clear();
         classes.clear();
+        authorisations.clear();
+        authorisation_entries.clear();
+        payments.clear();
+        payment_entries.clear();
+        usage.clear();
+        events.clear();
         if benefits.len() > BENEFITS_KEPT_MAX {
             benefits.clear();
         }

@@ -12,8 +12,11 @@ pub mod batch;
 pub mod batch_rules;
 pub mod books;
 pub mod cache;
+pub mod cash_rules;
 pub mod effects;
 pub mod log_rules;
+pub mod payment;
+pub mod payment_rules;
 pub mod record;
 pub mod refusal;
 pub mod registry;
@@ -21,8 +24,11 @@ pub mod registry_rules;
 pub mod replay;
 pub mod rules;
 pub mod signed;
+pub mod state;
 pub mod wallet;
 mod whole;
 
+#[cfg(test)]
+mod payment_tests;
 #[cfg(test)]
 mod tests;

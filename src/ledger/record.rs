@@ -6,6 +6,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::domain::{
@@ -15,7 +16,9 @@ use crate::domain::{
 use crate::payroll::LineKind;
 
 use super::account::{Account, SystemAccount};
+use super::payment::PaymentRecord;
 use super::registry::Change;
+use super::state::StateRecord;
 
 /// What a programme is: the data a ministry can change, never code.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,7 +55,8 @@ pub struct Actor {
 }
 
 /// A piece of a posting on a wallet: how much of which lot.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LotShare {
     /// The journal entry that made the lot.
     pub lot: u64,
@@ -256,6 +260,10 @@ pub enum Record {
         /// From now on.
         class: FundClass,
     },
+    /// Something happened to money on its way out.
+    Payment(Box<PaymentRecord>),
+    /// A wallet's state was changed by an operator.
+    State(Box<StateRecord>),
     /// Who may call was changed, or what takes two was asked for, approved, or given up.
     Registry(Box<Change>),
 }
@@ -313,6 +321,8 @@ impl Record {
             Self::OriginDeclared { .. } => "origin_declared",
             Self::LogKeyRotated { .. } => "log_key_rotated",
             Self::ProgrammeClassChanged { .. } => "programme_class_changed",
+            Self::Payment(record) => record.kind(),
+            Self::State(record) => record.kind(),
             Self::Registry(change) => change.kind(),
         }
     }
@@ -438,6 +448,8 @@ impl Record {
                 put("programme", text(programme));
                 put("class", json!(class));
             }
+            Self::Payment(record) => map = record.members(),
+            Self::State(record) => map = record.members(),
             Self::Registry(change) => map = change.members(),
         }
         map

@@ -109,11 +109,69 @@ pub enum RefusalCode {
     ApprovalDigestMismatch = 114,
     /// The programme has this class.
     ClassUnchanged = 115,
+    /// No such authorisation, or none that this client may use.
+    AuthorisationUnknown = 116,
+    /// The authorisation is for something else.
+    AuthorisationMismatch = 117,
+    /// The authorisation was taken back; `entry` did.
+    AuthorisationRevoked = 118,
+    /// The authorisation's time is over.
+    AuthorisationExpired = 119,
+    /// The authorisation was for one payment, which was made.
+    AuthorisationUsed = 120,
+    /// The payments under the authorisation would pass what the holder allowed.
+    AuthorisationExceeded = 121,
+    /// The time of the authorisation is over already, or is longer than is allowed.
+    AuthorisationTooLong = 122,
+    /// The holder's consent is too old, or lies in the future.
+    ConsentOutsideWindow = 123,
+    /// The channel that the holder gave the authorisation to is suspended.
+    ChannelStopped = 124,
+    /// The client is not, or no longer, one that may do this.
+    ClientNotEntitled = 125,
+    /// The payments out of the wallet would pass the day's limit.
+    WalletLimitExceeded = 126,
+    /// The payments through the channel would pass the day's limit.
+    ChannelLimitExceeded = 127,
+    /// The cash-out, or those of the day, would pass the limit.
+    CashLimitExceeded = 128,
+    /// No such transfer, or not one of yours.
+    TransferUnknown = 129,
+    /// The transfer has come to an end that does not go with the answer; `entry` ended it.
+    TransferEnded = 130,
+    /// The reference named another return of this transfer; `field` differs from `entry`.
+    ReturnConflict = 131,
+    /// The transfer has come back in as many parts as it may.
+    ReturnsTooMany = 132,
+    /// Less is owed to the bank than this would take.
+    ClearingInsufficient = 133,
+    /// No such cash-out, or not one of yours.
+    CashUnknown = 134,
+    /// The code is wrong; `entry` counted it.
+    CashCodeWrong = 135,
+    /// The cash-out has expired, was released or was paid; nothing more can be done with it.
+    CashEnded = 136,
+    /// The cash-out is with an agent: only the agent's answer, or an operator with evidence, ends it.
+    CashReserved = 137,
+    /// The cash-out is not with an agent.
+    CashNotReserved = 138,
+    /// Too many wrong codes today: from the terminal, from the bank's agents, or in all.
+    CashTriesExceeded = 139,
+    /// The cash-out would stand for less than 15 or more than 60 minutes.
+    CashLifetimeOutOfRange = 140,
+    /// Whoever answers for a bank, or stops a wallet, names the document that he has.
+    DocumentRequired = 141,
+    /// The wallet is in this state already, or cannot go to it from the one that it is in.
+    WalletStateUnchanged = 142,
+    /// The wallet holds money.
+    WalletNotEmpty = 143,
+    /// The limits are these.
+    LimitsUnchanged = 144,
 }
 
 impl RefusalCode {
     /// All codes, in the order of their numbers.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 80] = [
         Self::ProgrammeUnknown,
         Self::ProgrammeExists,
         Self::ProgrammeNotDeclared,
@@ -165,6 +223,35 @@ impl RefusalCode {
         Self::ApprovalSelf,
         Self::ApprovalDigestMismatch,
         Self::ClassUnchanged,
+        Self::AuthorisationUnknown,
+        Self::AuthorisationMismatch,
+        Self::AuthorisationRevoked,
+        Self::AuthorisationExpired,
+        Self::AuthorisationUsed,
+        Self::AuthorisationExceeded,
+        Self::AuthorisationTooLong,
+        Self::ConsentOutsideWindow,
+        Self::ChannelStopped,
+        Self::ClientNotEntitled,
+        Self::WalletLimitExceeded,
+        Self::ChannelLimitExceeded,
+        Self::CashLimitExceeded,
+        Self::TransferUnknown,
+        Self::TransferEnded,
+        Self::ReturnConflict,
+        Self::ReturnsTooMany,
+        Self::ClearingInsufficient,
+        Self::CashUnknown,
+        Self::CashCodeWrong,
+        Self::CashEnded,
+        Self::CashReserved,
+        Self::CashNotReserved,
+        Self::CashTriesExceeded,
+        Self::CashLifetimeOutOfRange,
+        Self::DocumentRequired,
+        Self::WalletStateUnchanged,
+        Self::WalletNotEmpty,
+        Self::LimitsUnchanged,
     ];
 
     /// The stored number.
@@ -316,6 +403,61 @@ impl RefusalCode {
                 ("approval_digest_mismatch", "Read what is asked for again, and approve its digest.")
             }
             Self::ClassUnchanged => ("class_unchanged", "There is nothing to do."),
+            Self::AuthorisationUnknown => (
+                "authorisation_unknown",
+                "Name the entry of an authorisation that the holder gave to you or for you.",
+            ),
+            Self::AuthorisationMismatch => {
+                ("authorisation_mismatch", "Have the holder authorise this kind of payment.")
+            }
+            Self::AuthorisationRevoked => ("authorisation_revoked", "Have the holder authorise it anew."),
+            Self::AuthorisationExpired => ("authorisation_expired", "Have the holder authorise it anew."),
+            Self::AuthorisationUsed => ("authorisation_used", "Have the holder authorise another payment."),
+            Self::AuthorisationExceeded => ("authorisation_exceeded", "Ask for no more than is left of it."),
+            Self::AuthorisationTooLong => {
+                ("authorisation_too_long", "Let it end in the future, at most 366 days from now.")
+            }
+            Self::ConsentOutsideWindow => {
+                ("consent_outside_window", "Ask the holder now: a consent counts for a day.")
+            }
+            Self::ChannelStopped => ("channel_stopped", "Wait until an operator has reinstated the channel."),
+            Self::ClientNotEntitled => {
+                ("client_not_entitled", "Have it done by the party that the request is for.")
+            }
+            Self::WalletLimitExceeded => {
+                ("wallet_limit_exceeded", "Ask for less, or on the next business day.")
+            }
+            Self::ChannelLimitExceeded => (
+                "channel_limit_exceeded",
+                "Wait for the next business day, or have two operators agree on another limit.",
+            ),
+            Self::CashLimitExceeded => ("cash_limit_exceeded", "Ask for less, or on the next business day."),
+            Self::TransferUnknown => ("transfer_unknown", "Name the entry that requested the transfer."),
+            Self::TransferEnded => (
+                "transfer_ended",
+                "Read the transfer; if the bank knows better, send what it has as a return.",
+            ),
+            Self::ReturnConflict => ("return_conflict", "Give each return a reference of its own."),
+            Self::ReturnsTooMany => ("returns_too_many", "Return the rest in one."),
+            Self::ClearingInsufficient => {
+                ("clearing_insufficient", "Book what moved between the banks first.")
+            }
+            Self::CashUnknown => ("cash_unknown", "Correct the reference."),
+            Self::CashCodeWrong => ("cash_code_wrong", "Ask the holder for the code again."),
+            Self::CashEnded => ("cash_ended", "Have the holder make another."),
+            Self::CashReserved => ("cash_reserved", "Wait for the agent's answer."),
+            Self::CashNotReserved => ("cash_not_reserved", "Redeem it with its code first."),
+            Self::CashTriesExceeded => (
+                "cash_tries_exceeded",
+                "Wait for the next business day, or have two operators agree on another limit.",
+            ),
+            Self::CashLifetimeOutOfRange => {
+                ("cash_lifetime_out_of_range", "Let it stand for 15 to 60 minutes.")
+            }
+            Self::DocumentRequired => ("document_required", "Name the document."),
+            Self::WalletStateUnchanged => ("wallet_state_unchanged", "Read the wallet's state."),
+            Self::WalletNotEmpty => ("wallet_not_empty", "Close it when nothing is left on it."),
+            Self::LimitsUnchanged => ("limits_unchanged", "There is nothing to do."),
         }
     }
 }

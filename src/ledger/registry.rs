@@ -14,6 +14,7 @@ use crate::domain::{
     Role, Scope,
 };
 
+use super::payment::Limits;
 use super::record::Record;
 
 /// The first operators of a book are at least so many: what one asks for, another approves.
@@ -78,6 +79,11 @@ pub enum Proposal {
         /// The bank payment that brought it.
         bank_reference: BankReference,
     },
+    /// Hold payments to other limits from now on.
+    SetLimits {
+        /// Which.
+        limits: Limits,
+    },
 }
 
 impl Proposal {
@@ -103,6 +109,7 @@ impl Proposal {
             Self::Fund { programme, amount, bank_reference } => {
                 Record::ProgrammeFunded { programme, amount, bank_reference }
             }
+            Self::SetLimits { limits } => Change::LimitsSet { limits }.into(),
         }
     }
 }
@@ -197,6 +204,11 @@ pub enum Change {
         /// Why.
         reason: Reason,
     },
+    /// Payments are held to other limits from this entry on.
+    LimitsSet {
+        /// Which.
+        limits: Limits,
+    },
 }
 
 impl From<Change> for Record {
@@ -219,6 +231,7 @@ impl Change {
             Self::ApprovalRequested { .. } => "approval_requested",
             Self::ApprovalGiven { .. } => "approval_given",
             Self::ApprovalClosed { .. } => "approval_closed",
+            Self::LimitsSet { .. } => "limits_set",
         }
     }
 
@@ -306,6 +319,7 @@ pub struct Registry {
     owners: HashMap<PublicKey, ClientId>,
     approvals: BTreeMap<u64, Approval>,
     newest: Option<u64>,
+    limits: Option<Limits>,
     /// What was approved by the entry before, and by whom: the next entry carries it out.
     pub(super) approved: Option<(ClientId, Proposal)>,
 }
@@ -362,6 +376,7 @@ impl Registry {
                 self.end(*approval, (ApprovalOutcome::Given, *seq, *by));
             }
             Change::ApprovalClosed { approval, outcome, .. } => self.end(*approval, (*outcome, *seq, *by)),
+            Change::LimitsSet { limits } => self.limits = Some(*limits),
         }
     }
 
@@ -399,6 +414,12 @@ impl Registry {
     #[must_use]
     pub fn newest(&self) -> Option<u64> {
         self.newest
+    }
+
+    /// What payments are held to.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits.unwrap_or(Limits::DEFAULT)
     }
 
     /// All clients, by id.
@@ -450,14 +471,19 @@ impl Registry {
 }
 
 /// 32 bytes as hexadecimal digits.
-mod hexadecimal {
+pub(super) mod hexadecimal {
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::ledger) fn serialize<S: Serializer>(
+        bytes: &[u8; 32],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&hex::encode(bytes))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+    pub(in crate::ledger) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<[u8; 32], D::Error> {
         let text = String::deserialize(deserializer)?;
         let mut bytes = [0; 32];
         hex::decode_to_slice(text, &mut bytes).map_err(|_| D::Error::custom("not 64 hexadecimal digits"))?;
@@ -466,17 +492,19 @@ mod hexadecimal {
 }
 
 /// UTC milliseconds as RFC 3339 text.
-mod moment {
+pub(super) mod moment {
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
     use crate::domain::time::{parse_rfc3339, rfc3339};
 
     #[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
-    pub(super) fn serialize<S: Serializer>(at: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::ledger) fn serialize<S: Serializer>(at: &i64, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&rfc3339(*at))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    pub(in crate::ledger) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<i64, D::Error> {
         let text = String::deserialize(deserializer)?;
         parse_rfc3339(&text).ok_or_else(|| D::Error::custom("not an RFC 3339 moment"))
     }

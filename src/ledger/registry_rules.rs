@@ -11,6 +11,7 @@
 //! | `approval_given` | another operator, then in the next entry what it approves | it has ended or expired; another digest; it would be refused now |
 //! | `approval_closed` | an operator: `withdrawn` by who asked, `refused` by another | it has ended |
 //! | `programme_class_changed` | two operators | the programme is unknown; the class is the same |
+//! | `limits_set` | two operators | they are the same |
 //!
 //! From the first operators on, funding a programme takes two of them as well. Before, the book is one that is being set up:
 //! nobody can be told apart, and the journal says so.
@@ -26,6 +27,7 @@ use crate::domain::{ClientId, FundClass, KeyId, ProgrammeCode, PublicKey, Reason
 
 use super::books::{Books, Fault, Ruling};
 use super::effects::NewClass;
+use super::payment::Limits;
 use super::record::{Actor, Record};
 use super::refusal::{Refusal, RefusalCode as Code};
 use super::registry::{
@@ -59,7 +61,7 @@ impl Books {
     }
 
     /// Only an operator that is not suspended.
-    fn need_operator(&self, actor: &Actor) -> Ruling<()> {
+    pub(super) fn need_operator(&self, actor: &Actor) -> Ruling<()> {
         match self.registry.client(actor.client) {
             Some(known) if known.client.role == Role::Operator && !known.client.suspended => Ok(()),
             _ => refuse(Code::OperatorRequired, "client"),
@@ -214,7 +216,19 @@ impl Books {
             Proposal::Fund { programme, amount, bank_reference } => {
                 self.check_fund(*programme, *amount, bank_reference).map(drop)
             }
+            Proposal::SetLimits { limits } => self.check_limits(*limits),
         }
+    }
+
+    fn check_limits(&self, limits: Limits) -> Ruling<()> {
+        if self.registry.limits() == limits { refuse(Code::LimitsUnchanged, "limits") } else { Ok(()) }
+    }
+
+    /// Holds payments to other limits from now on. It takes two operators.
+    pub fn set_limits(&mut self, entry: Entry<'_>, limits: Limits) -> Ruling<u64> {
+        self.check_limits(limits)?;
+        self.need_approval(&entry.actor, &Proposal::SetLimits { limits })?;
+        Ok(self.change(entry, Change::LimitsSet { limits }))
     }
 
     /// Asks another operator to approve.
@@ -271,6 +285,7 @@ impl Books {
             Proposal::Fund { programme, amount, bank_reference } => {
                 self.fund(entry, programme, amount, bank_reference)
             }
+            Proposal::SetLimits { limits } => self.set_limits(entry, limits),
         };
         // The approval is written: nothing may be refused any more.
         done.map_err(|_| Fault::Unread("what an approved command needs"))

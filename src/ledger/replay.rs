@@ -9,13 +9,16 @@ use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasherDefault;
 
 use crate::domain::time::{Stamp, rfc3339};
-use crate::domain::{BatchId, Period, ProgrammeCode, Scope, WalletId};
+use crate::domain::{BatchId, Bic, Period, ProgrammeCode, Scope, WalletId};
 use crate::payroll::LineKind;
 
 use super::batch::{BatchEntry, BatchEntryKind, BatchState};
 use super::books::{Books, Fault, SystemHead};
 use super::cache::IdHasher;
+use super::cash_rules::Dispensed;
 use super::effects::Effects;
+use super::payment::{Document, Payment, PaymentKind, PaymentRecord, ReleaseCause, Terms};
+use super::payment_rules::{Answer, Party};
 use super::record::{Actor, BatchDeclaration, BatchTotals, LotShare, Record};
 use super::refusal::Refusal;
 use super::registry::Change;
@@ -58,7 +61,7 @@ impl Wrong {
 
     fn at(self, seq: u64) -> ReplayError {
         let (expected, found) = match self {
-            Self::Rules(Fault::Refused(refusal)) => {
+            Self::Rules(Fault::Refused(refusal) | Fault::Told(refusal)) => {
                 let found = match refusal.entry {
                     Some(entry) => format!("one that they refuse: {refusal} (entry {entry})"),
                     None => format!("one that they refuse: {refusal}"),
@@ -291,6 +294,8 @@ impl Replay {
             Record::ProgrammeClassChanged { programme, class } => {
                 books.change_class(entry, *programme, *class)?;
             }
+            Record::Payment(record) => run_payment(books, entry, record)?,
+            Record::State(record) => drop(books.change_state(entry, (**record).clone())?),
             Record::Registry(change) => run_change(books, entry, change)?,
             Record::ChunkReceived { batch, first_line, lines, totals, .. } => {
                 let claim = Claim { batch: *batch, first_line: *first_line, lines: *lines, totals: *totals };
@@ -456,6 +461,99 @@ fn run_change(books: &mut Books, entry: Entry<'_>, change: &Change) -> Result<()
         }
         Change::ApprovalClosed { approval, reason, .. } => {
             books.close_approval(entry, *approval, reason.clone())?;
+        }
+        Change::LimitsSet { limits } => drop(books.set_limits(entry, *limits)?),
+    }
+    Ok(())
+}
+
+/// Decides again what happened to money on its way out. Who spoke for whom follows from the authorisation, and from whether
+/// there was a document.
+#[allow(clippy::too_many_lines)] // one arm a kind
+fn run_payment(books: &mut Books, entry: Entry<'_>, record: &PaymentRecord) -> Result<(), Wrong> {
+    let answers = |bank: &Bic, document: &Option<Document>| match document {
+        Some(_) => Party::Operator,
+        None => Party::Bank(*bank),
+    };
+    let through = |books: &Books, authorisation: &u64, otherwise: Party| {
+        let known = books.authorisations.get(authorisation);
+        let own = known.is_some_and(|known| known.channel == entry.actor.client);
+        if own { Party::Channel } else { otherwise }
+    };
+    let cash_of = |books: &Books, cash: &u64| match books.payments.get(cash).map(|known| known.kind) {
+        Some(PaymentKind::Cash { reference, .. }) => Ok(reference),
+        _ => Err(Wrong::Rules(Fault::Unread("a cash-out"))),
+    };
+    match record {
+        PaymentRecord::AuthorisationGiven {
+            wallet,
+            purpose,
+            ceiling,
+            standing,
+            expires,
+            consent,
+            activates: _,
+        } => {
+            let (purpose, ceiling, standing, expires) = (*purpose, *ceiling, *standing, *expires);
+            let terms = Terms { purpose, ceiling, standing, expires };
+            books.authorise(entry, *wallet, terms, *consent, Vec::new())?;
+        }
+        PaymentRecord::AuthorisationRevoked { authorisation, reason, .. } => {
+            let by = through(books, authorisation, Party::Operator);
+            books.revoke_authorisation(entry, by, *authorisation, reason.clone())?;
+        }
+        PaymentRecord::TransferRequested { authorisation, bank, amount, .. } => {
+            let by = through(books, authorisation, Party::Bank(*bank));
+            books.request_transfer(entry, by, *authorisation, *amount)?;
+        }
+        PaymentRecord::TransferSent { transfer, bank, document, .. } => {
+            let by = answers(bank, document);
+            books.answer_transfer(entry, by, *transfer, &Answer::Sent, document.clone())?;
+        }
+        PaymentRecord::TransferUnknown { transfer, bank, document, .. } => {
+            let by = answers(bank, document);
+            books.answer_transfer(entry, by, *transfer, &Answer::Unknown, document.clone())?;
+        }
+        PaymentRecord::TransferSettled { transfer, bank, document, .. } => {
+            let by = answers(bank, document);
+            books.answer_transfer(entry, by, *transfer, &Answer::Settled, document.clone())?;
+        }
+        PaymentRecord::TransferReturned { transfer, bank, amount, reference, reason, document, .. } => {
+            let (reference, reason) = (reference.clone(), reason.clone());
+            let answer = Answer::Returned { amount: Some(*amount), reference, reason };
+            let by = answers(bank, document);
+            books.answer_transfer(entry, by, *transfer, &answer, document.clone())?;
+        }
+        PaymentRecord::CashCreated { authorisation, amount, reference, secret, expires, .. } => {
+            books.create_cash(entry, *authorisation, *amount, *reference, *secret, *expires)?;
+        }
+        PaymentRecord::CashTried { cash, bank, terminal, .. } => {
+            books.count_wrong_code(entry, *bank, *cash, terminal.clone())?;
+        }
+        PaymentRecord::CashReserved { cash, bank, terminal, .. } => {
+            books.reserve_cash(entry, *bank, *cash, terminal.clone())?;
+        }
+        PaymentRecord::CashUnknown { cash, bank, document, .. } => {
+            let (by, reference) = (answers(bank, document), cash_of(books, cash)?);
+            books.finish_cash(entry, by, reference, Dispensed::Unknown, document.clone())?;
+        }
+        PaymentRecord::CashCaptured { cash, bank, document, .. } => {
+            let (by, reference) = (answers(bank, document), cash_of(books, cash)?);
+            books.finish_cash(entry, by, reference, Dispensed::Captured, document.clone())?;
+        }
+        PaymentRecord::CashReleased { cash, cause, document, .. } => match cause {
+            ReleaseCause::Expired => drop(books.release_cash(entry, Party::System, *cash, *cause)?),
+            ReleaseCause::Cancelled => drop(books.release_cash(entry, Party::Channel, *cash, *cause)?),
+            ReleaseCause::Reversed => {
+                let reference = cash_of(books, cash)?;
+                let agent = books.payments.get(cash).and_then(Payment::bank);
+                let agent = agent.ok_or(Wrong::Rules(Fault::Unread("the agent of a cash-out")))?;
+                let by = answers(&agent, document);
+                books.finish_cash(entry, by, reference, Dispensed::Reversed, document.clone())?;
+            }
+        },
+        PaymentRecord::ClearingSettled { bank, direction, owed, amount, bank_reference } => {
+            books.settle_clearing(entry, *bank, *owed, *direction, *amount, bank_reference.clone())?;
         }
     }
     Ok(())

@@ -12,9 +12,7 @@ use crate::domain::{
 };
 
 use super::account::SystemAccount;
-use super::books::{
-    Books, Bound, Fault, Paid, PayOut, PayOutShare, Programme, Ruling, SUM_MAX, bank_reference_id,
-};
+use super::books::{Books, Fault, Paid, PayOut, PayOutShare, Programme, Ruling, SUM_MAX, bank_reference_id};
 use super::effects::{Effects, NewProgramme};
 use super::record::{Actor, LotShare, ProgrammeSpec, Record};
 use super::refusal::{Refusal, RefusalCode as Code};
@@ -70,11 +68,25 @@ pub struct Reversal {
     pub reason: Reason,
 }
 
-fn refuse<T>(code: Code, field: &'static str) -> Ruling<T> {
+/// What an entry does to one lot: changes of what remains and of what is held, tiyn, signed.
+#[derive(Clone, Copy)]
+pub(super) struct Move {
+    pub(super) lot: Lot,
+    pub(super) amount: i64,
+    pub(super) held: i64,
+}
+
+impl Move {
+    fn posted(lot: Lot, amount: i64) -> Self {
+        Self { lot, amount, held: 0 }
+    }
+}
+
+pub(super) fn refuse<T>(code: Code, field: &'static str) -> Ruling<T> {
     Err(Refusal::of(code, field).into())
 }
 
-fn share(lot: &Lot, amount: i64) -> LotShare {
+pub(super) fn share(lot: &Lot, amount: i64) -> LotShare {
     let amount =
         Amount::from_tiyn(amount).expect("a share is a positive part of a lot, and a lot is an amount");
     LotShare { lot: lot.seq, amount }
@@ -138,14 +150,7 @@ impl Books {
         let backing = self.system_place(entry.fx, SystemAccount::Backing);
         let record = Record::ProgrammeFunded { programme, amount, bank_reference };
         let seq = self.write(entry.fx, record, entry.actor);
-        entry.fx.instructions.push((reference, seq));
-        if let Some(whole) = &mut self.whole {
-            whole.bound.insert(reference, seq);
-        } else {
-            let content = serde_json::Map::new();
-            self.instructions
-                .insert(reference, Some(Bound { seq, kind: String::new(), content, leaf_hash: None }));
-        }
+        self.bind(entry.fx, reference, seq);
         self.move_system(backing, seq, -amount.tiyn());
         self.move_system(place, seq, amount.tiyn());
         Ok(seq)
@@ -335,7 +340,7 @@ impl Books {
         self.move_system(wallets, seq, -taken);
         self.move_system(funding, seq, taken);
         let moved = Lot { reversed: lot.reversed + taken, ..lot };
-        let after = self.move_lots(fx, before, &[(moved, -taken)]);
+        let after = self.move_lots(fx, before, &[Move::posted(moved, -taken)]);
         let kind = EntryKind::Reversal;
         let refers = Some(lot.seq);
         let row = WalletEntry {
@@ -364,21 +369,9 @@ impl Books {
         if before.posted - before.held < amount.tiyn() {
             return refuse(Code::BalanceInsufficient, "amount");
         }
-        let lots = self.lots_of(before.account)?;
-        let of_class = |class| lots.iter().filter(move |lot| lot.class == class && lot.available() > 0);
-        let mut wanted = amount.tiyn();
-        let mut moves = Vec::new();
-        for lot in of_class(FundClass::General).chain(of_class(FundClass::Protected)) {
-            let taken = wanted.min(lot.available());
-            if taken > 0 {
-                moves.push((*lot, -taken));
-                wanted -= taken;
-            }
-        }
-        if wanted > 0 {
-            return Err(Fault::Unread("all open lots of a wallet"));
-        }
-        let shares = moves.iter().map(|(lot, taken)| share(lot, -taken)).collect();
+        let drawn = self.draw(before.account, amount)?;
+        let shares = drawn.iter().map(|(lot, taken)| share(lot, *taken)).collect();
+        let moves: Vec<Move> = drawn.iter().map(|(lot, taken)| Move::posted(*lot, -taken)).collect();
         let Entry { fx, stamp, actor } = entry;
         let clearing = self.system_place(fx, SystemAccount::Clearing(bank));
         let seq = self.write(fx, Record::PaidOut { wallet: id, bank, shares }, actor);
@@ -398,7 +391,7 @@ impl Books {
         };
         self.post_entry(fx, id, row);
         let shares =
-            moves.iter().map(|(lot, taken)| PayOutShare { lot: lot.version, amount: -taken, returned: 0 });
+            drawn.iter().map(|(lot, taken)| PayOutShare { lot: lot.version, amount: *taken, returned: 0 });
         self.pay_outs.insert(seq, PayOut { wallet: id, bank, shares: shares.collect() });
         Ok(seq)
     }
@@ -423,12 +416,12 @@ impl Books {
             let back = wanted.min(part.amount - part.returned);
             if back > 0 {
                 let lot = lots.iter().find(|lot| lot.version == part.lot);
-                moves.push((*lot.ok_or(Fault::Unread("a lot of a pay-out"))?, back));
+                moves.push(Move::posted(*lot.ok_or(Fault::Unread("a lot of a pay-out"))?, back));
                 part.returned += back;
                 wanted -= back;
             }
         }
-        let shares = moves.iter().map(|(lot, back)| share(lot, *back)).collect();
+        let shares = moves.iter().map(|moved| share(&moved.lot, moved.amount)).collect();
         let Entry { fx, stamp, actor } = entry;
         let clearing = self.system_place(fx, SystemAccount::Clearing(made.bank));
         let seq = self.write(fx, Record::Returned { wallet: id, bank: made.bank, pay_out, shares }, actor);
@@ -451,39 +444,61 @@ impl Books {
         Ok(seq)
     }
 
+    /// What an amount is drawn from: general lots first, then protected ones, each first in first out. What is held stays.
+    pub(super) fn draw(&self, account: u32, amount: Amount) -> Ruling<Vec<(Lot, i64)>> {
+        let lots = self.lots_of(account)?;
+        let of_class = |class| lots.iter().filter(move |lot| lot.class == class && lot.available() > 0);
+        let mut wanted = amount.tiyn();
+        let mut drawn = Vec::new();
+        for lot in of_class(FundClass::General).chain(of_class(FundClass::Protected)) {
+            let taken = wanted.min(lot.available());
+            if taken > 0 {
+                drawn.push((*lot, taken));
+                wanted -= taken;
+            }
+        }
+        if wanted > 0 { Err(Fault::Unread("all open lots of a wallet")) } else { Ok(drawn) }
+    }
+
     /// Moves the control account of each lot's programme, and its memorandum of what was spent, with the lots.
-    fn move_controls(&mut self, fx: &mut Effects, seq: u64, moves: &[(Lot, i64)]) {
-        for (lot, change) in moves {
+    pub(super) fn move_controls(&mut self, fx: &mut Effects, seq: u64, moves: &[Move]) {
+        for Move { lot, amount, .. } in moves {
             let Programme { wallets, ref spec, .. } = self.programmes[lot.benefit.programme as usize - 1];
             let spent = SystemAccount::Spent(spec.code);
-            self.move_system(wallets, seq, *change);
+            self.move_system(wallets, seq, *amount);
             let spent = self.system_place(fx, spent);
-            self.move_system(spent, seq, -change);
+            self.move_system(spent, seq, -amount);
         }
     }
 
-    /// Moves money on lots of one wallet, in the entry that follows `before`; the head after it. A change < 0 takes from
-    /// `remaining`, > 0 gives back.
-    fn move_lots(&mut self, fx: &mut Effects, before: Wallet, moves: &[(Lot, i64)]) -> Wallet {
+    /// Moves and holds money on lots of one wallet, in the entry that follows `before`; the head after it.
+    pub(super) fn move_lots(&mut self, fx: &mut Effects, before: Wallet, moves: &[Move]) -> Wallet {
         let version = before.version + 1;
         let mut after = Wallet { version, ..before };
-        for (was, change) in moves {
-            let lot = Lot { remaining: was.remaining + change, movements: was.movements + 1, ..*was };
+        for Move { lot: was, amount, held } in moves {
+            let lot = Lot {
+                remaining: was.remaining + amount,
+                held: was.held + held,
+                movements: was.movements + 1,
+                ..*was
+            };
             assert!(
                 0 <= lot.held && lot.held <= lot.remaining && lot.remaining <= lot.amount - lot.reversed,
                 "a lot keeps within what was credited"
             );
             self.put_lot(before.account, lot);
-            after.posted += change;
+            after.posted += amount;
+            after.held += held;
             if lot.class == FundClass::General {
-                after.general += change;
+                after.general += amount;
+                after.general_held += held;
             }
             fx.movements.push(LotMovement {
                 account: before.account,
                 lot: lot.version,
                 movement: lot.movements,
                 version,
-                amount: *change,
+                amount: *amount,
                 remaining: lot.remaining,
                 held: lot.held,
                 reversed: lot.reversed,
@@ -495,7 +510,7 @@ impl Books {
     }
 
     /// Posts a wallet's entry and moves its head.
-    fn post_entry(&mut self, fx: &mut Effects, id: WalletId, row: WalletEntry) {
+    pub(super) fn post_entry(&mut self, fx: &mut Effects, id: WalletId, row: WalletEntry) {
         assert!(row.after.is_sound(), "no wallet goes negative, and held and general money stay within it");
         self.put_wallet(id, row.after);
         fx.entries.push(row);

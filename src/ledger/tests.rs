@@ -147,7 +147,7 @@ impl Real {
                 assert_eq!((self.books.size, &self.fx), (before.0, &before.1), "a refusal changes nothing");
                 Err(refusal.code)
             }
-            Err(Fault::Unread(what)) => panic!("whole books hold everything, but not {what}"),
+            Err(fault) => panic!("whole books hold everything: {fault:?}"),
         }
     }
 

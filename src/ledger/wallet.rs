@@ -127,6 +127,12 @@ pub enum EntryKind {
     PayOut,
     /// Money came back from a bank, to the lots it had left.
     Return,
+    /// Money was held for a payment, lot by lot. Nothing was posted.
+    Hold,
+    /// Held money is free again. Nothing was posted.
+    Release,
+    /// The wallet's state changed. Nothing was posted.
+    State,
 }
 
 impl EntryKind {
@@ -138,6 +144,9 @@ impl EntryKind {
             Self::Reversal => 2,
             Self::PayOut => 3,
             Self::Return => 4,
+            Self::Hold => 5,
+            Self::Release => 6,
+            Self::State => 7,
         }
     }
 
@@ -149,6 +158,9 @@ impl EntryKind {
             2 => Self::Reversal,
             3 => Self::PayOut,
             4 => Self::Return,
+            5 => Self::Hold,
+            6 => Self::Release,
+            7 => Self::State,
             _ => return None,
         })
     }
@@ -161,6 +173,9 @@ impl EntryKind {
             Self::Reversal => "reversal",
             Self::PayOut => "pay_out",
             Self::Return => "return",
+            Self::Hold => "hold",
+            Self::Release => "release",
+            Self::State => "state",
         }
     }
 }

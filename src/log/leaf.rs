@@ -16,8 +16,10 @@ use sha2::Sha256;
 
 use crate::domain::BookId;
 use crate::domain::time::Stamp;
+use crate::ledger::payment::{Limits, PaymentRecord};
 use crate::ledger::record::{Actor, Record};
 use crate::ledger::registry::{Founder, Proposal};
+use crate::ledger::state::StateRecord;
 
 /// The version that every leaf names.
 pub const LEAF_VERSION: u64 = 1;
@@ -190,7 +192,7 @@ fn actor_members(actor: &Actor) -> Value {
 }
 
 /// A leaf as it is read back. Borrowed from the stored bytes.
-#[derive(Deserialize, Debug)]
+#[derive(Deserialize, Debug, Default)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)] // the members are described in specs/ledger.md
 pub struct Leaf<'a> {
@@ -226,6 +228,7 @@ pub struct Leaf<'a> {
     pub knp: Option<&'a str>,
     #[serde(borrow)]
     pub legal_basis: Option<Cow<'a, str>>,
+    pub limits: Option<Limits>,
     pub lines: Option<u64>,
     pub lost_note: Option<&'a str>,
     pub lost_origin: Option<&'a str>,
@@ -264,10 +267,35 @@ pub struct Leaf<'a> {
     pub uncollected: Option<&'a str>,
     pub verdicts: Option<&'a str>,
     pub wallet: Option<&'a str>,
+    /// The members of a kind that reads its own.
+    #[serde(skip)]
+    pub own: Option<Map<String, Value>>,
+}
+
+/// What every leaf has, and the members that its kind reads itself.
+#[derive(Deserialize)]
+struct Common<'a> {
+    #[serde(borrow)]
+    actor: LeafActor<'a>,
+    at: &'a str,
+    blind: &'a str,
+    book: &'a str,
+    currency: &'a str,
+    date: &'a str,
+    kind: &'a str,
+    seq: u64,
+    v: u64,
+    #[serde(flatten)]
+    own: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Kind<'a> {
+    kind: &'a str,
 }
 
 /// Who asked, as a leaf names it.
-#[derive(Deserialize, Debug)]
+#[derive(Deserialize, Debug, Default)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)] // the members are described in specs/ledger.md
 pub struct LeafActor<'a> {
@@ -312,7 +340,15 @@ pub enum LeafError {
 impl<'a> Leaf<'a> {
     /// Reads a leaf.
     pub fn read(bytes: &'a [u8]) -> Result<Self, LeafError> {
-        let leaf: Self = serde_json::from_slice(bytes).map_err(|error| LeafError::Json(error.column()))?;
+        let json = |error: serde_json::Error| LeafError::Json(error.column());
+        let Kind { kind } = serde_json::from_slice(bytes).map_err(json)?;
+        let leaf = if PaymentRecord::KINDS.contains(&kind) || StateRecord::KINDS.contains(&kind) {
+            let Common { actor, at, blind, book, currency, date, kind, seq, v, own } =
+                serde_json::from_slice(bytes).map_err(json)?;
+            Self { actor, at, blind, book, currency, date, kind, seq, v, own: Some(own), ..Self::default() }
+        } else {
+            serde_json::from_slice(bytes).map_err(json)?
+        };
         if leaf.v == LEAF_VERSION { Ok(leaf) } else { Err(LeafError::Version) }
     }
 
@@ -347,6 +383,8 @@ mod read {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD as BASE64;
 
+    use serde_json::{Map, Value};
+
     use super::{Leaf, LeafError, LeafPosting};
     use crate::domain::time::parse_rfc3339;
     use crate::domain::{
@@ -354,10 +392,12 @@ mod read {
         LegalBasis, Money, Part, Period, ProgrammeCode, PublicKey, Reason, Role, WalletId,
     };
     use crate::ledger::account::{Account, SystemAccount};
+    use crate::ledger::payment::PaymentRecord;
     use crate::ledger::record::{
         BatchDeclaration, BatchTotals, LostCheckpoint, LotShare, ProgrammeSpec, Record,
     };
     use crate::ledger::registry::{ApprovalOutcome, Change};
+    use crate::ledger::state::StateRecord;
     use crate::payroll::LineKind;
 
     fn member<T, E>(name: &'static str, read: Result<T, E>) -> Result<T, LeafError> {
@@ -461,6 +501,9 @@ mod read {
         /// The record.
         #[allow(clippy::too_many_lines)] // one arm a kind, each a plain list: read top to bottom
         pub fn record(&self) -> Result<Record, LeafError> {
+            if let Some(own) = &self.own {
+                return self.own_record(own.clone());
+            }
             Ok(match self.kind {
                 "accrual" => {
                     let (wallet, programme) = (self.wallet()?, self.programme()?);
@@ -582,6 +625,17 @@ mod read {
             })
         }
 
+        /// The record of a kind that reads its own members.
+        fn own_record(&self, mut own: Map<String, Value>) -> Result<Record, LeafError> {
+            let of_its_kind = |_: serde_json::Error| LeafError::Member("of its kind");
+            if PaymentRecord::KINDS.contains(&self.kind) {
+                return Ok(PaymentRecord::of_members(self.kind, own).map_err(of_its_kind)?.into());
+            }
+            own.insert("kind".into(), Value::String(self.kind.to_owned()));
+            let record: StateRecord = serde_json::from_value(Value::Object(own)).map_err(of_its_kind)?;
+            Ok(record.into())
+        }
+
         /// What the leaf says of who may call.
         fn change(&self) -> Result<Change, LeafError> {
             Ok(match self.kind {
@@ -625,6 +679,7 @@ mod read {
                     },
                     reason: self.reason()?,
                 },
+                "limits_set" => Change::LimitsSet { limits: self.limits.ok_or(LeafError::Member("limits"))? },
                 _ => return Err(LeafError::Kind),
             })
         }

@@ -50,7 +50,7 @@ fn actor(what: &[u8]) -> Actor {
 async fn submit(sequencer: &Sequencer, command: Command, what: &[u8]) -> Result<EntryView, OperatorError> {
     match sequencer.submit(command, actor(what)).await? {
         Outcome::Entry(entry) => Ok(entry),
-        Outcome::Chunk(_) => Err(OperatorError::NoEntry),
+        Outcome::Chunk(_) | Outcome::Answers(_) => Err(OperatorError::NoEntry),
     }
 }
 

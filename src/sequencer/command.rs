@@ -9,11 +9,15 @@ use crate::domain::{
 };
 use crate::ledger::batch_rules::{Chunk, ChunkOutcome};
 use crate::ledger::books::Bound;
+use crate::ledger::cash_rules::Dispensed;
+use crate::ledger::payment::{CashReference, Consent, Direction, Document, Owed, Terminal, Terms};
+use crate::ledger::payment_rules::{Answer, Party};
 use crate::ledger::record::{Actor, BatchDeclaration, LostCheckpoint, ProgrammeSpec, Record};
 use crate::ledger::refusal::Refusal;
 use crate::ledger::registry::{Founder, Proposal};
 use crate::ledger::rules::{Accrual, Reversal};
 use crate::ledger::signed::SignedRequest;
+use crate::ledger::state::StateRecord;
 use crate::log::merkle::Hash;
 
 /// Something asked of the ledger.
@@ -97,6 +101,189 @@ pub enum Command {
     },
     /// Change who may call, or do what takes two operators.
     Registry(RegistryCommand),
+    /// Take money out of wallets, or say what became of it.
+    Payment(PaymentCommand),
+    /// Change a wallet's state.
+    ChangeState(Box<StateRecord>),
+}
+
+/// Something asked about money on its way out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PaymentCommand {
+    /// A holder authorises payments.
+    Authorise {
+        /// From which wallet.
+        wallet: WalletId,
+        /// What it lets be done.
+        terms: Terms,
+        /// What shows that the holder was asked.
+        consent: Consent,
+        /// The destination, encrypted; empty for cash.
+        sealed_destination: Vec<u8>,
+    },
+    /// Take an authorisation back.
+    Revoke {
+        /// Who speaks.
+        by: Party,
+        /// Its entry.
+        authorisation: u64,
+        /// Why.
+        reason: Reason,
+    },
+    /// Request a transfer.
+    Transfer {
+        /// Who speaks.
+        by: Party,
+        /// Under which authorisation.
+        authorisation: u64,
+        /// How much.
+        amount: Amount,
+    },
+    /// Take answers about transfers.
+    Answer {
+        /// Who speaks.
+        by: Party,
+        /// Each with its transfer's entry and the document of an operator.
+        answers: Vec<(u64, Answer, Option<Document>)>,
+    },
+    /// Make a cash-out.
+    CreateCash {
+        /// Under which authorisation.
+        authorisation: u64,
+        /// How much.
+        amount: Amount,
+        /// The public reference.
+        reference: CashReference,
+        /// A keyed hash of reference and code.
+        secret: [u8; 32],
+        /// For how long, minutes.
+        minutes: u32,
+    },
+    /// Try a code.
+    Redeem {
+        /// Whose agent.
+        bank: Bic,
+        /// Which cash-out.
+        reference: CashReference,
+        /// A keyed hash of reference and what was given as the code.
+        attempt: [u8; 32],
+        /// Where.
+        terminal: Terminal,
+    },
+    /// Say what became of a reserved cash-out.
+    Finish {
+        /// Who speaks.
+        by: Party,
+        /// Which cash-out.
+        reference: CashReference,
+        /// What became of it.
+        dispensed: Dispensed,
+        /// The document of an operator.
+        document: Option<Document>,
+    },
+    /// Take a cash-out back.
+    CancelCash(CashReference),
+    /// Release cash-outs whose time is over, by entry. What is not over any more is left alone.
+    ExpireCash(Vec<u64>),
+    /// Book what moved between banks.
+    SettleClearing {
+        /// Which bank.
+        bank: Bic,
+        /// For what.
+        owed: Owed,
+        /// Which way.
+        direction: Direction,
+        /// How much.
+        amount: Amount,
+        /// The payment between the banks.
+        bank_reference: BankReference,
+    },
+}
+
+impl PaymentCommand {
+    /// The kind of the entry that it makes, and the members that it determines: (field, member, value). `None`: it binds no
+    /// instruction.
+    fn determines(&self) -> Option<(&'static str, Vec<Determined>)> {
+        let text = |name: &'static str, value: String| (name, name, json!(value));
+        let number = |name: &'static str, value: u64| (name, name, json!(value));
+        let document = |document: &Option<Document>| ("document", "document", json!(document));
+        Some(match self {
+            Self::Authorise { wallet, terms, consent, .. } => (
+                "authorisation_given",
+                vec![
+                    text("wallet", wallet.to_string()),
+                    ("purpose", "purpose", json!(terms.purpose)),
+                    ("amount", "ceiling", json!(terms.ceiling)),
+                    ("standing", "standing", json!(terms.standing)),
+                    text("expires", crate::domain::time::rfc3339(terms.expires)),
+                    ("consent", "consent", json!(consent)),
+                ],
+            ),
+            Self::Revoke { authorisation, reason, .. } => (
+                "authorisation_revoked",
+                vec![number("authorisation", *authorisation), text("reason", reason.to_string())],
+            ),
+            Self::Transfer { authorisation, amount, .. } => (
+                "transfer_requested",
+                vec![number("authorisation", *authorisation), ("amount", "amount", json!(amount))],
+            ),
+            Self::Answer { answers, .. } => {
+                let [(transfer, answer, with)] = answers.as_slice() else { return None };
+                let mut members = vec![number("transfer", *transfer), document(with)];
+                let kind = match answer {
+                    Answer::Sent => "transfer_sent",
+                    Answer::Unknown => "transfer_unknown",
+                    Answer::Settled => "transfer_settled",
+                    Answer::Returned { amount, reference, reason } => {
+                        members.push(text("reference", reference.to_string()));
+                        members.push(text("reason", reason.to_string()));
+                        members.extend(amount.map(|amount| text("amount", amount.to_string())));
+                        "transfer_returned"
+                    }
+                };
+                (kind, members)
+            }
+            Self::CreateCash { authorisation, amount, .. } => (
+                "cash_created",
+                vec![number("authorisation", *authorisation), ("amount", "amount", json!(amount))],
+            ),
+            Self::Redeem { bank, terminal, .. } => (
+                "cash_reserved",
+                vec![("bank", "agent", json!(bank)), text("terminal", terminal.to_string())],
+            ),
+            Self::Finish { dispensed, document: with, .. } => {
+                let kind = match dispensed {
+                    Dispensed::Captured => "cash_captured",
+                    Dispensed::Reversed => "cash_released",
+                    Dispensed::Unknown => "cash_unknown",
+                };
+                (kind, vec![document(with)])
+            }
+            Self::CancelCash(_) => ("cash_released", Vec::new()),
+            Self::ExpireCash(_) => return None,
+            Self::SettleClearing { bank, owed, direction, amount, bank_reference } => (
+                "clearing_settled",
+                vec![
+                    ("bank", "agent", json!(bank)),
+                    ("owed", "owed", json!(owed)),
+                    ("direction", "direction", json!(direction)),
+                    text("amount", amount.to_string()),
+                    text("bank_reference", bank_reference.to_string()),
+                ],
+            ),
+        })
+    }
+
+    /// The cash-out that it names.
+    #[must_use]
+    pub fn reference(&self) -> Option<CashReference> {
+        match self {
+            Self::Redeem { reference, .. } | Self::Finish { reference, .. } | Self::CancelCash(reference) => {
+                Some(*reference)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Something asked of the registry.
@@ -199,6 +386,8 @@ pub enum Outcome {
     Entry(EntryView),
     /// Verdicts on a chunk's lines.
     Chunk(ChunkOutcome),
+    /// An entry for each answer about a transfer, or why there is none.
+    Answers(Vec<Result<EntryView, Refusal>>),
 }
 
 /// A journal entry as the API shows it.
@@ -223,6 +412,12 @@ impl EntryView {
         }
         members.insert("entry".into(), json!(seq));
         Self { seq, replayed, leaf_hash: None, members }
+    }
+
+    /// An entry that an earlier request made, of which no more is known here than its number.
+    #[must_use]
+    pub fn repeated(seq: u64) -> Self {
+        Self { seq, replayed: true, leaf_hash: None, members: Map::new() }
     }
 }
 
@@ -264,6 +459,8 @@ impl Command {
     pub fn weight(&self) -> usize {
         match self {
             Self::Chunk(chunk) => chunk.lines.len(),
+            Self::Payment(PaymentCommand::Answer { answers, .. }) => answers.len().max(1),
+            Self::Payment(PaymentCommand::ExpireCash(entries)) => entries.len().max(1),
             _ => 1,
         }
     }
@@ -326,6 +523,16 @@ impl Command {
                 ("return", vec![("pay_out", "pay_out", json!(pay_out)), text("amount", amount.to_string())])
             }
             Self::Registry(command) => command.determines(),
+            Self::Payment(command) => match command.determines() {
+                Some(determined) => determined,
+                None => return Some("path"),
+            },
+            Self::ChangeState(record) => {
+                let members = record.members();
+                let field =
+                    |name: &'static str| (name, name, members.get(name).cloned().unwrap_or(Value::Null));
+                (record.kind(), ["wallet", "document", "died"].map(field).to_vec())
+            }
             Self::OpenBatch(_)
             | Self::ReleaseBatch(_)
             | Self::CloseBatch(_)

@@ -14,7 +14,10 @@ use crate::keys::BookKeys;
 use crate::ledger::batch::{BatchState, LineVerdict, VERDICT_BYTES, Verdict};
 use crate::ledger::batch_rules::Chunk;
 use crate::ledger::books::{Books, Bound, Fault, Paid, Prior, bank_reference_id};
+use crate::ledger::cash_rules::Tried;
 use crate::ledger::effects::Effects;
+use crate::ledger::payment::{CashReference, Counted, ReleaseCause};
+use crate::ledger::payment_rules::{Answered, Party};
 use crate::ledger::record::{Actor, Record};
 use crate::ledger::refusal::{Refusal, RefusalCode};
 use crate::ledger::registry::Proposal;
@@ -27,7 +30,7 @@ use crate::log::tile::{BundleEntries, RightEdge, TILE_WIDTH, write_bundle_entry}
 use crate::payroll::{Line, LineKind};
 use crate::store::{Bundle, Commit, Head, Standing, Store, StoreError, Tile};
 
-use super::command::{Command, CommandError, EntryView, Outcome, RegistryCommand};
+use super::command::{Command, CommandError, EntryView, Outcome, PaymentCommand, RegistryCommand};
 use super::edge::{EdgeError, edge_at, read_frontier};
 
 /// How many entries of another writer are followed one by one; beyond it everything is forgotten and read again.
@@ -70,7 +73,7 @@ impl From<Fault> for DeskError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Unread(what) => Self::Unread(what),
-            Fault::Refused(_) => Self::Unread("a refusal that was not answered"),
+            Fault::Refused(_) | Fault::Told(_) => Self::Unread("a refusal that was not answered"),
         }
     }
 }
@@ -210,6 +213,12 @@ impl Desk {
             | Record::Reversed { wallet, .. }
             | Record::PaidOut { wallet, .. }
             | Record::Returned { wallet, .. } => self.books.wallets.forget(*wallet),
+            Record::Payment(record) => {
+                if let Some(wallet) = record.wallet() {
+                    self.books.wallets.forget(wallet);
+                }
+            }
+            Record::State(record) => self.books.wallets.forget(record.wallet()),
             _ => {} // programmes, system accounts and batches are all read again
         }
     }
@@ -284,6 +293,7 @@ impl Desk {
         if settled {
             self.books.forget_lookups();
             self.read_batches(requests).await?;
+            self.read_payments(requests).await?;
         }
         let wanted = Wanted::of(requests, &self.books);
         self.read_wallets(wanted.wallets).await?;
@@ -312,6 +322,7 @@ impl Desk {
         }
         if settled {
             self.read_lots(requests).await?;
+            self.read_usage(requests).await?;
             for request in requests {
                 if let Command::Chunk(chunk) = &request.command {
                     self.read_prior(chunk).await?;
@@ -330,6 +341,74 @@ impl Desk {
             for batch in self.store.batches(&ids).await? {
                 self.books.batches.insert(batch.declaration.batch, batch);
             }
+        }
+        Ok(())
+    }
+
+    /// The authorisations and payments that commands name.
+    async fn read_payments(&mut self, requests: &[Request]) -> Result<(), DeskError> {
+        let commands = || requests.iter().filter_map(payment_of);
+        let mut authorisations: BTreeSet<u64> = BTreeSet::new();
+        let mut payments: BTreeSet<u64> = BTreeSet::new();
+        let references: BTreeSet<CashReference> = commands().filter_map(PaymentCommand::reference).collect();
+        for command in commands() {
+            match command {
+                PaymentCommand::Revoke { authorisation, .. }
+                | PaymentCommand::Transfer { authorisation, .. }
+                | PaymentCommand::CreateCash { authorisation, .. } => {
+                    authorisations.insert(*authorisation);
+                }
+                PaymentCommand::Answer { answers, .. } => {
+                    payments.extend(answers.iter().map(|(transfer, ..)| *transfer));
+                }
+                PaymentCommand::ExpireCash(entries) => payments.extend(entries),
+                _ => {}
+            }
+        }
+        let references: Vec<_> = references.into_iter().collect();
+        for (reference, cash) in self.store.cash_outs(&references).await? {
+            self.books.cash.insert(reference, cash);
+            payments.insert(cash);
+        }
+        let authorisations: Vec<_> = authorisations.into_iter().collect();
+        for known in self.store.authorisations(&authorisations).await? {
+            self.books.authorisations.insert(known.seq, known);
+        }
+        let payments: Vec<_> = payments.into_iter().collect();
+        for known in self.store.payments(&payments).await? {
+            self.books.payments.insert(known.seq, known);
+        }
+        Ok(())
+    }
+
+    /// What was counted lately of what commands will count.
+    async fn read_usage(&mut self, requests: &[Request]) -> Result<(), DeskError> {
+        let mut counted: BTreeSet<Counted> = BTreeSet::new();
+        for command in requests.iter().filter_map(payment_of) {
+            match command {
+                PaymentCommand::Transfer { authorisation, .. }
+                | PaymentCommand::CreateCash { authorisation, .. } => {
+                    let Some(known) = self.books.authorisations.get(authorisation).copied() else { continue };
+                    let Some(Some(wallet)) = self.books.wallets.get(known.wallet) else { continue };
+                    let account = wallet.account;
+                    counted.extend([Counted::Wallet(account), Counted::WalletCash(account)]);
+                    counted.insert(Counted::Channel(known.channel));
+                }
+                PaymentCommand::Redeem { bank, terminal, .. } => {
+                    let terminal = Counted::TriesOfTerminal(*bank, terminal.clone());
+                    counted.extend([terminal, Counted::TriesOfBank(*bank), Counted::Tries]);
+                }
+                _ => {}
+            }
+        }
+        let counted: Vec<Counted> = counted.into_iter().collect();
+        let mut found: HashMap<String, _> = HashMap::new();
+        for row in self.store.usage(&counted).await? {
+            found.insert(row.counted.clone(), row);
+        }
+        for counted in counted {
+            let newest = found.remove(&counted.to_string());
+            self.books.usage.insert(counted, newest);
         }
         Ok(())
     }
@@ -365,7 +444,10 @@ impl Desk {
     /// The bank reference that a command would bind.
     fn bank_reference_of<'c>(&'c self, command: &'c Command) -> Option<&'c BankReference> {
         let proposal = match command {
-            Command::Fund { bank_reference, .. } => return Some(bank_reference),
+            Command::Fund { bank_reference, .. }
+            | Command::Payment(PaymentCommand::SettleClearing { bank_reference, .. }) => {
+                return Some(bank_reference);
+            }
             Command::Registry(RegistryCommand::RequestApproval(proposal)) => proposal,
             Command::Registry(RegistryCommand::GiveApproval { approval, .. }) => {
                 &self.books.registry().approval(*approval)?.proposal
@@ -462,6 +544,13 @@ impl Desk {
             }
         }
         let mut from: HashMap<WalletId, u32> = HashMap::new();
+        for known in self.books.payments.values() {
+            let first = known.drawn.iter().map(|drawn| drawn.0).min().unwrap_or(u32::MAX);
+            let lowest = from.entry(known.wallet).or_insert(u32::MAX);
+            *lowest = first.min(*lowest);
+            wallets.insert(known.wallet);
+        }
+        wallets.extend(self.books.authorisations.values().map(|known| known.wallet));
         if !pay_outs.is_empty() {
             let entries: Vec<u64> = pay_outs.into_iter().collect();
             let found = self.store.pay_outs(&entries).await?;
@@ -592,14 +681,23 @@ impl Desk {
         (commit.nonces, commit.evidence) = (nonces, evidence);
         self.head = commit.after;
         for answer in &mut answers {
-            let (seq, hash) = match answer {
-                Ok(Outcome::Entry(entry)) => (Some(entry.seq), &mut entry.leaf_hash),
-                Ok(Outcome::Chunk(chunk)) => (chunk.entry, &mut chunk.leaf_hash),
-                Err(_) => continue,
-            };
             // What was bound before has its hash already: its leaf was read.
-            let place = seq.and_then(|seq| usize::try_from(seq.checked_sub(first)?).ok());
-            *hash = hash.or(place.and_then(|place| hashes.get(place).copied()));
+            let put = |seq: Option<u64>, hash: &mut Option<Hash>| {
+                let place = seq.and_then(|seq| usize::try_from(seq.checked_sub(first)?).ok());
+                *hash = hash.or(place.and_then(|place| hashes.get(place).copied()));
+            };
+            match answer {
+                // Of an entry that was repeated its members are not known here: whoever shows it reads its leaf.
+                Ok(Outcome::Entry(entry)) if entry.members.is_empty() => {}
+                Ok(Outcome::Entry(entry)) => put(Some(entry.seq), &mut entry.leaf_hash),
+                Ok(Outcome::Chunk(chunk)) => put(chunk.entry, &mut chunk.leaf_hash),
+                Ok(Outcome::Answers(answers)) => {
+                    for entry in answers.iter_mut().flatten().filter(|entry| !entry.members.is_empty()) {
+                        put(Some(entry.seq), &mut entry.leaf_hash);
+                    }
+                }
+                Err(_) => {}
+            }
         }
         Ok(Prepared { commit: Some(commit), nonces: Vec::new(), answers })
     }
@@ -615,7 +713,9 @@ impl Desk {
             let known =
                 self.books.instructions.get(&id).ok_or(Fault::Unread("whether an instruction is bound"))?;
             if let Some(bound) = known {
-                let differs = request.command.differs(bound).or_else(|| self.other_payer(&request.command));
+                let differs = request.command.differs(bound);
+                let differs = differs.or_else(|| self.other_payer(&request.command));
+                let differs = differs.or_else(|| self.other_cash(&request.command, bound));
                 return Ok(repeat(differs, bound, stamp));
             }
         }
@@ -625,7 +725,7 @@ impl Desk {
                 let (record, _) = fx.records.last().ok_or(Fault::Unread("the entry that a command made"))?;
                 Ok(Ok(Outcome::Entry(view(self.books.size - 1, record, stamp))))
             }
-            Err(Fault::Refused(refusal)) => Ok(Err(CommandError::Refused(refusal))),
+            Err(Fault::Refused(refusal) | Fault::Told(refusal)) => Ok(Err(CommandError::Refused(refusal))),
             Err(fault) => Err(fault),
         }
     }
@@ -639,6 +739,23 @@ impl Desk {
             _ => return None,
         };
         self.books.programme(programme).is_some_and(|known| known.spec.payer != *payer).then_some("payer")
+    }
+
+    /// The field in which a command about a cash-out is not the one that an entry answers: it is about another, or has another
+    /// code.
+    fn other_cash(&self, command: &Command, bound: &Bound) -> Option<&'static str> {
+        let Command::Payment(command) = command else { return None };
+        let reference = command.reference()?;
+        let cash = self.books.cash.get(&reference);
+        if cash.is_none_or(|cash| bound.member("cash") != json!(cash)) {
+            return Some("reference");
+        }
+        match command {
+            PaymentCommand::Redeem { attempt, .. } if !self.books.is_code_of(reference, attempt) => {
+                Some("code")
+            }
+            _ => None,
+        }
     }
 
     /// Runs a command. `None`: its outcome is the last record.
@@ -708,6 +825,10 @@ impl Desk {
                 books.rotate_log_key(entry, old.clone(), new.clone(), signature.clone())?;
             }
             Command::Registry(command) => return run_registry(books, entry, command),
+            Command::Payment(command) => return run_payment(books, entry, command),
+            Command::ChangeState(record) => {
+                books.change_state(entry, (**record).clone())?;
+            }
         }
         Ok(None)
     }
@@ -804,6 +925,88 @@ fn run_registry(
             books.close_approval(entry, *approval, reason.clone())?
         }
     };
+    Ok(None)
+}
+
+fn payment_of(request: &Request) -> Option<&PaymentCommand> {
+    match &request.command {
+        Command::Payment(command) => Some(command),
+        _ => None,
+    }
+}
+
+/// Runs a command about money on its way out. `None`: its outcome is the last record.
+fn run_payment(
+    books: &mut Books,
+    entry: Entry<'_>,
+    command: &PaymentCommand,
+) -> Result<Option<Outcome>, Fault> {
+    let repeated = |seq| Ok(Some(Outcome::Entry(EntryView::repeated(seq))));
+    match command {
+        PaymentCommand::Authorise { wallet, terms, consent, sealed_destination } => {
+            books.authorise(entry, *wallet, *terms, *consent, sealed_destination.clone())?;
+        }
+        PaymentCommand::Revoke { by, authorisation, reason } => {
+            books.revoke_authorisation(entry, *by, *authorisation, reason.clone())?;
+        }
+        PaymentCommand::Transfer { by, authorisation, amount } => {
+            books.request_transfer(entry, *by, *authorisation, *amount)?;
+        }
+        PaymentCommand::Answer { by, answers } => {
+            let Entry { fx, stamp, actor } = entry;
+            let mut told = Vec::with_capacity(answers.len());
+            for (transfer, answer, document) in answers {
+                let entry = Entry { fx: &mut *fx, stamp, actor };
+                told.push(match books.answer_transfer(entry, *by, *transfer, answer, document.clone()) {
+                    Ok(Answered::Made(seq)) => {
+                        let made = fx.records.last().ok_or(Fault::Unread("the entry that an answer made"))?;
+                        Ok(view(seq, &made.0, stamp))
+                    }
+                    Ok(Answered::Repeated(seq)) => Ok(EntryView::repeated(seq)),
+                    Err(Fault::Refused(refusal)) => Err(refusal),
+                    Err(fault) => return Err(fault),
+                });
+            }
+            return Ok(Some(Outcome::Answers(told)));
+        }
+        PaymentCommand::CreateCash { authorisation, amount, reference, secret, minutes } => {
+            let expires = entry.stamp.at + i64::from(*minutes) * 60_000;
+            books.create_cash(entry, *authorisation, *amount, *reference, *secret, expires)?;
+        }
+        PaymentCommand::Redeem { bank, reference, attempt, terminal } => {
+            if let Tried::Wrong(seq) =
+                books.redeem_cash(entry, *bank, *reference, attempt, terminal.clone())?
+            {
+                // The entry stands: what is refused is the request.
+                return Err(Fault::Told(Refusal::of(RefusalCode::CashCodeWrong, "code").by(seq)));
+            }
+        }
+        PaymentCommand::Finish { by, reference, dispensed, document } => {
+            match books.finish_cash(entry, *by, *reference, *dispensed, document.clone())? {
+                Answered::Made(_) => {}
+                Answered::Repeated(seq) => return repeated(seq),
+            }
+        }
+        PaymentCommand::CancelCash(reference) => {
+            let cash = books.cash.get(reference).copied();
+            let cash = cash.ok_or_else(|| Refusal::of(RefusalCode::CashUnknown, "reference"))?;
+            books.release_cash(entry, Party::Channel, cash, ReleaseCause::Cancelled)?;
+        }
+        PaymentCommand::ExpireCash(entries) => {
+            let Entry { fx, stamp, actor } = entry;
+            for cash in entries {
+                let entry = Entry { fx: &mut *fx, stamp, actor };
+                match books.release_cash(entry, Party::System, *cash, ReleaseCause::Expired) {
+                    Ok(_) | Err(Fault::Refused(_)) => {} // another replica, or an agent, came first
+                    Err(fault) => return Err(fault),
+                }
+            }
+            return Ok(Some(Outcome::Answers(Vec::new())));
+        }
+        PaymentCommand::SettleClearing { bank, owed, direction, amount, bank_reference } => {
+            books.settle_clearing(entry, *bank, *owed, *direction, *amount, bank_reference.clone())?;
+        }
+    }
     Ok(None)
 }
 
@@ -920,12 +1123,16 @@ impl Wanted {
                     wanted.accrual(books, accrual.wallet, accrual.programme, accrual.period, accrual.part);
                 }
                 Command::Reverse { reversal, .. } => wanted.wallets.push(reversal.wallet),
-                Command::OpenWallet { wallet, .. } | Command::PayOut { wallet, .. } => {
-                    wanted.wallets.push(*wallet);
-                }
+                Command::OpenWallet { wallet, .. }
+                | Command::PayOut { wallet, .. }
+                | Command::Payment(PaymentCommand::Authorise { wallet, .. }) => wanted.wallets.push(*wallet),
+                Command::ChangeState(record) => wanted.wallets.push(record.wallet()),
                 _ => {}
             }
         }
+        // Those of the authorisations and payments that commands name.
+        wanted.wallets.extend(books.authorisations.values().map(|known| known.wallet));
+        wanted.wallets.extend(books.payments.values().map(|known| known.wallet));
         wanted
     }
 

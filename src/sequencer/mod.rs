@@ -32,6 +32,7 @@ pub mod clock;
 pub mod command;
 pub mod desk;
 pub mod edge;
+pub mod expiry;
 pub mod figures;
 pub mod rehearsal;
 

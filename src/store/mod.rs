@@ -10,6 +10,7 @@
 //! It may use `domain` and `ledger`. It holds no rules: what it refuses (an update, a second wallet for a person, a
 //! negative balance) is refused by the schema itself, as a second wall behind the rules.
 
+pub mod payments;
 pub mod postgres;
 pub mod projections;
 mod rows;
@@ -222,7 +223,7 @@ pub struct StatementRange {
 
 /// A place where a book is kept.
 #[async_trait]
-pub trait Store: projections::Projections + 'static {
+pub trait Store: projections::Projections + payments::Payments + 'static {
     /// `sqlite` or `postgres`.
     fn name(&self) -> &'static str;
 

@@ -172,7 +172,7 @@ impl<'r, R: Columns> Reader<'r, R> {
         Ok(self.row.uuid(index)?)
     }
 
-    fn parsed_or_null<T>(
+    pub(super) fn parsed_or_null<T>(
         &mut self,
         column: &'static str,
         parse: impl Fn(&str) -> Option<T>,
@@ -697,6 +697,7 @@ pub(super) fn pay_out_rows(commit: &Commit) -> Result<Vec<PayOutRow>, StoreError
             .and_then(|index| records.get(usize::try_from(index).ok()?));
         let bank = match record {
             Some((Record::PaidOut { bank, .. }, _)) if entry.kind == EntryKind::PayOut => Some(*bank),
+            Some((Record::Payment(_), _)) => None, // `payment` has its lots
             _ if entry.kind == EntryKind::PayOut => {
                 return Err(inconsistent(
                     "pay_out",

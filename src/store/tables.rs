@@ -9,6 +9,9 @@ use crate::ledger::batch::BatchEntry;
 use crate::ledger::effects::{
     Effects, LogChange, NewBatch, NewClass, NewProgramme, NewSystemAccount, SystemEntry,
 };
+use crate::ledger::payment::{
+    Audience, AuthorisationEntry, NewAuthorisation, NewPayment, PaymentEntry, PaymentKind, UsageEntry,
+};
 use crate::ledger::registry::RegistryChange;
 use crate::ledger::signed::{Evidence, Nonce};
 use crate::ledger::wallet::{Benefit, LotMovement, NewWallet, WalletEntry};
@@ -109,6 +112,12 @@ pub(super) async fn write(commit: &Commit, many: &Many<'_>, sink: &mut impl Sink
     sink.rows(&effects.log_changes).await?;
     sink.rows(&effects.registry).await?;
     sink.rows(&effects.classes).await?;
+    sink.rows(&effects.authorisations).await?;
+    sink.rows(&effects.authorisation_entries).await?;
+    sink.rows(&effects.payments).await?;
+    sink.rows(&effects.payment_entries).await?;
+    sink.rows(&effects.usage).await?;
+    sink.rows(&effects.events).await?;
     sink.rows(&commit.nonces).await?;
     sink.rows(&commit.evidence).await
 }
@@ -590,6 +599,152 @@ impl Stored for BatchEntry {
         put(Cell::Int8(self.totals.received_total));
         put(int8(self.totals.accepted_lines)?);
         put(Cell::Int8(self.totals.accepted_total));
+        Ok(())
+    }
+}
+
+/// A value of ours as JSON.
+pub(super) fn json_text(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("texts, numbers and lists of them are JSON")
+}
+
+impl Stored for NewAuthorisation {
+    const TABLE: &'static str = "authorisation";
+    const COLUMNS: &'static [(&'static str, Type)] = &[
+        ("seq", Type::Int8),
+        ("account", Type::Int4),
+        ("channel", Type::Text),
+        ("terms", Type::Text),
+        ("sealed_destination", Type::Bytes),
+    ];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(int8(self.seq)?);
+        put(int4(self.account)?);
+        put(Cell::Text(self.channel.as_str()));
+        put(Cell::Text(&json_text(&self.terms)));
+        put(Cell::Bytes(&self.sealed_destination));
+        Ok(())
+    }
+}
+
+impl Stored for AuthorisationEntry {
+    const TABLE: &'static str = "authorisation_entry";
+    const COLUMNS: &'static [(&'static str, Type)] = &[
+        ("authorisation", Type::Int8),
+        ("version", Type::Int4),
+        ("seq", Type::Int8),
+        ("used", Type::Int8),
+        ("revoked", Type::Flag),
+    ];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(int8(self.authorisation)?);
+        put(int4(self.version)?);
+        put(int8(self.seq)?);
+        put(Cell::Int8(self.used));
+        put(Cell::Flag(self.revoked));
+        Ok(())
+    }
+}
+
+impl Stored for NewPayment {
+    const TABLE: &'static str = "payment";
+    const COLUMNS: &'static [(&'static str, Type)] = &[
+        ("seq", Type::Int8),
+        ("account", Type::Int4),
+        ("authorisation", Type::Int8),
+        ("amount", Type::Int8),
+        ("bank", Type::Text),
+        ("reference", Type::Text),
+        ("expires", Type::Int8),
+        ("detail", Type::Text),
+        ("drawn", Type::Text),
+    ];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(int8(self.seq)?);
+        put(int4(self.account)?);
+        put(int8(self.authorisation)?);
+        put(Cell::Int8(self.amount));
+        match &self.kind {
+            PaymentKind::Transfer { bank } => {
+                put(Cell::Text(bank.as_str()));
+                put(Cell::Null);
+                put(Cell::Null);
+            }
+            PaymentKind::Cash { reference, expires, .. } => {
+                put(Cell::Null);
+                put(Cell::Text(&reference.to_string()));
+                put(Cell::Int8(*expires));
+            }
+        }
+        put(Cell::Text(&json_text(&self.kind)));
+        put(Cell::Text(&json_text(&self.drawn)));
+        Ok(())
+    }
+}
+
+impl Stored for PaymentEntry {
+    const TABLE: &'static str = "payment_entry";
+    const COLUMNS: &'static [(&'static str, Type)] = &[
+        ("payment", Type::Int8),
+        ("version", Type::Int4),
+        ("seq", Type::Int8),
+        ("at", Type::Int8),
+        ("state", Type::Int2),
+        ("released", Type::Int8),
+        ("settled", Type::Int8),
+        ("returned", Type::Int8),
+        ("tries", Type::Int2),
+        ("agent", Type::Text),
+        ("reference", Type::Text),
+    ];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(int8(self.payment)?);
+        put(int4(self.version)?);
+        put(int8(self.seq)?);
+        put(Cell::Int8(self.at));
+        put(Cell::Int2(self.state.code()));
+        put(Cell::Int8(self.released));
+        put(Cell::Int8(self.settled));
+        put(Cell::Int8(self.returned));
+        put(Cell::Int2(self.tries.into()));
+        put(text_or_null(self.agent.as_ref().map(crate::domain::Bic::as_str)));
+        put(text_or_null(self.reference.as_ref().map(crate::domain::BankReference::as_str)));
+        Ok(())
+    }
+}
+
+impl Stored for UsageEntry {
+    const TABLE: &'static str = "daily_usage";
+    const COLUMNS: &'static [(&'static str, Type)] = &[
+        ("counted", Type::Text),
+        ("date", Type::Int4),
+        ("version", Type::Int4),
+        ("seq", Type::Int8),
+        ("amount", Type::Int8),
+    ];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(Cell::Text(&self.counted));
+        put(Cell::Int4(self.date));
+        put(int4(self.version)?);
+        put(int8(self.seq)?);
+        put(Cell::Int8(self.amount));
+        Ok(())
+    }
+}
+
+/// Who is told of an entry.
+impl Stored for (Audience, u64) {
+    const TABLE: &'static str = "event";
+    const COLUMNS: &'static [(&'static str, Type)] = &[("audience", Type::Text), ("seq", Type::Int8)];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(Cell::Text(&self.0.to_string()));
+        put(int8(self.1)?);
         Ok(())
     }
 }

@@ -34,7 +34,7 @@ pub struct Totals {
     pub wallets: i64,
     /// What is placed and not accrued.
     pub funding: i64,
-    /// What is owed to banks.
+    /// What is owed to banks, for transfers and for cash.
     pub clearing: i64,
     /// The money at the bank.
     pub backing: i64,
@@ -72,7 +72,7 @@ pub fn of(books: &Books) -> Result<Totals, Finding> {
     let totals = Totals {
         wallets,
         funding: sum(|account| matches!(account, SystemAccount::Funding(_)))?,
-        clearing: sum(|account| matches!(account, SystemAccount::Clearing(_)))?,
+        clearing: sum(|account| matches!(account, SystemAccount::Clearing(_) | SystemAccount::Cash(_)))?,
         backing: -sum(|account| matches!(account, SystemAccount::Backing))?,
         programmes,
     };

@@ -296,9 +296,6 @@ mod tests {
         let documented: BTreeSet<Code> = operations.chain(operations::LINE.iter().copied()).collect();
         let none: BTreeSet<Code> = [
             Code::MethodNotAllowed, // no operation: another method
-            Code::BalanceInsufficient,
-            Code::OutflowBlocked,
-            Code::ReturnExceedsPayOut,
             Code::PayOutNotFound,
             Code::OriginOutOfOrder,
             Code::LogKeyNotCurrent,

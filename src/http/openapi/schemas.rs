@@ -5,7 +5,10 @@ use serde_json::{Map, Value, json};
 use super::operations::LINE;
 use crate::domain::Role;
 use crate::http::batches::{DECLARED_MAX, LINES_MAX, VERDICTS_LIMIT_MAX};
+use crate::http::events::WAIT_MAX;
+use crate::http::transfers::{ANSWERS_MAX, QUEUE_LIMIT_MAX};
 use crate::http::wallets::STATEMENT_LIMIT_MAX;
+use crate::ledger::payment::{ConsentMethod, Limits};
 use crate::payroll::LineFaultCode;
 
 const UUID: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
@@ -50,6 +53,9 @@ pub(super) fn parameter(name: &str) -> Value {
         "statement_limit" => json!({"type": "integer", "minimum": 1, "maximum": STATEMENT_LIMIT_MAX}),
         "verdicts_limit" => json!({"type": "integer", "minimum": 1, "maximum": VERDICTS_LIMIT_MAX}),
         "line" => json!({"type": "integer", "minimum": 0, "maximum": LINES_MAX}),
+        "queue_state" => json!({"type": "string", "enum": ["open", "all"]}),
+        "queue_limit" => json!({"type": "integer", "minimum": 1, "maximum": QUEUE_LIMIT_MAX}),
+        "wait" => json!({"type": "integer", "minimum": 0, "maximum": WAIT_MAX}),
         "cursor" => json!({"type": "string", "pattern": "^[0-9a-f]{8}$"}),
         "idempotency_key" => json!({"type": "string", "pattern": "^[!#-\\[\\]-~]{1,64}$"}),
         other => panic!("no parameter schema {other}: a test makes the whole document"),
@@ -64,6 +70,9 @@ pub(super) fn example(name: &str) -> Value {
         "statement_limit" => json!(100),
         "verdicts_limit" => json!(1000),
         "line" => json!(0),
+        "queue_state" => json!("open"),
+        "queue_limit" => json!(100),
+        "wait" => json!(30),
         "cursor" => json!("00000064"),
         "idempotency_key" => json!("8f14e45f-ceea-4a6b-9c1d-2f3a4b5c6d7e"),
         "Binary" => json!("\u{0}"),
@@ -265,9 +274,158 @@ pub(super) fn all() -> Map<String, Value> {
         plain(&[("kind", json!({"const": "change_class"})), ("programme", programme()), ("class", class())]),
         plain(&[("kind", json!({"const": "fund"})), ("programme", programme()), ("amount", amount()),
             ("currency", kzt()), ("bank_reference", text(64))]),
+        plain(&[("kind", json!({"const": "set_limits"})), ("limits", reference("LimitsSet"))]),
     ]});
     proposal["examples"] = json!([proposal_example]);
     put("Proposal", proposal);
+    let bank = || json!({"type": "string", "pattern": "^[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?$"});
+    let consent = plain(&[
+        ("method", chosen(&ConsentMethod::ALL.map(ConsentMethod::as_str))),
+        ("evidence", hash()),
+        ("at", time()),
+    ]);
+    let last_four = || json!({"type": "string", "pattern": "^[0-9A-Z]{4}$"});
+    let card = plain(&[
+        ("token", json!({"type": "string", "pattern": "^[A-Za-z0-9._-]{8,64}$"})),
+        ("last_four", json!({"type": "string", "pattern": "^[0-9]{4}$"})),
+    ]);
+    put(
+        "NewAuthorisation",
+        object(
+            &[
+                ("wallet", uuid()),
+                ("for", chosen(&["transfer", "cash"])),
+                ("bank?", bank()),
+                ("card?", card),
+                ("iban?", json!({"type": "string", "pattern": "^KZ[0-9]{5}[A-Z0-9]{13}$"})),
+                ("amount", amount()),
+                ("currency", kzt()),
+                ("standing?", nullable("boolean")),
+                ("expires", time()),
+                ("consent", consent),
+            ],
+            json!({"wallet": WALLET, "for": "transfer", "bank": "CASPKZKA",
+                "card": {"token": "tok-8f14e45f", "last_four": "4242"}, "amount": "50000.00", "currency": "KZT",
+                "standing": false, "expires": "2026-11-23T20:51:20Z",
+                "consent": {"method": "sms_code", "evidence": HASH, "at": "2026-11-22T20:50:00Z"}}),
+        ),
+    );
+    let entry_number = || json!({"type": "integer", "minimum": 0});
+    put(
+        "NewTransfer",
+        object(
+            &[("authorisation", entry_number()), ("amount", amount()), ("currency", kzt())],
+            json!({"authorisation": 1041, "amount": "20000.00", "currency": "KZT"}),
+        ),
+    );
+    let answer = [
+        ("answer", chosen(&["sent", "settled", "returned", "unknown"])),
+        ("amount?", json!({"type": ["string", "null"], "pattern": POSITIVE})),
+        ("reference?", text(64)),
+        ("reason?", text(300)),
+        ("document?", text(300)),
+    ];
+    put(
+        "Answer",
+        object(
+            &answer,
+            json!({"answer": "returned", "amount": "20000.00", "reference": "R-2026-000417", "reason": "card closed"}),
+        ),
+    );
+    let mut of_one = vec![("transfer", entry_number())];
+    of_one.extend(answer);
+    let mut answers = list(plain(&of_one));
+    answers["minItems"] = json!(1);
+    answers["maxItems"] = json!(ANSWERS_MAX);
+    put(
+        "Answers",
+        object(&[("answers", answers)], json!({"answers": [{"transfer": 1042, "answer": "settled"}]})),
+    );
+    put(
+        "NewCash",
+        object(
+            &[
+                ("authorisation", entry_number()),
+                ("amount", amount()),
+                ("currency", kzt()),
+                ("minutes?", json!({"type": "integer", "minimum": 15, "maximum": 60})),
+            ],
+            json!({"authorisation": 1041, "amount": "20000.00", "currency": "KZT", "minutes": 30}),
+        ),
+    );
+    let cash_reference = || json!({"type": "string", "pattern": "^[0-9A-HJKMNP-TV-Z]{16}$"});
+    put(
+        "CashReference",
+        object(&[("reference", cash_reference())], json!({"reference": "4X7K2M9QWD0PBR3T"})),
+    );
+    put(
+        "Redemption",
+        object(
+            &[
+                ("reference", cash_reference()),
+                ("code", json!({"type": "string", "pattern": "^[0-9]{8}$"})),
+                ("terminal", text(32)),
+            ],
+            json!({"reference": "4X7K2M9QWD0PBR3T", "code": "00000000", "terminal": "ATM-0042"}),
+        ),
+    );
+    put(
+        "CashOutcome",
+        object(
+            &[
+                ("reference", cash_reference()),
+                ("outcome", chosen(&["captured", "reversed", "unknown"])),
+                ("document?", text(300)),
+            ],
+            json!({"reference": "4X7K2M9QWD0PBR3T", "outcome": "captured"}),
+        ),
+    );
+    put(
+        "Settlement",
+        object(
+            &[
+                ("bank", bank()),
+                ("owed", chosen(&["clearing", "cash"])),
+                ("direction", chosen(&["paid", "received"])),
+                ("amount", amount()),
+                ("currency", kzt()),
+                ("bank_reference", text(64)),
+            ],
+            json!({"bank": "CASPKZKA", "owed": "clearing", "direction": "paid", "amount": "20000.00", "currency": "KZT",
+                "bank_reference": "NB-2026-11-22/7"}),
+        ),
+    );
+    put(
+        "WalletStateChange",
+        object(
+            &[
+                ("state", chosen(&["blocked", "unblocked", "deceased", "closed"])),
+                ("document", text(300)),
+                ("died?", json!({"type": "string", "format": "date"})),
+            ],
+            json!({"state": "blocked", "document": "court order 7-114 of 2026-11-20"}),
+        ),
+    );
+    let limits_example = json!(Limits::DEFAULT);
+    let small = || json!({"type": "integer", "minimum": 0, "maximum": u32::MAX});
+    let money_limit = || json!({"type": "string", "pattern": "^[0-9]{1,17}(\\.[0-9]{1,2})?$"});
+    put(
+        "LimitsSet",
+        object(
+            &[
+                ("wallet_day_amount", money_limit()),
+                ("wallet_day_count", small()),
+                ("channel_day_amount", money_limit()),
+                ("channel_day_count", small()),
+                ("cash_amount", money_limit()),
+                ("cash_day_amount", money_limit()),
+                ("tries_terminal_day", small()),
+                ("tries_bank_day", small()),
+                ("tries_day", small()),
+            ],
+            limits_example.clone(),
+        ),
+    );
     put(
         "CsvLines",
         json!({"type": "string", "examples": [format!("iin,programme,period,part,amount,currency\n{NOBODY},ASP,2026-11,1,12345.67,KZT\n")]}),
@@ -362,6 +520,167 @@ pub(super) fn all() -> Map<String, Value> {
             "examples": [entry_example],
         }),
     );
+    put(
+        "Authorisation",
+        object(
+            &[
+                ("authorisation", count()),
+                ("wallet", uuid()),
+                ("channel", client()),
+                ("for", chosen(&["transfer", "cash"])),
+                ("bank", bic()),
+                ("form", nullable("string")),
+                ("last_four", nullable("string")),
+                ("ceiling", sum()),
+                ("used", sum()),
+                ("left", sum()),
+                ("currency", kzt()),
+                ("standing", json!({"type": "boolean"})),
+                ("expires", time()),
+                ("revoked", json!({"type": "boolean"})),
+            ],
+            json!({"authorisation": 1041, "wallet": WALLET, "channel": "egov", "for": "transfer", "bank": "CASPKZKA",
+                "form": "card", "last_four": "4242", "ceiling": "50000.00", "used": "20000.00", "left": "0.00",
+                "currency": "KZT", "standing": false, "expires": "2026-11-23T20:51:20.000Z", "revoked": false}),
+        ),
+    );
+    let split = || list(plain(&[("programme", programme()), ("class", class()), ("amount", sum())]));
+    let warning_shown = json!({"type": ["object", "null"], "description": "What to tell the holder: shielded money leaves its shield"});
+    let transfer_example = json!({"transfer": 1042, "state": "sent", "wallet": WALLET, "authorisation": 1041,
+        "channel": "egov", "bank": "CASPKZKA",
+        "destination": {"form": "card", "last_four": "4242", "card_token": "tok-8f14e45f", "iban": null},
+        "currency": "KZT", "amount": "20000.00", "held": "20000.00", "settled": "0.00", "returned": "0.00",
+        "split": [{"programme": "ASP", "class": "protected", "amount": "20000.00"}], "warning": null,
+        "history": [{"entry": 1042, "at": "2026-11-22T20:51:20.123Z", "state": "requested", "reference": null}]});
+    put(
+        "Transfer",
+        object(
+            &[
+                ("transfer", count()),
+                ("state", chosen(&["requested", "sent", "unknown", "settled", "returned"])),
+                ("wallet", uuid()),
+                ("authorisation", count()),
+                ("channel", client()),
+                ("bank", bank()),
+                (
+                    "destination",
+                    plain(&[
+                        ("form", chosen(&["card", "iban"])),
+                        ("last_four", last_four()),
+                        ("card_token", nullable("string")),
+                        ("iban", nullable("string")),
+                    ]),
+                ),
+                ("currency", kzt()),
+                ("amount", sum()),
+                ("held", sum()),
+                ("settled", sum()),
+                ("returned", sum()),
+                ("split", split()),
+                ("warning", warning_shown),
+                (
+                    "history",
+                    list(plain(&[
+                        ("entry", count()),
+                        ("at", time()),
+                        ("state", json!({"type": "string"})),
+                        ("reference", nullable("string")),
+                    ])),
+                ),
+            ],
+            transfer_example.clone(),
+        ),
+    );
+    put(
+        "Transfers",
+        object(
+            &[("transfers", list(reference("Transfer"))), ("next", nullable("integer"))],
+            json!({"transfers": [transfer_example], "next": null}),
+        ),
+    );
+    put(
+        "AnswersTaken",
+        object(
+            &[(
+                "answers",
+                list(plain(&[
+                    ("transfer", count()),
+                    ("entry?", nullable("integer")),
+                    ("replayed?", json!({"type": "boolean"})),
+                    ("code?", json!({"type": "string"})),
+                    ("field?", nullable("string")),
+                    ("advice?", json!({"type": "string"})),
+                    ("final?", json!({"const": false})),
+                ])),
+            )],
+            json!({"answers": [{"transfer": 1042, "entry": 1050, "replayed": false}]}),
+        ),
+    );
+    put(
+        "Cash",
+        object(
+            &[
+                ("cash", count()),
+                ("state", chosen(&["created", "reserved", "unknown", "captured", "released"])),
+                ("wallet", uuid()),
+                ("authorisation", count()),
+                ("channel", client()),
+                ("reference", cash_reference()),
+                ("currency", kzt()),
+                ("amount", sum()),
+                ("held", sum()),
+                ("expires", time()),
+                ("tries", count()),
+                ("agent", bic()),
+                (
+                    "history",
+                    list(plain(&[
+                        ("entry", count()),
+                        ("at", time()),
+                        ("state", json!({"type": "string"})),
+                        ("tries", count()),
+                    ])),
+                ),
+            ],
+            json!({"cash": 1043, "state": "created", "wallet": WALLET, "authorisation": 1041, "channel": "egov",
+                "reference": "4X7K2M9QWD0PBR3T", "currency": "KZT", "amount": "20000.00", "held": "20000.00",
+                "expires": "2026-11-22T21:21:20.123Z", "tries": 0, "agent": null,
+                "history": [{"entry": 1043, "at": "2026-11-22T20:51:20.123Z", "state": "created", "tries": 0}]}),
+        ),
+    );
+    let mut event_entry = entry_example.clone();
+    event_entry["kind"] = json!("transfer_settled");
+    put(
+        "Events",
+        object(
+            &[
+                (
+                    "events",
+                    list(plain(&[
+                        ("specversion", json!({"const": "1.0"})),
+                        ("id", json!({"type": "string", "pattern": "^[0-9]+$"})),
+                        ("source", json!({"type": "string"})),
+                        ("type", json!({"type": "string", "pattern": "^kz\\.social-wallet\\.[a-z_]+$"})),
+                        ("time", time()),
+                        ("datacontenttype", json!({"const": "application/json"})),
+                        ("data", reference("Entry")),
+                    ])),
+                ),
+                ("next", count()),
+            ],
+            json!({"events": [{"specversion": "1.0", "id": "1041",
+                "source": "urn:social-wallet:book:6f1c2d3e-4b5a-4978-8c6d-7e8f9a0b1c2d",
+                "type": "kz.social-wallet.transfer_settled", "time": "2026-11-21T20:51:20.123Z",
+                "datacontenttype": "application/json", "data": event_entry}], "next": 1041}),
+        ),
+    );
+    put(
+        "Limits",
+        object(
+            &[("currency", kzt()), ("limits", reference("LimitsSet"))],
+            json!({"currency": "KZT", "limits": limits_example}),
+        ),
+    );
     let programme_shown = plain(&[
         ("code", programme()),
         ("names", names()),
@@ -431,7 +750,10 @@ pub(super) fn all() -> Map<String, Value> {
                         ("version", count()),
                         ("entry", count()),
                         ("at", time()),
-                        ("kind", chosen(&["accrual", "reversal", "pay_out", "return"])),
+                        (
+                            "kind",
+                            chosen(&["accrual", "reversal", "pay_out", "return", "hold", "release", "state"]),
+                        ),
                         ("amount", sum()),
                         ("balance", sum()),
                         ("programme", nullable("string")),

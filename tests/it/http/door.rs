@@ -63,12 +63,28 @@ fn the_matrix_is_written_down() {
 }
 
 /// What a role is told that may ask and has nothing of its own there.
-const NOTHING: [&str; 5] =
-    ["entry_unknown", "key_unknown", "tile_unknown", "instruction_unknown", "evidence_unknown"];
+const NOTHING: [&str; 8] = [
+    "entry_unknown",
+    "key_unknown",
+    "tile_unknown",
+    "instruction_unknown",
+    "evidence_unknown",
+    "authorisation_unknown",
+    "transfer_unknown",
+    "cash_unknown",
+];
 
 /// What a role is told as if there were nothing.
-const HIDDEN: [&str; 5] =
-    ["wallet_unknown", "batch_unknown", "programme_not_found", "tile_unknown", "evidence_unknown"];
+const HIDDEN: [&str; 8] = [
+    "wallet_unknown",
+    "batch_unknown",
+    "programme_not_found",
+    "tile_unknown",
+    "evidence_unknown",
+    "authorisation_unknown",
+    "transfer_unknown",
+    "cash_unknown",
+];
 
 async fn every_route_is_for_its_roles_and_nobody_else(place: &Place) {
     let service = Service::guarded(place).await;

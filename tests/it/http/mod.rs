@@ -15,6 +15,7 @@ mod failing;
 mod log;
 mod nonces;
 mod operations;
+mod payments;
 mod privacy;
 mod problems;
 mod programmes;

@@ -24,12 +24,25 @@ const ELSEWHERE: &[(Code, &str, &str)] = &[
     (Code::BodyIncomplete, "src/http/mod.rs", "the client has gone; see its unit test"),
     (Code::BodyTooSlow, "src/http/mod.rs", "thirty seconds; see its unit test"),
     (Code::RequestTimeout, "src/http/mod.rs", "two minutes; see its unit test"),
-    (Code::WalletDeceased, "src/ledger/rules.rs", "no request changes a wallet's state yet"),
-    (Code::WalletClosed, "src/ledger/rules.rs", "no request changes a wallet's state yet"),
-    (Code::OutflowBlocked, "src/ledger/rules.rs", "pay-outs are no requests yet"),
-    (Code::BalanceInsufficient, "src/ledger/rules.rs", "pay-outs are no requests yet"),
-    (Code::PayOutNotFound, "src/ledger/rules.rs", "pay-outs are no requests yet"),
-    (Code::ReturnExceedsPayOut, "src/ledger/rules.rs", "pay-outs are no requests yet"),
+    (Code::PayOutNotFound, "src/ledger/rules.rs", "a command of tests only"),
+    (Code::ReturnsTooMany, "src/ledger/payment_rules.rs", "a hundred returns"),
+    (Code::AuthorisationExpired, "src/ledger/payment_rules.rs", "a day; see its unit test"),
+    (
+        Code::ChannelStopped,
+        "src/ledger/payment_rules.rs",
+        "it stops the tests' channel; see the tests of payments",
+    ),
+    (
+        Code::ChannelLimitExceeded,
+        "src/ledger/payment_rules.rs",
+        "ten thousand million tenge; see its unit test",
+    ),
+    (
+        Code::ClientNotEntitled,
+        "src/ledger/payment_rules.rs",
+        "a client suspended between the door and the writer",
+    ),
+    (Code::CashTriesExceeded, "src/ledger/cash_rules.rs", "twenty wrong codes; see the tests of payments"),
     (
         Code::SumTooLarge,
         "src/ledger/rules.rs",
@@ -58,6 +71,7 @@ async fn every_code_can_be_met(place: &Place) {
     answers.extend(failures(place, &outside).await);
     let guarded = Service::guarded_beside(place, outside).await;
     provoke_signatures(&guarded).await;
+    super::payments::provoke(&guarded).await;
     provoke_clients(&guarded).await;
     answers.append(&mut guarded.answers.lock().unwrap());
     guarded.stop().await;

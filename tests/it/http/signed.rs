@@ -37,7 +37,7 @@ async fn submit(sequencer: &Sequencer, by: &str, command: RegistryCommand) -> u6
     let actor = Actor { client, request: [0; 32], line: None, instruction: None };
     match sequencer.submit(Command::Registry(command), actor).await.unwrap() {
         Outcome::Entry(entry) => entry.seq,
-        Outcome::Chunk(_) => unreachable!(),
+        Outcome::Chunk(_) | Outcome::Answers(_) => unreachable!(),
     }
 }
 

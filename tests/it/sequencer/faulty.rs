@@ -8,14 +8,16 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use roaring::RoaringBitmap;
-use social_wallet::domain::{BatchId, BookId, WalletId};
+use social_wallet::domain::{BatchId, Bic, BookId, WalletId};
 use social_wallet::ledger::account::SystemAccount;
 use social_wallet::ledger::batch::Batch;
 use social_wallet::ledger::books::{Paid, PayOut, SystemHead};
 use social_wallet::ledger::effects::{LogChange, SystemEntry};
+use social_wallet::ledger::payment::{Audience, Authorisation, CashReference, Counted, Payment, UsageEntry};
 use social_wallet::ledger::registry::RegistryChange;
 use social_wallet::ledger::signed::{Evidence, Nonce};
 use social_wallet::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
+use social_wallet::store::payments::Payments;
 use social_wallet::store::projections::{BatchEntryRow, PayOutRow, Projections};
 use social_wallet::store::{
     BatchTimes, Bundle, ChunkRow, Commit, CommitError, FixedCheckpoint, Head, Locked, ProgrammeRow,
@@ -307,11 +309,11 @@ delegated! {
     fn is_committed(commit: &Commit) -> bool;
 }
 
-/// What only an audit reads.
-macro_rules! projections {
-    ($(fn $name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+/// Methods of another trait that the real store answers.
+macro_rules! all_delegated {
+    ($trait:ty, $(fn $name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
         #[async_trait]
-        impl Projections for Faulty {
+        impl $trait for Faulty {
             $(async fn $name(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
                 self.inner().$name($($argument),*).await
             })*
@@ -319,7 +321,22 @@ macro_rules! projections {
     };
 }
 
-projections! {
+all_delegated! {
+    Payments,
+    fn authorisations(entries: &[u64]) -> Vec<Authorisation>;
+    fn payments(entries: &[u64]) -> Vec<Payment>;
+    fn cash_outs(references: &[CashReference]) -> Vec<(CashReference, u64)>;
+    fn usage(counted: &[Counted]) -> Vec<UsageEntry>;
+    fn sealed_destinations(entries: &[u64]) -> Vec<(u64, Vec<u8>)>;
+    fn transfers_of_bank(bank: Bic, after: u64, limit: u32) -> Vec<u64>;
+    fn expired_cash(before: i64, after: (i64, u64), limit: u32) -> Vec<(i64, u64)>;
+    fn events(audience: Audience, after: u64, limit: u32) -> Vec<u64>;
+    fn payment_digests() -> Vec<(&'static str, u64, u64)>;
+}
+
+// What only an audit reads.
+all_delegated! {
+    Projections,
     fn instruction_rows(after: &[u8], limit: u32) -> Vec<([u8; 16], u64)>;
     fn person_tag_rows(after: &[u8], limit: u32) -> Vec<([u8; 32], u32)>;
     fn pay_out_rows(after: (u64, u32), limit: u32) -> Vec<PayOutRow>;

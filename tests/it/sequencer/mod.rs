@@ -231,14 +231,14 @@ pub async fn furnish(sequencer: &Sequencer) {
 pub fn made(answer: Answer) -> EntryView {
     match answer.unwrap() {
         Outcome::Entry(view) => view,
-        Outcome::Chunk(_) => panic!("a chunk's outcome"),
+        _ => panic!("another outcome than an entry"),
     }
 }
 
 pub fn judged(answer: Answer) -> ChunkOutcome {
     match answer.unwrap() {
         Outcome::Chunk(outcome) => outcome,
-        Outcome::Entry(_) => panic!("an entry's outcome"),
+        _ => panic!("another outcome than a chunk's"),
     }
 }
 

@@ -1,0 +1,71 @@
+//! Ends cash-outs whose time is over. Every replica looks; the rules let each end once, and only what no agent has reserved.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::ClientId;
+use crate::ledger::record::Actor;
+use crate::store::{Store, StoreError};
+
+use super::Sequencer;
+use super::command::{Command, CommandError, PaymentCommand};
+
+/// How often is looked.
+pub const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Cash-outs that one command ends: few enough that a payday's chunks get their turn between.
+pub const PORTION: u32 = 500;
+
+/// Why a look found out nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ExpiryError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The writer did not take the command.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+}
+
+/// Looks again and again.
+pub struct Expiry {
+    store: Arc<dyn Store>,
+    sequencer: Sequencer,
+    now: fn() -> i64,
+    /// What expired before this has ended.
+    ended: (i64, u64),
+}
+
+impl Expiry {
+    /// On a store, through a writer, by a clock (UTC milliseconds).
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, sequencer: Sequencer, now: fn() -> i64) -> Self {
+        Self { store, sequencer, now, ended: (0, 0) }
+    }
+
+    /// Ends all whose time is over. Answers how many it found.
+    pub async fn look(&mut self) -> Result<usize, ExpiryError> {
+        let now = (self.now)();
+        let mut found = 0;
+        loop {
+            let over = self.store.expired_cash(now, self.ended, PORTION).await?;
+            let Some(last) = over.last().copied() else { return Ok(found) };
+            found += over.len();
+            let entries = over.into_iter().map(|(_, cash)| cash).collect();
+            let client = ClientId::parse("system").expect("a client id of the documented form");
+            let actor = Actor { client, request: [0; 32], line: None, instruction: None };
+            self.sequencer.submit(Command::Payment(PaymentCommand::ExpireCash(entries)), actor).await?;
+            self.ended = last;
+        }
+    }
+
+    /// Looks until it is dropped.
+    pub async fn run(mut self) {
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            if let Err(error) = self.look().await {
+                tracing::warn!(%error, "cash-outs whose time is over wait");
+            }
+        }
+    }
+}
