@@ -294,7 +294,7 @@ CREATE TABLE event (
     audience TEXT NOT NULL,
     seq INTEGER NOT NULL CHECK (seq >= 0),
     PRIMARY KEY (audience, seq)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- Nonces of signed writes, until they have expired. (docs/adr/0007)
 CREATE TABLE nonce (
@@ -565,7 +565,7 @@ CREATE TRIGGER daily_usage_no_delete BEFORE DELETE ON daily_usage
 BEGIN SELECT RAISE(ABORT, 'append-only: delete of daily_usage is refused'); END;
 
 CREATE TRIGGER event_no_replace BEFORE INSERT ON event
-WHEN EXISTS (SELECT 1 FROM event WHERE audience = NEW.audience AND seq = NEW.seq)
+WHEN NEW.rowid <> -1 OR EXISTS (SELECT 1 FROM event WHERE audience = NEW.audience AND seq = NEW.seq)
 BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of event is refused'); END;
 CREATE TRIGGER event_no_update BEFORE UPDATE ON event
 BEGIN SELECT RAISE(ABORT, 'append-only: update of event is refused'); END;

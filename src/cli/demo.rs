@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::ProgressBar;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -20,6 +20,7 @@ use super::generate;
 use super::payday::{self, Opened, Order, Paid};
 use super::programme::{DEFAULT_PAYER, parse_payer, register_catalogue};
 use super::{figures, person, statement, table, wallet};
+use crate::client::bank::{Decision, Desk};
 use crate::client::{self, AccrualRequest, Client, Judged, StatementQuery, VerdictKind};
 use crate::domain::{Amount, BatchId, Bin, Iin, Money};
 use crate::payroll::{
@@ -32,6 +33,8 @@ const CHUNKS_MIN: u64 = 16;
 const SHORT: &str = "ASP";
 /// What every other programme gets beyond what it pays is below this, in tiyn: a million tenge.
 const ROUND: i64 = 100_000_000;
+/// The bank of `bootstrap --trial`.
+const DEMO_BIC: &str = "CASPKZKA";
 /// How long the client waits for the service that is killed under it.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -107,6 +110,7 @@ struct Story {
     again: Paid,
     renamed: Paid,
     iin: Iin,
+    out: MoneyOut,
     statement: Value,
     trial_balance: Value,
     replay: Value,
@@ -154,6 +158,9 @@ async fn play(stage: &Stage, lines: u64) -> Result<Story, CliError> {
     let iin = line.iin;
     supplement(&client, &line).await?;
     let wallet = wallet::id_of(&auditor.lookup_wallet(&iin).await?, auditor.address())?;
+    stage.now("sending money to a card, and taking cash");
+    let out = money_out(&crew, wallet).await?;
+    stage.now("reading the books");
     let statement = auditor.statement(wallet, &StatementQuery::default()).await?;
     let trial_balance = auditor.trial_balance(None).await?;
     expect(trial_balance["balanced"] == true, "the books do not balance")?;
@@ -174,12 +181,69 @@ async fn play(stage: &Stage, lines: u64) -> Result<Story, CliError> {
         again,
         renamed,
         iin,
+        out,
         statement,
         trial_balance,
         replay,
         proof,
         key,
     })
+}
+
+/// What became of money on its way out.
+struct MoneyOut {
+    warning: String,
+    wrong: String,
+    terminal: String,
+}
+
+/// A holder's channel sends money to a card, and to another that is closed, and has cash; the bank does its part.
+async fn money_out(crew: &Crew, wallet: crate::domain::WalletId) -> Result<MoneyOut, CliError> {
+    let (channel, bank) = (crew.client("channel")?, crew.client("bank")?);
+    let now = crate::sequencer::clock::now();
+    let moment = crate::domain::time::rfc3339;
+    let allow = async |what: &str, last_four: &str, amount: &str| {
+        let mut body = json!({"wallet": wallet, "for": what, "amount": amount, "currency": "KZT",
+            "expires": moment(now + 3_600_000),
+            "consent": {"method": "sms_code", "evidence": "00".repeat(32), "at": moment(now)}});
+        if what == "transfer" {
+            body["bank"] = json!(DEMO_BIC);
+            body["card"] = json!({"token": format!("demo-card-{last_four}"), "last_four": last_four});
+        }
+        let given = channel.authorise(&body, &Client::fresh_key()).await?.value;
+        let body = json!({"authorisation": given["entry"], "amount": amount, "currency": "KZT"});
+        Ok::<Value, CliError>(body)
+    };
+    let first = allow("transfer", "4242", "400.00").await?;
+    let first = channel.request_transfer(&first, &Client::fresh_key()).await?.value;
+    let warning = first["warning"]["texts"]["en"].as_str().unwrap_or_default().to_owned();
+    let second = allow("transfer", "0000", "100.00").await?;
+    let second = channel.request_transfer(&second, &Client::fresh_key()).await?.value;
+    let mut desk = Desk::new(bank.clone(), 0);
+    let decide = |transfer: &Value| match transfer["destination"]["last_four"].as_str() {
+        Some("0000") => Decision::Return("card closed".to_owned()),
+        _ => Decision::Settle,
+    };
+    desk.turn(1, decide).await?;
+    for (requested, state) in [(&first, "settled"), (&second, "returned")] {
+        let shown = channel.transfer(requested["entry"].as_u64().unwrap_or_default()).await?;
+        expect(shown["state"] == state, "a transfer is not where its bank put it")?;
+    }
+
+    let cash = allow("cash", "", "200.00").await?;
+    let cash = channel.create_cash(&cash, &Client::fresh_key()).await?.value;
+    let code = cash["code"].as_str().unwrap_or_default();
+    let digit = |byte: u8| char::from(b'0' + (byte - b'0' + 1) % 10);
+    let wrong: String = code.bytes().map(digit).collect();
+    let terminal = "DEMO-ATM-1".to_owned();
+    let redeem = |code: &str| json!({"reference": cash["reference"], "code": code, "terminal": terminal});
+    let refused = bank.redeem_cash(&redeem(&wrong), &Client::fresh_key()).await;
+    let refused = refused.err().and_then(|error| error.code().map(str::to_owned));
+    expect(refused.as_deref() == Some("cash_code_wrong"), "a wrong code was not refused")?;
+    bank.redeem_cash(&redeem(code), &Client::fresh_key()).await?;
+    let captured = json!({"reference": cash["reference"], "outcome": "captured"});
+    bank.finish_cash(&captured, &Client::fresh_key()).await?;
+    Ok(MoneyOut { warning, wrong: refused.unwrap_or_default(), terminal })
 }
 
 /// Whether the verdicts on record are those that were given.
@@ -324,7 +388,7 @@ fn tell(out: &mut impl Write, dir: &Path, story: &Story) -> io::Result<()> {
 /// The story's pages: a name and its sentences.
 fn pages(story: &Story) -> Vec<(&'static str, Vec<String>)> {
     let Story { payroll, short, killed, paid, again, renamed, iin, statement, trial_balance, .. } = story;
-    let Story { replay, proof, key, .. } = story;
+    let Story { out, replay, proof, key, .. } = story;
     let summary = &paid.summary;
     let (lines, total) = (figures::lines(payroll.lines), figures::tiyn(payroll.total.tiyn()));
     let bad = figures::count(payroll.bad.values().sum());
@@ -370,6 +434,20 @@ fn pages(story: &Story) -> Vec<(&'static str, Vec<String>)> {
             vec![
                 format!("the same file: batch {state}, {again} sent"),
                 format!("the same lines as another batch: {renamed_sent} sent, {renamed_paid} accepted"),
+            ],
+        ),
+        (
+            "to a card",
+            vec![
+                format!("400.00 KZT, settled by its bank; the holder was told: {}", out.warning),
+                "100.00 KZT to a card that is closed: returned, to the lots it had left".to_owned(),
+            ],
+        ),
+        (
+            "cash",
+            vec![
+                format!("a wrong code at {}: {}, and counted", out.terminal, out.wrong),
+                "200.00 KZT with the right one, once".to_owned(),
             ],
         ),
         ("wallet", wallet),

@@ -14,6 +14,7 @@
 //!
 //! Bodies hold people's numbers: none of them is ever logged or repeated in an error.
 
+pub mod bank;
 mod error;
 pub mod key;
 mod upload;
@@ -590,6 +591,55 @@ impl Client {
         let answer = self.exchange(&call).await;
         let answer = answer.map_err(|reason| self.unreachable(reason))?;
         self.accepted(answer).map(drop)
+    }
+
+    // Money out.
+
+    /// `POST /v1/authorisations`: through a channel.
+    pub async fn authorise(&self, body: &Value, key: &IdempotencyKey) -> Result<Written, ClientError> {
+        self.post(&["v1", "authorisations"], body, key).await
+    }
+
+    /// `POST /v1/transfers`: by a channel, or by the bank that the authorisation names.
+    pub async fn request_transfer(&self, body: &Value, key: &IdempotencyKey) -> Result<Written, ClientError> {
+        self.post(&["v1", "transfers"], body, key).await
+    }
+
+    /// `GET /v1/transfers/{entry}`.
+    pub async fn transfer(&self, entry: u64) -> Result<Value, ClientError> {
+        self.read(Call::new(Method::GET, &["v1", "transfers", &entry.to_string()])).await
+    }
+
+    /// `POST /v1/transfers/answers`: what a bank says of many transfers.
+    pub async fn answer_transfers(&self, answers: &[Value]) -> Result<Value, ClientError> {
+        let body = json!({"answers": answers});
+        Ok(self.post(&["v1", "transfers", "answers"], &body, &Self::fresh_key()).await?.value)
+    }
+
+    /// `POST /v1/cash`: through a channel. The answer has the code, once.
+    pub async fn create_cash(&self, body: &Value, key: &IdempotencyKey) -> Result<Written, ClientError> {
+        self.post(&["v1", "cash"], body, key).await
+    }
+
+    /// `POST /v1/cash/redeem`: by a bank, for its agent.
+    pub async fn redeem_cash(&self, body: &Value, key: &IdempotencyKey) -> Result<Written, ClientError> {
+        self.post(&["v1", "cash", "redeem"], body, key).await
+    }
+
+    /// `POST /v1/cash/outcomes`: what became of it at the agent's.
+    pub async fn finish_cash(&self, body: &Value, key: &IdempotencyKey) -> Result<Written, ClientError> {
+        self.post(&["v1", "cash", "outcomes"], body, key).await
+    }
+
+    /// `GET /v1/events`: what this client is told after an entry; waits so many seconds for the first.
+    pub async fn events(&self, after: u64, wait: u64) -> Result<Value, ClientError> {
+        let mut call = Call::new(Method::GET, &["v1", "events"]);
+        call.query = vec![("after", after.to_string()), ("wait", wait.to_string())];
+        self.read(call).await
+    }
+
+    async fn post(&self, path: &[&str], body: &Value, key: &IdempotencyKey) -> Result<Written, ClientError> {
+        self.write(Call::new(Method::POST, path).json(body).key(key)).await
     }
 
     // From a call to an answer.

@@ -632,9 +632,9 @@ impl Books {
         let Part { amount, reference, reason } = part;
         let back = amount.tiyn();
         let known = self.payments.get(&transfer).ok_or(Fault::Unread("a transfer"))?;
-        let (wallet, channel, head) = (known.wallet, known.channel, known.head().clone());
-        let held = head.state.is_held();
-        let end = if held { known.amount - head.released } else { head.settled - head.returned };
+        let (wallet, channel, last) = (known.wallet, known.channel, known.head().clone());
+        let held = last.state.is_held();
+        let end = if held { known.amount - last.released } else { last.settled - last.returned };
         let drawn = known.back(end - back, end);
         let all = end == back;
         let (before, lots) = self.pieces(wallet, &drawn)?;

@@ -240,9 +240,9 @@ impl World {
             .map(super::books::SystemHead::balance)
             .sum();
         assert_eq!(sum, 0, "invariant 1: the books sum to zero");
-        let mut held: BTreeMap<WalletId, i64> = BTreeMap::new();
+        let mut holds: BTreeMap<WalletId, i64> = BTreeMap::new();
         for payment in self.books.payments.values() {
-            *held.entry(payment.wallet).or_default() += payment.held();
+            *holds.entry(payment.wallet).or_default() += payment.held();
             let head = payment.head();
             assert!(head.released + head.settled <= payment.amount && head.returned <= head.settled);
         }
@@ -256,7 +256,7 @@ impl World {
                 "lots are the balance"
             );
             assert_eq!(lots.iter().map(|lot| lot.held).sum::<i64>(), wallet.held);
-            assert_eq!(wallet.held, held.get(&id).copied().unwrap_or(0), "what is held, payments hold");
+            assert_eq!(wallet.held, holds.get(&id).copied().unwrap_or(0), "what is held, payments hold");
         }
     }
 }
@@ -326,6 +326,7 @@ impl Paid {
     }
 }
 
+#[allow(clippy::struct_excessive_bools)] // what it was given for, and what became of it
 struct Promise {
     person: u8,
     cash: bool,
@@ -442,6 +443,7 @@ impl Model {
         }
     }
 
+    #[allow(clippy::match_same_arms)] // the table of `specs/ledger.md`, cell by cell
     fn answer(&mut self, transfer: usize, what: u8, tiyn: i64, reference: u8) -> Result<bool, Code> {
         use PaymentState::{Open, Returned, Sent, Settled, Unknown};
         let paid = self.transfers.get_mut(transfer).ok_or(Code::TransferUnknown)?;

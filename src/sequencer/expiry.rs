@@ -14,7 +14,7 @@ use super::command::{Command, CommandError, PaymentCommand};
 pub const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Cash-outs that one command ends: few enough that a payday's chunks get their turn between.
-pub const PORTION: u32 = 500;
+pub const PORTION: u32 = 100;
 
 /// Why a look found out nothing.
 #[derive(Debug, thiserror::Error)]

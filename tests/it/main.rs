@@ -14,6 +14,7 @@
 
 mod audit;
 mod backup;
+mod bank;
 mod commands;
 mod crash;
 mod crew;

@@ -12,7 +12,7 @@ fn sources(room: &str) -> Vec<(String, String)> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 rooms.push(path);
-            } else if path.extension().is_some_and(|ending| ending == "rs") && !path.ends_with("tests.rs") {
+            } else if path.extension().is_some_and(|ending| ending == "rs") && !is_tests(&path) {
                 let text = fs::read_to_string(&path).unwrap();
                 let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
                 let code: String =
@@ -23,6 +23,11 @@ fn sources(room: &str) -> Vec<(String, String)> {
     }
     assert!(!found.is_empty(), "there is no room {room}");
     found
+}
+
+/// Whether a file is nothing but unit tests.
+fn is_tests(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().ends_with("tests.rs"))
 }
 
 fn mentions(code: &str, word: &str) -> bool {

@@ -67,11 +67,10 @@ pub(super) fn example(name: &str) -> Value {
     match name {
         "moment" => json!("2026-11-22"),
         "count" => json!(1041),
-        "statement_limit" => json!(100),
+        "statement_limit" | "queue_limit" => json!(100),
         "verdicts_limit" => json!(1000),
         "line" => json!(0),
         "queue_state" => json!("open"),
-        "queue_limit" => json!(100),
         "wait" => json!(30),
         "cursor" => json!("00000064"),
         "idempotency_key" => json!("8f14e45f-ceea-4a6b-9c1d-2f3a4b5c6d7e"),

@@ -5,6 +5,7 @@ mod equivalence;
 mod faults;
 pub mod faulty;
 mod instructions;
+mod payments;
 mod pipeline;
 pub mod registry;
 mod replicas;

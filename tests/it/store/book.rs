@@ -2,12 +2,15 @@
 
 use social_wallet::domain::time::Stamp;
 use social_wallet::domain::{
-    Amount, BankReference, BatchId, Bic, Bin, BookId, ClientId, FundClass, Iin, IsoPurpose, Kbe, KeyId, Knp,
-    LegalBasis, Money, Names, Part, Period, ProgrammeCode, PublicKey, Reason, Text, WalletId,
+    Amount, BankReference, BatchId, Bic, Bin, BookId, ClientId, DestinationForm, FundClass, Iin, IsoPurpose,
+    Kbe, KeyId, Knp, LastFour, LegalBasis, Money, Names, Part, Period, ProgrammeCode, PublicKey, Reason,
+    Text, WalletId,
 };
 use social_wallet::ledger::batch_rules::{Chunk, ChunkLine, People};
 use social_wallet::ledger::books::Books;
 use social_wallet::ledger::effects::Effects;
+use social_wallet::ledger::payment::{CashReference, Consent, ConsentMethod, Purpose, Terminal, Terms};
+use social_wallet::ledger::payment_rules::{Answer as TransferAnswer, Party};
 use social_wallet::ledger::record::{Actor, BatchDeclaration, ProgrammeSpec};
 use social_wallet::ledger::registry::{Founder, Proposal};
 use social_wallet::ledger::rules::{Accrual, Entry, Person, Reversal};
@@ -157,6 +160,41 @@ impl Draft<'_> {
     pub fn pay_out(&mut self, number: u32, tiyn: i64) -> u64 {
         let (books, entry) = self.entry(None);
         books.pay_out(entry, wallet_id(number), bank(), amount(tiyn)).unwrap()
+    }
+
+    /// A holder authorises transfers to a card, or cash.
+    pub fn authorise(&mut self, number: u32, cash: bool, tiyn: i64) -> u64 {
+        let at = self.stamp.at;
+        let (form, last_four) = (DestinationForm::Card, LastFour::parse("4242").unwrap());
+        let transfer = Purpose::Transfer { bank: bank(), form, last_four, destination: [6; 32] };
+        let purpose = if cash { Purpose::Cash {} } else { transfer };
+        let terms = Terms { purpose, ceiling: amount(tiyn), standing: true, expires: at + 3_600_000 };
+        let consent = Consent { method: ConsentMethod::Session, evidence: [5; 32], at };
+        let sealed = if cash { Vec::new() } else { vec![9; 40] };
+        let (books, entry) = self.entry(None);
+        books.authorise(entry, wallet_id(number), terms, consent, sealed).unwrap()
+    }
+
+    pub fn transfer(&mut self, authorisation: u64, tiyn: i64) -> u64 {
+        let (books, entry) = self.entry(None);
+        books.request_transfer(entry, Party::Bank(bank()), authorisation, amount(tiyn)).unwrap()
+    }
+
+    pub fn answer(&mut self, transfer: u64, answer: &TransferAnswer) {
+        let (books, entry) = self.entry(None);
+        books.answer_transfer(entry, Party::Bank(bank()), transfer, answer, None).unwrap();
+    }
+
+    pub fn cash(&mut self, authorisation: u64, tiyn: i64, reference: CashReference) -> u64 {
+        let expires = self.stamp.at + 1_800_000;
+        let (books, entry) = self.entry(None);
+        books.create_cash(entry, authorisation, amount(tiyn), reference, [4; 32], expires).unwrap()
+    }
+
+    pub fn redeem(&mut self, reference: CashReference, right: bool) {
+        let (attempt, terminal) = ([if right { 4 } else { 0 }; 32], Terminal::parse("ATM-1").unwrap());
+        let (books, entry) = self.entry(None);
+        books.redeem_cash(entry, bank(), reference, &attempt, terminal).unwrap();
     }
 
     pub fn rotate_log_key(&mut self) -> u64 {
@@ -377,6 +415,28 @@ impl Book {
         book.write(store, |draft| {
             draft.give_back(pay_out, 450);
             draft.pay_out(3, 2_400);
+        })
+        .await;
+        let mut transfer = 0;
+        book.write(store, |draft| {
+            let given = draft.authorise(6, false, 2_000);
+            transfer = draft.transfer(given, 600);
+            draft.transfer(given, 700);
+            let given = draft.authorise(7, true, 1_000);
+            draft.cash(given, 300, CashReference::from_bytes([1; 10]));
+            draft.cash(given, 100, CashReference::from_bytes([2; 10]));
+        })
+        .await;
+        book.write(store, |draft| {
+            draft.answer(transfer, &TransferAnswer::Settled);
+            draft.redeem(CashReference::from_bytes([1; 10]), false);
+            draft.redeem(CashReference::from_bytes([1; 10]), true);
+        })
+        .await;
+        book.write(store, |draft| {
+            let (amount, reason) = (Some(amount(150)), Reason::parse("card closed").unwrap());
+            let reference = BankReference::parse("R-1").unwrap();
+            draft.answer(transfer, &TransferAnswer::Returned { amount, reference, reason });
         })
         .await;
         book.write(store, |draft| {

@@ -4,6 +4,7 @@ mod append_only;
 pub mod book;
 mod commits;
 mod nonces;
+mod payments;
 mod postgres;
 mod reads;
 

@@ -1,0 +1,274 @@
+//! Money out under contention: several writers on one store, agents that race the end of a cash-out's time, and commits that
+//! fail or whose outcome is unknown.
+
+use std::sync::Arc;
+
+use social_wallet::domain::{BankReference, DestinationForm, LastFour, Reason};
+use social_wallet::ledger::cash_rules::Dispensed;
+use social_wallet::ledger::payment::{
+    CashReference, Consent, ConsentMethod, Counted, PaymentState, Purpose, Terminal, Terms,
+};
+use social_wallet::ledger::payment_rules::{Answer as Told, Party};
+use social_wallet::ledger::refusal::RefusalCode;
+use social_wallet::sequencer::Sequencer;
+use social_wallet::sequencer::clock::Clock;
+use social_wallet::sequencer::command::{Command, CommandError, Outcome, PaymentCommand};
+use social_wallet::sequencer::expiry::{Expiry, PORTION};
+use social_wallet::store::Store;
+
+use super::faulty::{Fate, Faulty};
+use super::{
+    Dice, NOW, WALLETS_MAX, accrue, actor, actor_of, assert_sound, furnish, keys, made, refused_for, serve,
+    wallet,
+};
+use crate::store::book::{amount, bank, month};
+use crate::store::{Place, in_both_rooms};
+
+in_both_rooms! {
+    invariants_2_and_12_several_writers_answer_transfers_and_cash_once,
+    a_cash_out_ends_once_whoever_comes_first,
+    cash_outs_whose_time_is_over_end_in_portions_and_reserved_ones_stay,
+    what_a_failed_commit_held_is_free_and_what_an_unknown_one_held_is_held_once,
+}
+
+const HOUR: i64 = 3_600_000;
+
+fn authorise(person: u64, cash: bool, tiyn: i64) -> Command {
+    let (form, last_four) = (DestinationForm::Card, LastFour::parse("4242").unwrap());
+    let transfer = Purpose::Transfer { bank: bank(), form, last_four, destination: [6; 32] };
+    let purpose = if cash { Purpose::Cash {} } else { transfer };
+    let terms = Terms { purpose, ceiling: amount(tiyn), standing: true, expires: NOW + HOUR };
+    let consent = Consent { method: ConsentMethod::Session, evidence: [5; 32], at: NOW };
+    Command::Payment(PaymentCommand::Authorise {
+        wallet: wallet(person),
+        terms,
+        consent,
+        sealed_destination: vec![1],
+    })
+}
+
+fn transfer(authorisation: u64, tiyn: i64) -> Command {
+    let by = Party::Bank(bank());
+    Command::Payment(PaymentCommand::Transfer { by, authorisation, amount: amount(tiyn) })
+}
+
+fn answer(transfer: u64, told: Told) -> Command {
+    let by = Party::Bank(bank());
+    Command::Payment(PaymentCommand::Answer { by, answers: vec![(transfer, told, None)] })
+}
+
+fn returned(number: u64, tiyn: Option<i64>) -> Told {
+    Told::Returned {
+        amount: tiyn.map(amount),
+        reference: BankReference::parse(&format!("R-{number}")).unwrap(),
+        reason: Reason::parse("card closed").unwrap(),
+    }
+}
+
+fn reference(number: u64) -> CashReference {
+    let mut bytes = [0; 10];
+    bytes[..8].copy_from_slice(&number.to_be_bytes());
+    CashReference::from_bytes(bytes)
+}
+
+fn cash(authorisation: u64, tiyn: i64, number: u64) -> Command {
+    let (reference, secret) = (reference(number), [1; 32]);
+    Command::Payment(PaymentCommand::CreateCash {
+        authorisation,
+        amount: amount(tiyn),
+        reference,
+        secret,
+        minutes: 15,
+    })
+}
+
+fn redeem(number: u64, right: bool, terminal: u64) -> Command {
+    let terminal = Terminal::parse(&format!("ATM-{terminal}")).unwrap();
+    let (bank, reference, attempt) = (bank(), reference(number), [u8::from(right); 32]);
+    Command::Payment(PaymentCommand::Redeem { bank, reference, attempt, terminal })
+}
+
+fn finish(number: u64, dispensed: Dispensed) -> Command {
+    let (by, reference) = (Party::Bank(bank()), reference(number));
+    Command::Payment(PaymentCommand::Finish { by, reference, dispensed, document: None })
+}
+
+async fn entry(sequencer: &Sequencer, command: Command) -> u64 {
+    made(sequencer.submit(command, actor(None)).await).seq
+}
+
+/// People 0 .. 8 with 1,000 tenge each.
+async fn people(sequencer: &Sequencer) {
+    furnish(sequencer).await;
+    for person in 0..8 {
+        for (number, programme) in ["ASP", "BONUS"].into_iter().enumerate() {
+            entry(sequencer, accrue(person, programme, month(u8::try_from(number + 1).unwrap()), 50_000))
+                .await;
+        }
+    }
+}
+
+/// Two or three writers on one store, and the store.
+async fn replicas(place: &Place) -> (Arc<dyn Store>, Vec<Sequencer>) {
+    let number = if matches!(place, Place::Sqlite { .. }) { 2 } else { 3 };
+    let mut sequencers = Vec::new();
+    for _ in 0..number {
+        sequencers.push(serve(place.open().await).await);
+    }
+    people(&sequencers[0]).await;
+    (place.open().await, sequencers)
+}
+
+async fn invariants_2_and_12_several_writers_answer_transfers_and_cash_once(place: &Place) {
+    let (store, sequencers) = replicas(place).await;
+    let mut transfers = Vec::new();
+    for person in 0..8 {
+        let given = entry(&sequencers[0], authorise(person, false, 90_000)).await;
+        for _ in 0..3 {
+            transfers.push(entry(&sequencers[0], transfer(given, 20_000)).await);
+        }
+        let given = entry(&sequencers[0], authorise(person, true, 30_000)).await;
+        entry(&sequencers[0], cash(given, 10_000, person)).await;
+    }
+    let mut tasks = Vec::new();
+    for task in 0..6u64 {
+        let sequencer = sequencers[usize::try_from(task).unwrap() % sequencers.len()].clone();
+        let transfers = transfers.clone();
+        tasks.push(tokio::spawn(async move {
+            let mut dice = Dice(task + 77);
+            for _ in 0..50 {
+                let one = transfers[usize::try_from(dice.roll(24)).unwrap()];
+                let command = match dice.roll(7) {
+                    0 => answer(one, Told::Sent),
+                    1 => answer(one, Told::Unknown),
+                    2 => answer(one, Told::Settled),
+                    3 => answer(one, returned(dice.roll(3), Some(7_000))),
+                    4 => answer(one, returned(dice.roll(3), None)),
+                    5 => redeem(dice.roll(8), dice.roll(3) == 0, task),
+                    _ => {
+                        let dispensed = [Dispensed::Captured, Dispensed::Reversed, Dispensed::Unknown];
+                        finish(dice.roll(8), dispensed[usize::try_from(dice.roll(3)).unwrap()])
+                    }
+                };
+                let outcome = sequencer.submit(command, actor(None)).await;
+                let told = matches!(outcome, Ok(_) | Err(CommandError::Refused(_)));
+                assert!(told, "every command is answered: {outcome:?}");
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    // The audit replays every entry: no change was made twice, whoever made it.
+    assert_sound(&store).await;
+    let payments = store.payments(&transfers).await.unwrap();
+    for payment in &payments {
+        let settled = payment.history.iter().filter(|row| row.seq != payment.seq && row.settled > 0);
+        let first = settled.clone().map(|row| row.seq).min();
+        assert!(
+            settled
+                .filter(|row| row.state == PaymentState::Settled && row.returned == 0)
+                .all(|row| Some(row.seq) == first)
+        );
+    }
+    assert!(payments.iter().any(|payment| payment.history.len() > 3), "something was going on");
+}
+
+async fn a_cash_out_ends_once_whoever_comes_first(place: &Place) {
+    let (store, sequencers) = replicas(place).await;
+    let given = entry(&sequencers[0], authorise(1, true, 90_000)).await;
+    let mut wins = [0; 2];
+    for number in 0..8u64 {
+        let made = entry(&sequencers[0], cash(given, 1_000, number)).await;
+        let attempts = (0..12u64).map(|attempt| {
+            let sequencer = sequencers[usize::try_from(attempt).unwrap() % sequencers.len()].clone();
+            // The right code from several machines, wrong ones, and the channel, all at once.
+            let command = match attempt % 3 {
+                0 => redeem(number, true, attempt),
+                1 => redeem(number, false, attempt),
+                _ => Command::Payment(PaymentCommand::CancelCash(reference(number))),
+            };
+            async move { (attempt % 3, sequencer.submit(command, actor(None)).await) }
+        });
+        let outcomes = futures::future::join_all(attempts).await;
+        let ended =
+            |kind: u64| outcomes.iter().filter(|(of, outcome)| *of == kind && outcome.is_ok()).count();
+        let (reserved, cancelled) = (ended(0), ended(2));
+        assert_eq!(
+            reserved + cancelled,
+            1,
+            "number {number}: one agent, or the channel, or nobody after five: {outcomes:?}"
+        );
+        wins[usize::from(cancelled == 1)] += 1;
+        let payment = store.payments(&[made]).await.unwrap().remove(0);
+        let state = if reserved == 1 { PaymentState::Sent } else { PaymentState::Returned };
+        assert_eq!(payment.head().state, state);
+    }
+    assert_sound(&store).await;
+    assert_eq!(wins.iter().sum::<i32>(), 8);
+}
+
+async fn cash_outs_whose_time_is_over_end_in_portions_and_reserved_ones_stay(place: &Place) {
+    let store = place.open().await;
+    let sequencer = serve(store.clone()).await;
+    people(&sequencer).await;
+    // A day allows twenty payments out of one wallet: 8 people, 19 each.
+    let mut number = 0;
+    for person in 0..8 {
+        let given = entry(&sequencer, authorise(person, true, 90_000)).await;
+        for _ in 0..19 {
+            entry(&sequencer, cash(given, 100, number)).await;
+            number += 1;
+        }
+    }
+    for reserved in [3, 77] {
+        entry(&sequencer, redeem(reserved, true, 1)).await;
+    }
+    let later = || NOW + 15 * 60_000 + 1;
+    let mut early = Expiry::new(store.clone(), sequencer.clone(), || NOW + 15 * 60_000);
+    assert_eq!(early.look().await.unwrap(), 0, "at its last millisecond it stands");
+    // Writers whose clock is past the end of their time.
+    let clock = Clock::with(later);
+    let (one, _) = Sequencer::start(store.clone(), keys(), clock, WALLETS_MAX).await.unwrap();
+    let (other, _) =
+        Sequencer::start(place.open().await, keys(), Clock::with(later), WALLETS_MAX).await.unwrap();
+    let mut looks =
+        [one.clone(), other].map(|sequencer| Expiry::new(store.clone(), sequencer, later)).into_iter();
+    let (mut first, mut second) = (looks.next().unwrap(), looks.next().unwrap());
+    let before = store.head().await.unwrap().unwrap().size;
+    let (found, also) = tokio::join!(first.look(), second.look());
+    assert!(found.unwrap().max(also.unwrap()) > PORTION as usize, "more than one portion");
+    let after = store.head().await.unwrap().unwrap().size;
+    assert_eq!(after - before, 150, "each once, whichever replica came first; two are with an agent");
+    assert_eq!(first.look().await.unwrap(), 0);
+    let refused = one.submit(redeem(5, true, 1), actor(None)).await;
+    assert_eq!(refused_for(refused), RefusalCode::CashEnded);
+    entry(&one, finish(3, Dispensed::Captured)).await;
+    assert_sound(&store).await;
+}
+
+async fn what_a_failed_commit_held_is_free_and_what_an_unknown_one_held_is_held_once(place: &Place) {
+    let faulty = Faulty::around(place.open().await);
+    let sequencer = serve(faulty.clone()).await;
+    people(&sequencer).await;
+    let given = entry(&sequencer, authorise(2, false, 90_000)).await;
+    for (number, fate) in
+        [Fate::Failed, Fate::UnknownMade, Fate::UnknownLost, Fate::Stale].into_iter().enumerate()
+    {
+        faulty.next(&[fate]);
+        let key = actor_of("bank", Some(number as u64));
+        let first = made(sequencer.submit(transfer(given, 1_000), key).await);
+        let again = made(sequencer.submit(transfer(given, 1_000), key).await);
+        assert_eq!(first.seq, again.seq, "{fate:?}");
+        faulty.next(&[fate]);
+        let settled = sequencer.submit(answer(first.seq, Told::Settled), actor(None)).await.unwrap();
+        let Outcome::Answers(settled) = settled else { panic!("answers") };
+        assert!(settled[0].is_ok(), "{fate:?}");
+    }
+    let store = place.open().await;
+    assert_sound(&store).await;
+    let known = store.authorisations(&[given]).await.unwrap().remove(0);
+    assert_eq!(known.used, 4_000, "each is counted once");
+    let used = store.usage(&[Counted::Wallet(3)]).await.unwrap();
+    assert_eq!(used.iter().map(|row| row.amount).sum::<i64>(), 4_000);
+}
