@@ -6,7 +6,7 @@ use crate::domain::Role::{self, Auditor, Bank, Channel, Operator, Payer};
 use super::catalogue::Code;
 use super::openapi::operations::Operation;
 use super::problem::Problem;
-use super::{authorisations, batches, cash, evidence, log, programmes, transfers, wallets};
+use super::{authorisations, batches, cash, evidence, log, programmes, statements, transfers, wallets};
 
 /// Whom a route is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,6 +147,11 @@ pub static ROUTES: &[Route] = &[
     route("POST", "/v1/cash/cancel", CHANNELS, OWN_AUTHORISATIONS),
     hidden(route("GET", "/v1/cash/{entry}", PARTIES, OWN_PAYMENTS), cash::unknown),
     route("POST", "/v1/settlements", &[Operator], ""),
+    hidden(
+        route("GET", "/v1/banks/{bic}/statement", &[Bank, Auditor, Operator], "a bank: its own"),
+        statements::unknown,
+    ),
+    hidden(route("POST", "/v1/banks/{bic}/statement/compare", BANKS, "its own"), statements::unknown),
     route("GET", "/v1/events", &[Channel, Bank], "its own"),
     route("GET", "/v1/limits", ALL, ""),
     route("POST", "/v1/accruals", PAYERS, OWN_PAYER),

@@ -423,7 +423,7 @@ fn chunk_fault(fault: ChunkFault) -> Problem {
     Problem::new(fault.into(), detail)
 }
 
-fn wants_csv(headers: &HeaderMap) -> bool {
+pub(super) fn wants_csv(headers: &HeaderMap) -> bool {
     headers
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok())

@@ -217,6 +217,8 @@ catalogue! {
             "The batch's id in the path is not a UUID in lower case, with hyphens." "Write the batch's id as it was given when the batch was opened."
         ProgrammeNotFound 404 Path "programme_not_found" "Programme not found"
             "No programme is registered under the code in the path." "Correct the code, or register the programme."
+        BankNotFound 404 Path "bank_not_found" "Bank not found"
+            "The path names no bank, or another than that of the client." "Name your own BIC."
         CardNumberRefused 400 Content "card_number_refused" "Card number refused"
             "The destination is the number of a card, which is never taken or kept." "Give the token that the card's bank has issued for it."
         IdempotencyKeyMissing 400 Transfer "idempotency_key_missing" "Idempotency key missing"

@@ -28,6 +28,7 @@ pub mod proofs;
 pub mod rate;
 pub mod receipts;
 pub mod reports;
+pub mod statements;
 pub mod trace;
 pub mod transfers;
 pub mod wallets;

@@ -630,20 +630,21 @@ impl Books {
         document: Option<Document>,
     ) -> Ruling<u64> {
         let Part { amount, reference, reason } = part;
-        let back = amount.tiyn();
+        let coming = amount.tiyn();
         let known = self.payments.get(&transfer).ok_or(Fault::Unread("a transfer"))?;
         let (wallet, channel, last) = (known.wallet, known.channel, known.head().clone());
         let held = last.state.is_held();
         let end = if held { known.amount - last.released } else { last.settled - last.returned };
-        let drawn = known.back(end - back, end);
-        let all = end == back;
+        let drawn = known.back(end - coming, end);
+        let all = end == coming;
         let (before, lots) = self.pieces(wallet, &drawn)?;
         let Entry { fx, stamp, actor } = entry;
-        let clearing = self.system_place(fx, SystemAccount::Clearing(bank));
-        if !held && self.system[clearing].balance() < back {
-            return Err(Refusal::of(Code::ClearingInsufficient, "amount")
-                .with(left_of(self.system[clearing].balance()))
-                .into());
+        // What was settled has opened the account.
+        let clearing =
+            self.system_by_account.get(&SystemAccount::Clearing(bank)).copied().unwrap_or_default();
+        let owed = self.system[clearing].balance();
+        if !held && owed < coming {
+            return Err(Refusal::of(Code::ClearingInsufficient, "amount").with(left_of(owed)).into());
         }
         let record = PaymentRecord::TransferReturned {
             wallet,
@@ -653,29 +654,29 @@ impl Books {
             reference: reference.clone(),
             reason,
             from: if held { ReturnedFrom::Hold } else { ReturnedFrom::Clearing },
-            shares: lots.iter().map(|(lot, back)| share(lot, *back)).collect(),
+            shares: lots.iter().map(|(lot, coming)| share(lot, *coming)).collect(),
             document,
         };
         let seq = self.write(fx, record.into(), actor);
         if held {
             self.release(fx, stamp.at, seq, transfer, before, &lots)?;
         } else {
-            self.move_system(clearing, seq, -back);
+            self.move_system(clearing, seq, -coming);
             let moves: Vec<Move> =
-                lots.iter().map(|(lot, back)| Move { lot: *lot, amount: *back, held: 0 }).collect();
+                lots.iter().map(|(lot, coming)| Move { lot: *lot, amount: *coming, held: 0 }).collect();
             self.move_controls(fx, seq, &moves);
             let after = self.move_lots(fx, before, &moves);
             let row = WalletEntry {
-                amount: back,
+                amount: coming,
                 ..moneyless(seq, stamp.at, EntryKind::Return, Some(transfer), after)
             };
             self.post_entry(fx, wallet, row);
         }
         self.advance(fx, transfer, seq, stamp.at, |row| {
             if held {
-                row.released += back;
+                row.released += coming;
             } else {
-                row.returned += back;
+                row.returned += coming;
             }
             row.state = if all { PaymentState::Returned } else { row.state };
             row.reference = Some(reference);

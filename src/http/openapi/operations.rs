@@ -9,7 +9,7 @@ use crate::http::access::{self, Who};
 use crate::http::catalogue::Code;
 use crate::http::{
     App, authorisations, batches, cash, clients, events, evidence, health, instructions, log, programmes,
-    proofs, receipts, reports, transfers, wallets,
+    proofs, receipts, reports, statements, transfers, wallets,
 };
 
 /// An operation: a method on a path.
@@ -919,6 +919,38 @@ pub static OPERATIONS: &[Operation] = &[
             WRITE,
             &[Code::BankReferenceUsed, Code::ClearingInsufficient, Code::OperatorRequired],
         ],
+    },
+    Operation {
+        id: "bank_statement",
+        method: "get",
+        path: "/v1/banks/{bic}/statement",
+        tag: "payments",
+        summary: "What is owed to a bank: opening, movements and closing of a business day",
+        route: || get(statements::show),
+        parameters: &[
+            query("date", true, "date", "The business day"),
+            query("owed", false, "owed", "`clearing`, if it is not said, or `cash`"),
+            AFTER,
+            query("limit", false, "statement_page", "How many movements"),
+        ],
+        body: None,
+        answers: &[json(
+            &[("application/json", "BankStatement"), ("text/csv", "CsvBankStatement")],
+            "The statement; CSV if the request prefers text/csv",
+        )],
+        problems: &[QUERY, STORE, &[Code::BankNotFound, Code::FieldMissing]],
+    },
+    Operation {
+        id: "compare_bank_statement",
+        method: "post",
+        path: "/v1/banks/{bic}/statement/compare",
+        tag: "payments",
+        summary: "Hold a bank's own statement of a day against the ledger's, item by item. Nothing is written",
+        route: || post(statements::compare),
+        parameters: &[],
+        body: Some(sent(&[("application/json", "OwnStatement")])),
+        answers: &[json(&[("application/json", "Differences")], "Where they differ")],
+        problems: &[STORE, BODY, &[Code::BankNotFound]],
     },
     Operation {
         id: "events",

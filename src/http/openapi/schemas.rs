@@ -6,6 +6,7 @@ use super::operations::LINE;
 use crate::domain::Role;
 use crate::http::batches::{DECLARED_MAX, LINES_MAX, VERDICTS_LIMIT_MAX};
 use crate::http::events::WAIT_MAX;
+use crate::http::statements::{ITEMS_MAX, MOVEMENTS_LIMIT_MAX};
 use crate::http::transfers::{ANSWERS_MAX, QUEUE_LIMIT_MAX};
 use crate::http::wallets::STATEMENT_LIMIT_MAX;
 use crate::ledger::payment::{ConsentMethod, Limits};
@@ -35,6 +36,10 @@ pub(super) fn path_id(path: &str, name: &str) -> (Value, Value) {
         "code" => (json!({"type": "string", "pattern": PROGRAMME}), json!("ASP")),
         "entry" => (json!({"type": "integer", "minimum": 0}), json!(1041)),
         "first_line" => (json!({"type": "integer", "minimum": 1, "maximum": LINES_MAX}), json!(1)),
+        "bic" => (
+            json!({"type": "string", "pattern": "^[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?$"}),
+            json!("CASPKZKA"),
+        ),
         "id" if path.contains("clients") => (json!({"type": "string", "pattern": CLIENT}), json!("halyk")),
         "key" => (json!({"type": "string", "pattern": KEY}), json!("halyk:21fe31dfa154a261")),
         "path" => (json!({"type": "string", "minLength": 1}), json!("0/000")),
@@ -55,6 +60,9 @@ pub(super) fn parameter(name: &str) -> Value {
         "line" => json!({"type": "integer", "minimum": 0, "maximum": LINES_MAX}),
         "queue_state" => json!({"type": "string", "enum": ["open", "all"]}),
         "queue_limit" => json!({"type": "integer", "minimum": 1, "maximum": QUEUE_LIMIT_MAX}),
+        "date" => json!({"type": "string", "format": "date"}),
+        "owed" => json!({"type": "string", "enum": ["clearing", "cash"]}),
+        "statement_page" => json!({"type": "integer", "minimum": 1, "maximum": MOVEMENTS_LIMIT_MAX}),
         "wait" => json!({"type": "integer", "minimum": 0, "maximum": WAIT_MAX}),
         "cursor" => json!({"type": "string", "pattern": "^[0-9a-f]{8}$"}),
         "idempotency_key" => json!({"type": "string", "pattern": "^[!#-\\[\\]-~]{1,64}$"}),
@@ -71,6 +79,9 @@ pub(super) fn example(name: &str) -> Value {
         "verdicts_limit" => json!(1000),
         "line" => json!(0),
         "queue_state" => json!("open"),
+        "date" => json!("2026-11-22"),
+        "owed" => json!("clearing"),
+        "statement_page" => json!(1000),
         "wait" => json!(30),
         "cursor" => json!("00000064"),
         "idempotency_key" => json!("8f14e45f-ceea-4a6b-9c1d-2f3a4b5c6d7e"),
@@ -405,6 +416,30 @@ pub(super) fn all() -> Map<String, Value> {
             json!({"state": "blocked", "document": "court order 7-114 of 2026-11-20"}),
         ),
     );
+    let movement_kind = || {
+        chosen(&[
+            "transfer_settled",
+            "transfer_returned",
+            "cash_captured",
+            "settlement_paid",
+            "settlement_received",
+        ])
+    };
+    let mut items = list(plain(&[("kind", movement_kind()), ("id", text(90)), ("amount", amount())]));
+    items["maxItems"] = json!(ITEMS_MAX);
+    put(
+        "OwnStatement",
+        object(
+            &[
+                ("date", json!({"type": "string", "format": "date"})),
+                ("owed?", json!({"type": ["string", "null"], "enum": ["clearing", "cash", null]})),
+                ("currency", kzt()),
+                ("items", items),
+            ],
+            json!({"date": "2026-11-22", "owed": "clearing", "currency": "KZT",
+                "items": [{"kind": "transfer_settled", "id": "1042", "amount": "20000.00"}]}),
+        ),
+    );
     let limits_example = json!(Limits::DEFAULT);
     let small = || json!({"type": "integer", "minimum": 0, "maximum": u32::MAX});
     let money_limit = || json!({"type": "string", "pattern": "^[0-9]{1,17}(\\.[0-9]{1,2})?$"});
@@ -645,6 +680,64 @@ pub(super) fn all() -> Map<String, Value> {
                 "reference": "4X7K2M9QWD0PBR3T", "currency": "KZT", "amount": "20000.00", "held": "20000.00",
                 "expires": "2026-11-22T21:21:20.123Z", "tries": 0, "agent": null,
                 "history": [{"entry": 1043, "at": "2026-11-22T20:51:20.123Z", "state": "created", "tries": 0}]}),
+        ),
+    );
+    let movement = || {
+        plain(&[
+            ("entry", count()),
+            ("at", time()),
+            ("kind", movement_kind()),
+            ("id", json!({"type": "string"})),
+            ("amount", sum()),
+        ])
+    };
+    put(
+        "BankStatement",
+        object(
+            &[
+                ("bank", bank()),
+                ("date", json!({"type": "string", "format": "date"})),
+                ("owed", chosen(&["clearing", "cash"])),
+                ("currency", kzt()),
+                ("opening", sum()),
+                ("movements", list(movement())),
+                ("next", nullable("integer")),
+                ("closing", sum()),
+            ],
+            json!({"bank": "CASPKZKA", "date": "2026-11-22", "owed": "clearing", "currency": "KZT", "opening": "0.00",
+                "movements": [{"entry": 1050, "at": "2026-11-22T20:51:20.123Z", "kind": "transfer_settled", "id": "1042",
+                "amount": "20000.00"}], "next": null, "closing": "20000.00"}),
+        ),
+    );
+    put(
+        "CsvBankStatement",
+        json!({"type": "string", "examples": ["entry,at,kind,id,amount\n1050,2026-11-22T20:51:20.123Z,transfer_settled,1042,20000.00\n"]}),
+    );
+    put(
+        "Differences",
+        object(
+            &[
+                ("bank", bank()),
+                ("date", json!({"type": "string", "format": "date"})),
+                ("owed", chosen(&["clearing", "cash"])),
+                ("currency", kzt()),
+                ("compared", count()),
+                ("agreed", count()),
+                (
+                    "differences",
+                    list(plain(&[
+                        ("difference", chosen(&["missing_here", "missing_at_bank", "amount", "repeated"])),
+                        ("kind", movement_kind()),
+                        ("id", json!({"type": "string"})),
+                        ("here", nullable("string")),
+                        ("at_bank", nullable("string")),
+                        ("entry", nullable("integer")),
+                    ])),
+                ),
+            ],
+            json!({"bank": "CASPKZKA", "date": "2026-11-22", "owed": "clearing", "currency": "KZT", "compared": 1,
+                "agreed": 0, "differences": [{"difference": "amount", "kind": "transfer_settled", "id": "1042",
+                "here": "20000.00", "at_bank": "2000.00", "entry": 1050}]}),
         ),
     );
     let mut event_entry = entry_example.clone();

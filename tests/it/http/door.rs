@@ -47,7 +47,7 @@ impl Things {
         };
         let entry = if path.contains("approvals") { &self.approval } else { "0" };
         let path = path.replace("{id}", id).replace("{code}", "ASP").replace("{entry}", entry);
-        let path = path.replace("{first_line}", "1").replace("{*path}", "000");
+        let path = path.replace("{first_line}", "1").replace("{bic}", "CASPKZKA").replace("{*path}", "000");
         path.replace("{key}", &format!("{own}:0011223344556677"))
     }
 }
@@ -75,7 +75,8 @@ const NOTHING: [&str; 8] = [
 ];
 
 /// What a role is told as if there were nothing.
-const HIDDEN: [&str; 8] = [
+const HIDDEN: [&str; 9] = [
+    "bank_not_found",
     "wallet_unknown",
     "batch_unknown",
     "programme_not_found",

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 use social_wallet::http::events::WAIT_MAX;
+use social_wallet::http::statements::ITEMS_MAX;
 use social_wallet::http::transfers::ANSWERS_MAX;
 use social_wallet::ledger::payment::Limits;
 
@@ -22,6 +23,7 @@ in_both_rooms!(
     what_is_asked_for_is_read_member_by_member,
     an_operator_answers_only_with_a_document_and_only_while_money_is_held,
     banks_settle_what_is_owed_and_no_more,
+    a_banks_day_opens_moves_and_closes_and_is_held_against_its_own,
     events_are_the_entries_in_order_and_are_waited_for,
     a_wallets_states_stop_what_they_say,
     limits_are_changed_by_two_operators,
@@ -610,6 +612,110 @@ async fn banks_settle_what_is_owed_and_no_more(place: &Place) {
     end(service).await;
 }
 
+async fn a_banks_day_opens_moves_and_closes_and_is_held_against_its_own(place: &Place) {
+    let (service, wallet) = furnished(place).await;
+    let given = authorise(&service, &authorisation(&wallet, "transfer", "900.00", true)).await;
+    let mut transfers = Vec::new();
+    for amount in ["100.00", "50.00", "7.00"] {
+        let made = post(&service, "channel", "/v1/transfers", &payment(given, amount)).await.expect(201);
+        let transfer = made["entry"].as_u64().unwrap();
+        let path = format!("/v1/transfers/{transfer}/answers");
+        post(&service, "bank", &path, &json!({"answer": "settled"})).await.expect(201);
+        transfers.push(transfer);
+    }
+    let back = json!({"answer": "returned", "amount": "20.00", "reference": "R,1", "reason": "card closed"});
+    let path = format!("/v1/transfers/{}/answers", transfers[0]);
+    post(&service, "bank", &path, &back).await.expect(201);
+    let paid = json!({"bank": "CASPKZKA", "owed": "clearing", "direction": "paid", "amount": "30.00",
+        "currency": "KZT", "bank_reference": "N-1"});
+    post(&service, "operator", "/v1/settlements", &paid).await.expect(201);
+    let day = "/v1/banks/CASPKZKA/statement?date=2026-11-21";
+    let shown = get(&service, "bank", day).await;
+    assert_eq!((&shown["opening"], &shown["closing"]), (&json!("0.00"), &json!("107.00")));
+    let movements = shown["movements"].as_array().unwrap();
+    let sum: i64 = movements.iter().map(|row| super::tiyn(&row["amount"])).sum();
+    assert_eq!(sum, 10_700, "opening and movements are the closing");
+    let items: Vec<(String, String)> = movements
+        .iter()
+        .map(|row| (row["id"].as_str().unwrap().to_owned(), row["amount"].as_str().unwrap().to_owned()))
+        .collect();
+    let of = |place: usize| transfers[place].to_string();
+    let expected = [
+        (of(0), "100.00"),
+        (of(1), "50.00"),
+        (of(2), "7.00"),
+        (format!("{}/R,1", of(0)), "-20.00"),
+        ("N-1".into(), "-30.00"),
+    ];
+    assert_eq!(items, expected.map(|(id, amount)| (id, amount.to_owned())));
+    // Pages of it, the day after, and CSV.
+    let mut after = 0;
+    let mut paged = Vec::new();
+    loop {
+        let page = get(&service, "bank", &format!("{day}&limit=2&after={after}")).await;
+        paged.extend(page["movements"].as_array().unwrap().clone());
+        match page["next"].as_u64() {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    assert_eq!(&paged, movements);
+    let next = get(&service, "auditor", "/v1/banks/CASPKZKA/statement?date=2026-11-22").await;
+    assert_eq!((&next["opening"], &next["movements"]), (&json!("107.00"), &json!([])));
+    let (mut headers, request) = signed(&service, "bank", ("GET", day, ""), "", &fresh());
+    headers.insert("accept", "text/csv".parse().unwrap());
+    let csv = service.send(request.headers(headers)).await;
+    assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8"));
+    let lines: Vec<&str> = csv.body.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (6, "entry,at,kind,id,amount"));
+    assert!(lines[4].ends_with(&format!("transfer_returned,\"{}/R,1\",-20.00", of(0))), "{}", lines[4]);
+
+    // The bank's own: one differs, one is missing on each side, one comes twice.
+    let item = |kind: &str, id: &str, amount: &str| json!({"kind": kind, "id": id, "amount": amount});
+    let own = json!({"date": "2026-11-21", "owed": "clearing", "currency": "KZT", "items": [
+        item("transfer_settled", &of(0), "100.00"),
+        item("transfer_settled", &of(1), "50.01"),
+        item("transfer_settled", &of(0), "100.00"),
+        item("transfer_returned", &format!("{}/R,1", of(0)), "20.00"),
+        item("settlement_paid", "N-1", "30.00"),
+        item("transfer_settled", "999999", "1.00"),
+    ]});
+    let path = "/v1/banks/CASPKZKA/statement/compare";
+    let told = post(&service, "bank", path, &own).await.expect(200);
+    assert_eq!((&told["compared"], &told["agreed"]), (&json!(6), &json!(3)));
+    let what =
+        |row: &Value| format!("{} {}", row["difference"].as_str().unwrap(), row["id"].as_str().unwrap());
+    let whats: Vec<String> = told["differences"].as_array().unwrap().iter().map(what).collect();
+    let expected = [
+        format!("repeated {}", of(0)),
+        format!("amount {}", of(1)),
+        format!("missing_at_bank {}", of(2)),
+        "missing_here 999999".to_owned(),
+    ];
+    assert_eq!(whats, expected);
+    for (field, bad, code) in [
+        ("date", json!("today"), "field_malformed"),
+        ("owed", json!("love"), "field_malformed"),
+        ("items", json!([1]), "field_malformed"),
+        ("items", Value::Null, "field_missing"),
+        ("items", json!(vec![1; ITEMS_MAX + 1]), "field_malformed"),
+    ] {
+        let answer = post(&service, "bank", path, &with(own.clone(), field, bad)).await;
+        answer.refused(400, code, Some(field));
+    }
+    let many: Vec<Value> = (0..ITEMS_MAX).map(|id| item("cash_captured", &id.to_string(), "1.00")).collect();
+    let told = post(&service, "bank", path, &with(own, "items", json!(many))).await.expect(200);
+    assert_eq!((&told["compared"], &told["agreed"]), (&json!(ITEMS_MAX), &json!(0)));
+    for path in ["/v1/banks/HSBKKZKX/statement?date=2026-11-21", "/v1/banks/x/statement?date=2026-11-21"] {
+        send(&service, "bank", ("GET", path, "")).await.refused(404, "bank_not_found", None);
+    }
+    for (query, field) in [("owed=cash", "date"), ("date=x", "date"), ("date=2026-11-21&owed=love", "owed")] {
+        let path = format!("/v1/banks/CASPKZKA/statement?{query}");
+        assert_eq!(send(&service, "bank", ("GET", &path, "")).await.expect(400)["field"], field);
+    }
+    end(service).await;
+}
+
 async fn events_are_the_entries_in_order_and_are_waited_for(place: &Place) {
     let (service, wallet) = furnished(place).await;
     let none = get(&service, "bank", "/v1/events").await;
@@ -813,6 +919,7 @@ pub async fn provoke(service: &Service) {
     channel("/v1/cash", &payment(standing, "1.00")).await;
     let same = json!({"kind": "set_limits", "limits": Limits::DEFAULT});
     post(service, "operator", "/v1/approvals", &same).await;
+    send(service, "bank", ("GET", "/v1/banks/x/statement", "")).await;
     // Of the wallet that is blocked and of that of a day with many payments.
     let many = credit(service, 78, "100.00").await;
     let standing = authorise(service, &authorisation(&many, "transfer", "300000.00", true)).await;
