@@ -9,6 +9,7 @@
 //! | `payday-new`  | a payroll of N lines into N new wallets |
 //! | `payday-next` | the same wallets, the next period, in random order |
 //! | `single`      | single accruals, one request each, by 1, 16 and 64 clients at once |
+//! | `transfers`   | transfers requested by 1, 16 and 64 clients of a bank at once, under holders' authorisations |
 //! | `reads`       | balances and statements by 16 clients, while 4 others accrue |
 
 mod database;
@@ -31,6 +32,7 @@ use super::{Global, child, figures, table};
 enum Scenario {
     Payday,
     Single,
+    Transfers,
     Reads,
 }
 
@@ -56,13 +58,13 @@ pub struct BenchArgs {
     /// Lines of a payroll
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=20_000_000))]
     lines: u64,
-    /// Clients at once in `single`, one run each
+    /// Clients at once in `single` and `transfers`, one run each
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,16,64", value_parser = clap::value_parser!(u32).range(1..=1_024))]
     clients: Vec<u32>,
     /// Chunks under way at once in `payday`
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=16))]
     in_flight: u8,
-    /// Seconds of each run of `single` and `reads`
+    /// Seconds of each run of `single`, `transfers` and `reads`
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     seconds: u64,
     /// Where to put the files and the embedded store [default: the directory for temporary files]
@@ -143,7 +145,7 @@ impl Bench {
             None => None,
         };
         let mut results = Vec::new();
-        for scenario in [Scenario::Payday, Scenario::Single, Scenario::Reads] {
+        for scenario in [Scenario::Payday, Scenario::Single, Scenario::Transfers, Scenario::Reads] {
             if !self.args.scenarios.is_empty() && !self.args.scenarios.contains(&scenario) {
                 continue;
             }
@@ -187,6 +189,7 @@ impl Bench {
         let results = match scenario {
             Scenario::Payday => self.paydays(&server).await,
             Scenario::Single => self.singles(&server).await,
+            Scenario::Transfers => self.transfers(&server).await,
             Scenario::Reads => self.reads(&server).await,
         }?;
         server.stop().await?;

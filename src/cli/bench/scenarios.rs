@@ -17,11 +17,14 @@ use crate::cli::payday::{self, Order};
 use crate::cli::programme::{DEFAULT_PAYER, parse_payer, register_catalogue};
 use crate::cli::{figures, generate, wallet};
 use crate::client::{AccrualRequest, Client, StatementQuery};
-use crate::domain::{Period, WalletId};
+use crate::domain::time::rfc3339;
+use crate::domain::{Money, Period, WalletId};
+use crate::ledger::payment::Limits;
 use crate::payroll::{
     AccrualLine, BadShares, ChunkReader, GeneratorConfig, Line, LineKind, OutputFormat, catalogue,
     parse_chunk,
 };
+use crate::sequencer::clock;
 
 /// Funds enough for any payroll that fits a benchmark: the largest amount there is, for every programme, so often.
 const FUNDINGS: u32 = 4;
@@ -88,6 +91,31 @@ impl Bench {
             let measured = self.after(server, &before).await?;
             let per_s = figures::per_second(count, took);
             results.push(self.result("single", clients, count, per_s, latencies, &measured));
+        }
+        Ok(results)
+    }
+
+    /// Transfers requested by more and more clients of a bank at once, each under a holder's standing authorisation.
+    pub(super) async fn transfers(&mut self, server: &Server) -> Result<Vec<Value>, CliError> {
+        let crew = crew(server);
+        let client = crew.client("payer")?;
+        let wallets = self.open_wallets(server, &crew, &client).await?;
+        let work = self.work(wallets, 2).await?;
+        note(&format!("authorising payments out of {READ_WALLETS} wallets"));
+        lift_limits(&crew).await?;
+        let allowed = Arc::new(authorise(&crew.client("channel")?, &work.lines).await?);
+        let bank = crew.client("bank")?;
+        let mut results = Vec::new();
+        for clients in self.args.clients.clone() {
+            note(&format!("transfers, {clients} clients, {} s", self.args.seconds));
+            let before = self.before(server).await?;
+            let begun = Instant::now();
+            let until = begun + Duration::from_secs(self.args.seconds);
+            let latencies = request_transfers(&bank, &allowed, clients, until).await?;
+            let (count, took) = (latencies.count(), begun.elapsed());
+            let measured = self.after(server, &before).await?;
+            let per_s = figures::per_second(count, took);
+            results.push(self.result("transfers", clients, count, per_s, latencies, &measured));
         }
         Ok(results)
     }
@@ -259,6 +287,78 @@ async fn post(
                 };
                 let asked = Instant::now();
                 client.accrue(&accrual, &Client::fresh_key()).await?;
+                latencies.add(asked.elapsed());
+            }
+            Ok::<_, CliError>(latencies)
+        });
+    }
+    gather(tasks).await
+}
+
+/// Lets a wallet and a channel pay out as often as the benchmark asks. It takes two operators, like anywhere.
+async fn lift_limits(crew: &Crew) -> Result<(), CliError> {
+    let most = Money::from_tiyn(i64::MAX / 4).expect("above zero");
+    let limits = Limits {
+        wallet_day_amount: most,
+        wallet_day_count: u32::MAX,
+        channel_day_amount: most,
+        channel_day_count: u32::MAX,
+        ..Limits::DEFAULT
+    };
+    let proposal = json!({"kind": "set_limits", "limits": limits});
+    let asked = crew.client("operator-1")?.request_approval(&proposal, &Client::fresh_key()).await?.value;
+    let (entry, digest) = (asked["entry"].as_u64().unwrap_or_default(), asked["digest"].as_str());
+    crew.client("operator-2")?.approve(entry, digest.unwrap_or_default(), &Client::fresh_key()).await?;
+    Ok(())
+}
+
+/// Standing authorisations of the first people of a payroll, addressed to the bank of a trial.
+async fn authorise(channel: &Client, people: &[AccrualLine]) -> Result<Vec<u64>, CliError> {
+    let now = clock::now();
+    let (at, expires) = (rfc3339(now), rfc3339(now + 24 * 3_600_000));
+    let mut tasks = JoinSet::new();
+    for some in people[..people.len().min(READ_WALLETS)].chunks(READ_WALLETS / 16) {
+        let (channel, some) = (channel.clone(), some.to_vec());
+        let (at, expires) = (at.clone(), expires.clone());
+        tasks.spawn(async move {
+            let mut entries = Vec::new();
+            for line in &some {
+                let known = channel.lookup_wallet(&line.iin).await?;
+                let body = json!({"wallet": known["wallet"], "for": "transfer", "bank": "CASPKZKA",
+                    "card": {"token": "bench-card", "last_four": "4242"}, "amount": "999999999.00", "currency": "KZT",
+                    "standing": true, "expires": expires,
+                    "consent": {"method": "session", "evidence": "00".repeat(32), "at": at}});
+                let given = channel.authorise(&body, &Client::fresh_key()).await?.value;
+                entries.extend(given["entry"].as_u64());
+            }
+            Ok::<_, CliError>(entries)
+        });
+    }
+    let mut all = Vec::new();
+    while let Some(task) = tasks.join_next().await {
+        all.append(&mut task.expect("a client of the benchmark does not panic")?);
+    }
+    Ok(all)
+}
+
+/// Requests transfers of one tenge, wallet by wallet, by so many clients at once until the time is over.
+async fn request_transfers(
+    bank: &Client,
+    allowed: &Arc<Vec<u64>>,
+    clients: u32,
+    until: Instant,
+) -> Result<Latencies, CliError> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut tasks = JoinSet::new();
+    for _ in 0..clients {
+        let (bank, allowed, next) = (bank.clone(), Arc::clone(allowed), Arc::clone(&next));
+        tasks.spawn(async move {
+            let mut latencies = Latencies::default();
+            while Instant::now() < until {
+                let entry = allowed[next.fetch_add(1, Ordering::Relaxed) % allowed.len()];
+                let body = json!({"authorisation": entry, "amount": "1.00", "currency": "KZT"});
+                let asked = Instant::now();
+                bank.request_transfer(&body, &Client::fresh_key()).await?;
                 latencies.add(asked.elapsed());
             }
             Ok::<_, CliError>(latencies)
