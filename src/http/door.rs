@@ -149,7 +149,7 @@ impl Caller {
             key: *key_id,
             base: base.clone(),
             signature: *signature,
-            sealed_body: keys.seal_body(signature, body),
+            sealed_body: keys.seal_body(signature, body).into(),
         }))
     }
 

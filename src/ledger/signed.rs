@@ -1,6 +1,8 @@
 //! What is kept of a signed request beside the entries that it made: its nonce, so that it is never taken twice, and the
 //! evidence, so that an auditor can hold every entry against what its client signed. No rule reads either.
 
+use std::sync::Arc;
+
 use crate::domain::KeyId;
 
 /// A nonce that a client has used, as it is kept: until it has expired, since an expired signature is refused anyway.
@@ -24,7 +26,7 @@ pub struct SignedRequest {
     /// The Ed25519 signature over the base.
     pub signature: [u8; 64],
     /// The body, compressed and encrypted.
-    pub sealed_body: Vec<u8>,
+    pub sealed_body: Arc<[u8]>,
 }
 
 /// The evidence of entries: what was signed.
@@ -41,7 +43,7 @@ pub struct Evidence {
     /// The signature.
     pub signature: [u8; 64],
     /// The body, compressed and encrypted.
-    pub sealed_body: Vec<u8>,
+    pub sealed_body: Arc<[u8]>,
 }
 
 impl Evidence {

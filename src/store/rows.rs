@@ -562,7 +562,7 @@ pub(super) fn evidence<R: Columns>(row: &R) -> Result<Evidence, StoreError> {
         key: row.parsed("key", |text| KeyId::parse(text).ok())?,
         base: row.parsed("base", |text| Some(text.to_owned()))?,
         signature: row.exactly("signature")?,
-        sealed_body: row.bytes()?,
+        sealed_body: row.bytes()?.into(),
     })
 }
 
