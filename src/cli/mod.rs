@@ -100,6 +100,9 @@ pub struct Global {
     /// The key file to sign requests with, made by `keygen`
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE", env = "SOCIAL_WALLET_CLIENT_KEY", hide_env_values = true)]
     client_key: Option<PathBuf>,
+    /// A file of the certification authorities to trust a service at https:// by [default: the system's]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE", env = "SOCIAL_WALLET_CA_CERTIFICATE", hide_env_values = true)]
+    ca_certificate: Option<PathBuf>,
     /// How log lines are written, to standard error: `RUST_LOG` chooses which
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FORMAT", env = "SOCIAL_WALLET_LOG_FORMAT", default_value = "text", hide_env_values = true)]
     log_format: LogFormat,
@@ -120,7 +123,7 @@ pub enum LogFormat {
 impl Global {
     /// A client of the service that is meant.
     pub fn client(&self) -> Result<Client, CliError> {
-        let client = Client::new(&self.server)?;
+        let client = self.unsigned()?;
         Ok(match self.signer()? {
             Some(signer) => client.with_signer(signer, clock::now),
             None => client,
@@ -129,7 +132,11 @@ impl Global {
 
     /// A client of that service with another key than the one that is named for all commands.
     fn client_with(&self, file: &Path) -> Result<Client, CliError> {
-        Ok(Client::new(&self.server)?.with_signer(signer_of(file, None)?, clock::now))
+        Ok(self.unsigned()?.with_signer(signer_of(file, None)?, clock::now))
+    }
+
+    fn unsigned(&self) -> Result<Client, CliError> {
+        Ok(Client::trusting(&self.server, self.ca_certificate.as_deref())?)
     }
 
     /// Who calls, if a key file is named.

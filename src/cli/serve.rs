@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -11,11 +12,14 @@ use tokio::sync::oneshot;
 
 use crate::directory::Directory;
 use crate::http::door::{Door, PublicUrl};
+use crate::http::limits::{CONNECTIONS, CONNECTIONS_RANGE};
 use crate::http::rate::REQUESTS_PER_SECOND;
+use crate::http::server::Terms;
 use crate::http::{self, App};
 use crate::publisher::Publisher;
 use crate::sequencer::Sequencer;
 use crate::sequencer::clock::{self, Clock};
+use crate::tls;
 
 use super::place::PlaceArgs;
 use super::{CliError, Global, Outcome};
@@ -25,7 +29,7 @@ use super::{CliError, Global, Outcome};
 pub struct ServeArgs {
     #[command(flatten)]
     place: PlaceArgs,
-    /// The address to listen on. Other machines reach it only through what ends TLS in front of it: see --behind-tls
+    /// The address to listen on. Other machines reach it by TLS only: see --tls-certificate and --behind-tls
     #[arg(long, value_name = "ADDRESS", env = "SOCIAL_WALLET_LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
     /// The address that clients know the service by, which they sign: a scheme and a host, and a port if it is not the
@@ -33,8 +37,18 @@ pub struct ServeArgs {
     #[arg(long, value_name = "URL", env = "SOCIAL_WALLET_PUBLIC_URL", value_parser = PublicUrl::parse)]
     public_url: Option<PublicUrl>,
     /// Listen on an address that is not this machine's own: a proxy in front of it ends TLS, and nobody else reaches it
-    #[arg(long, requires = "public_url")]
+    #[arg(long)]
     behind_tls: bool,
+    /// Speak TLS, with the certificate in this file and those between it and its authority, in PEM. A renewed one is
+    /// picked up within a minute
+    #[arg(long, value_name = "FILE", env = "SOCIAL_WALLET_TLS_CERTIFICATE")]
+    tls_certificate: Option<PathBuf>,
+    /// The certificate's private key, in PEM, in a file that only its owner may read
+    #[arg(long, value_name = "FILE", env = "SOCIAL_WALLET_TLS_KEY")]
+    tls_key: Option<PathBuf>,
+    /// Connections that are open at once; others wait to be accepted
+    #[arg(long, value_name = "COUNT", env = "SOCIAL_WALLET_CONNECTIONS", default_value_t = CONNECTIONS as u32, value_parser = clap::value_parser!(u32).range(CONNECTIONS_RANGE))]
+    connections: u32,
     /// Serve /metrics, for Prometheus, on this address of its own; it is for operators, and nobody is asked who they are
     #[arg(long, value_name = "ADDRESS", env = "SOCIAL_WALLET_METRICS_LISTEN")]
     metrics_listen: Option<SocketAddr>,
@@ -47,10 +61,52 @@ pub struct ServeArgs {
     wallets_in_memory: u32,
 }
 
+/// How the service is reached.
+struct Reached {
+    /// The scheme that its addresses begin with.
+    scheme: &'static str,
+    files: Option<tls::Files>,
+    /// What clients sign, if it is not the address it listens on.
+    public_url: Option<PublicUrl>,
+}
+
+impl ServeArgs {
+    /// How the service is to be reached, if what is said fits together.
+    fn reached(&self) -> Result<Reached, CliError> {
+        let usage = |text: &str| Err(CliError::Usage(text.to_owned()));
+        let files = match (self.tls_certificate.clone(), self.tls_key.clone()) {
+            (Some(certificate), Some(key)) => Some(tls::Files { certificate, key }),
+            (None, None) => None,
+            _ => return usage("--tls-certificate and --tls-key go together: name both files, or none"),
+        };
+        if files.is_some() && self.behind_tls {
+            return usage(
+                "--behind-tls says that a proxy ends TLS, and --tls-certificate that this service does: choose one",
+            );
+        }
+        if self.behind_tls && self.public_url.is_none() {
+            return usage(
+                "--behind-tls needs --public-url: the address that clients know the proxy by, and sign",
+            );
+        }
+        if self.listen.ip().is_unspecified() && self.public_url.is_none() {
+            return usage(
+                "no client knows the service by the address that it listens on: name the one that they sign with --public-url",
+            );
+        }
+        let scheme = if files.is_some() { "https" } else { "http" };
+        Ok(Reached { scheme, files, public_url: self.public_url.clone() })
+    }
+}
+
 /// Serves until it is told to stop, by SIGTERM or Ctrl-C; what it has acknowledged is finished first.
 pub async fn run(global: &Global, args: ServeArgs) -> Result<Outcome, CliError> {
     let failed = |error: &dyn std::fmt::Display| CliError::Service(error.to_string());
-    let listener = http::listen(args.listen, args.behind_tls).await.map_err(|error| failed(&error))?;
+    let Reached { scheme, files, public_url } = args.reached()?;
+    let opened = files.map(tls::Files::open).transpose().map_err(|error| failed(&error))?;
+    let (tls, renewal) = opened.unzip();
+    let safe = args.behind_tls || tls.is_some();
+    let listener = http::listen(args.listen, safe).await.map_err(|error| failed(&error))?;
     let metrics = match args.metrics_listen {
         Some(address) => Some(http::listen(address, false).await.map_err(|error| failed(&error))?),
         None => None,
@@ -83,18 +139,18 @@ pub async fn run(global: &Global, args: ServeArgs) -> Result<Outcome, CliError> 
         None => None,
     };
     if global.json {
-        let url = format!("http://{address}");
+        let url = format!("{scheme}://{address}");
         let line = json!({"listening": url, "metrics": figures, "store": store.name(), "book": keys.book()});
         writeln!(out, "{line}")?;
     } else {
-        writeln!(out, "listening on http://{address}")?;
+        writeln!(out, "listening on {scheme}://{address}")?;
         if let Some(url) = figures {
             writeln!(out, "figures at {url}")?;
         }
     }
     out.flush()?;
     drop(out);
-    let public_url = args.public_url.unwrap_or_else(|| PublicUrl::of(address));
+    let public_url = public_url.unwrap_or_else(|| PublicUrl::of(scheme, address));
     tracing::info!(store = store.name(), book = %keys.book(), %public_url, "serving");
     if nobody {
         tracing::warn!("nobody can sign a request yet: run `social-wallet bootstrap` on this book");
@@ -109,10 +165,12 @@ pub async fn run(global: &Global, args: ServeArgs) -> Result<Outcome, CliError> 
     let stop = async {
         tokio::select! { () = stopped() => {}, _ = stuck => tracing::error!("the log cannot be signed: stopping") }
     };
-    http::serve(listener, app, stop).await?;
+    let renewing = renewal.map(|renewal| tokio::spawn(renewal.run(tls::RENEWAL_LOOK_EVERY)));
+    let terms = Terms { connections: args.connections as usize, tls, ..Terms::default() };
+    http::serve(listener, app, terms, stop).await;
     drop(tell_served);
-    if let Some(watched) = watched {
-        watched.await.map_err(|error| failed(&error))??;
+    for ending in [watched, renewing].into_iter().flatten() {
+        ending.await.map_err(|error| failed(&error))?;
     }
     // All handles are gone with the app: the writer ends when everything handed in is answered.
     writer.await.map_err(|error| failed(&error))?;

@@ -15,6 +15,7 @@
 mod audit;
 mod backup;
 mod commands;
+mod connections;
 mod crash;
 mod crew;
 mod http;
@@ -25,3 +26,17 @@ mod rooms;
 mod sequencer;
 mod store;
 mod verify;
+
+/// What asks over plain HTTP.
+fn web() -> reqwest::Client {
+    social_wallet::tls::client("http://", None).unwrap().no_proxy().build().unwrap()
+}
+
+/// Nothing of the environment that the tests run in reaches a process under test.
+fn unset(command: &mut tokio::process::Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SOCIAL_WALLET_") {
+            command.env_remove(name);
+        }
+    }
+}
