@@ -6,7 +6,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args};
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -22,23 +23,34 @@ use crate::sequencer::clock::{self, Clock};
 use crate::tls;
 
 use super::place::PlaceArgs;
-use super::{CliError, Global, Outcome};
+use super::{CliError, Global, Outcome, serve_check};
 
 /// How to serve.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     #[command(flatten)]
-    place: PlaceArgs,
+    pub place: PlaceArgs,
     /// The address to listen on. Other machines reach it by TLS only: see --tls-certificate and --behind-tls
     #[arg(long, value_name = "ADDRESS", env = "SOCIAL_WALLET_LISTEN", default_value = "127.0.0.1:8080")]
-    listen: SocketAddr,
+    pub listen: SocketAddr,
     /// The address that clients know the service by, which they sign: a scheme and a host, and a port if it is not the
     /// scheme's own [default: the address it listens on]
     #[arg(long, value_name = "URL", env = "SOCIAL_WALLET_PUBLIC_URL", value_parser = PublicUrl::parse)]
     public_url: Option<PublicUrl>,
     /// Listen on an address that is not this machine's own: a proxy in front of it ends TLS, and nobody else reaches it
-    #[arg(long)]
-    behind_tls: bool,
+    #[arg(
+        long,
+        env = "SOCIAL_WALLET_BEHIND_TLS",
+        value_name = "true|false",
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_default_value = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub behind_tls: bool,
     /// Speak TLS, with the certificate in this file and those between it and its authority, in PEM. A renewed one is
     /// picked up within a minute
     #[arg(long, value_name = "FILE", env = "SOCIAL_WALLET_TLS_CERTIFICATE")]
@@ -48,26 +60,30 @@ pub struct ServeArgs {
     tls_key: Option<PathBuf>,
     /// Connections that are open at once; others wait to be accepted
     #[arg(long, value_name = "COUNT", env = "SOCIAL_WALLET_CONNECTIONS", default_value_t = CONNECTIONS as u32, value_parser = clap::value_parser!(u32).range(CONNECTIONS_RANGE))]
-    connections: u32,
+    pub connections: u32,
     /// Serve /metrics, for Prometheus, on this address of its own; it is for operators, and nobody is asked who they are
     #[arg(long, value_name = "ADDRESS", env = "SOCIAL_WALLET_METRICS_LISTEN")]
-    metrics_listen: Option<SocketAddr>,
+    pub metrics_listen: Option<SocketAddr>,
     /// Requests a second that one client may send
     #[arg(long, value_name = "COUNT", env = "SOCIAL_WALLET_REQUESTS_PER_SECOND", default_value_t = REQUESTS_PER_SECOND)]
-    requests_per_second: NonZeroU32,
+    pub requests_per_second: NonZeroU32,
     /// Wallets whose heads are kept in memory, about 80 bytes each. Two paydays in a row read no head from the database if
     /// this is twice the number of their wallets
-    #[arg(long, value_name = "COUNT", default_value_t = 3_500_000, value_parser = clap::value_parser!(u32).range(100_000..=100_000_000))]
-    wallets_in_memory: u32,
+    #[arg(long, value_name = "COUNT", env = "SOCIAL_WALLET_WALLETS_IN_MEMORY", default_value_t = 3_500_000, value_parser = clap::value_parser!(u32).range(100_000..=100_000_000))]
+    pub wallets_in_memory: u32,
+    /// Hold everything that is needed to serve against what is said here, tell it, and neither serve nor write
+    #[arg(long)]
+    check: bool,
 }
 
 /// How the service is reached.
-struct Reached {
+pub struct Reached {
     /// The scheme that its addresses begin with.
-    scheme: &'static str,
-    files: Option<tls::Files>,
+    pub scheme: &'static str,
+    /// What it speaks TLS with, if it does.
+    pub files: Option<tls::Files>,
     /// What clients sign, if it is not the address it listens on.
-    public_url: Option<PublicUrl>,
+    pub public_url: Option<PublicUrl>,
 }
 
 impl ServeArgs {
@@ -102,7 +118,11 @@ impl ServeArgs {
 /// Serves until it is told to stop, by SIGTERM or Ctrl-C; what it has acknowledged is finished first.
 pub async fn run(global: &Global, args: ServeArgs) -> Result<Outcome, CliError> {
     let failed = |error: &dyn std::fmt::Display| CliError::Service(error.to_string());
-    let Reached { scheme, files, public_url } = args.reached()?;
+    let reached = args.reached()?;
+    if args.check {
+        return serve_check::run(global, &args, reached).await;
+    }
+    let Reached { scheme, files, public_url } = reached;
     let opened = files.map(tls::Files::open).transpose().map_err(|error| failed(&error))?;
     let (tls, renewal) = opened.unzip();
     let safe = args.behind_tls || tls.is_some();

@@ -24,6 +24,7 @@ mod log;
 mod publisher;
 mod rooms;
 mod sequencer;
+mod settings;
 mod store;
 mod verify;
 
