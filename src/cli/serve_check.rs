@@ -13,9 +13,8 @@ use crate::keys::BookKeys;
 use crate::log::origin::key_name;
 use crate::publisher::file::Keep as _;
 use crate::publisher::key::LogKeyFile;
-use crate::store::Store as _;
 use crate::store::postgres::PostgresStore;
-use crate::store::sqlite;
+use crate::store::{Head, Store, StoreError, sqlite};
 
 use super::place::PlaceArgs;
 use super::serve::{Reached, ServeArgs};
@@ -43,7 +42,7 @@ impl Found {
     }
 
     fn print(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut shown = table::table(&["", "", ""]);
+        let mut shown = table::table(&["state", "what", "found"]);
         for (what, found) in &self.0 {
             let (mark, text) = match found {
                 Ok(text) => ("ok", text),
@@ -97,8 +96,8 @@ fn door(found: &mut Found, args: &ServeArgs, Reached { scheme, files, public_url
     }
 }
 
-/// The store, and whose book is in it.
-async fn store(found: &mut Found, place: &PlaceArgs) -> Option<BookId> {
+/// The store, whose book is in it, and whether its log was ever signed.
+async fn store(found: &mut Found, place: &PlaceArgs) -> Option<(BookId, bool)> {
     let (name, head) = if let Some(url) = &place.database_url {
         let name = format!("{}, schema {}, role {}", masked(url), place.schema, place.service_role);
         let opened = PostgresStore::open(url, &place.schema, &place.service_role).await;
@@ -107,7 +106,7 @@ async fn store(found: &mut Found, place: &PlaceArgs) -> Option<BookId> {
                 for warning in store.durability_warnings() {
                     found.add("store", Err(warning.clone()));
                 }
-                store.head().await
+                head_and_signed(&store).await
             }
             Err(error) => Err(error),
         };
@@ -118,8 +117,8 @@ async fn store(found: &mut Found, place: &PlaceArgs) -> Option<BookId> {
         (path.display().to_string(), head)
     };
     let (told, book) = match head {
-        Ok(Some(head)) => {
-            (Ok(format!("{name}: book {} of {} entries", head.book, head.size)), Some(head.book))
+        Ok(Some((head, signed))) => {
+            (Ok(format!("{name}: book {} of {} entries", head.book, head.size)), Some((head.book, signed)))
         }
         Ok(None) => (Ok(format!("{name}: no book yet; one would be made")), None),
         Err(error) => (Err(format!("{name}: {error}")), None),
@@ -128,8 +127,14 @@ async fn store(found: &mut Found, place: &PlaceArgs) -> Option<BookId> {
     book
 }
 
+async fn head_and_signed(store: &dyn Store) -> Result<Option<(Head, bool)>, StoreError> {
+    let signed = store.published_checkpoint().await?.is_some();
+    Ok(store.head().await?.map(|head| (head, signed)))
+}
+
 /// The book's keys, the log's, and the checkpoint that is kept outside.
-fn keys(found: &mut Found, place: &PlaceArgs, book: Option<BookId>) {
+fn keys(found: &mut Found, place: &PlaceArgs, stored: Option<(BookId, bool)>) {
+    let book = stored.map(|(book, _)| book);
     let path = place.keys_path();
     let keys = match (book, path.exists()) {
         (_, true) => match (BookKeys::load(&path), book) {
@@ -147,7 +152,8 @@ fn keys(found: &mut Found, place: &PlaceArgs, book: Option<BookId>) {
     found.add("keys", keys);
     let kept = place.kept();
     let checkpoint = kept.read();
-    found.add("log key", log_key(&place.log_key_path(), book, matches!(checkpoint, Ok(Some(_)))));
+    let signed = matches!(checkpoint, Ok(Some(_))) || stored.is_some_and(|(_, signed)| signed);
+    found.add("log key", log_key(&place.log_key_path(), book, signed));
     let path = kept.0.display();
     let checkpoint = match checkpoint {
         Ok(Some(_)) => Ok(path.to_string()),
@@ -163,7 +169,7 @@ fn log_key(path: &Path, book: Option<BookId>, signed: bool) -> Result<String, St
         return if signed {
             Err(format!("{shown} is missing, and the log is signed already"))
         } else {
-            Ok(format!("{shown} would be made, if nothing was ever signed"))
+            Ok(format!("{shown} would be made"))
         };
     }
     let file = LogKeyFile::load(path).map_err(text)?;

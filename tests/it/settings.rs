@@ -246,6 +246,7 @@ async fn a_check_tells_what_would_be_served_and_writes_nothing(place: &Place) {
     fs::set_permissions(&keys, fs::Permissions::from_mode(0o644)).unwrap();
     let hidden = home.at("log.key");
     fs::rename(home.at("data/log.key"), &hidden).unwrap();
+    fs::rename(home.at("data/checkpoint"), home.at("checkpoint")).unwrap(); // that it was signed, the store knows too
     let mut command = check(&url);
     let absent = home.at("absent.pem");
     command.arg("--tls-certificate").arg(&absent).arg("--tls-key").arg(&absent);
@@ -286,6 +287,7 @@ async fn place_size(place: &Place, home: &Home) -> u64 {
                 .await
                 .unwrap()
                 .unwrap()
+                .0
                 .size;
         }
         Place::Postgres { .. } => place.open().await,
