@@ -116,7 +116,8 @@ export SCHEMATHESIS_HOOKS=schemathesis_hooks PYTHONPATH=$PWD/scripts PYTHONDONTW
 (
   cd "$home" # it keeps what it has found where it runs
   # Who sends a request, and whether signed, is for the hooks. What is of the documented form may be refused all the same: a person
-  # who does not exist, an amount that is not covered.
+  # who does not exist, an amount that is not covered. Requests are not made from earlier answers (stateful): what one role made,
+  # another is told that it does not exist.
   "$environment/bin/schemathesis" run "$url/openapi.json" --max-time "$seconds" --workers 1 --no-color --warnings off \
     --phases examples,coverage,fuzzing --generation-with-security-parameters false \
     --checks all --exclude-checks ignored_auth,positive_data_acceptance "$@"
