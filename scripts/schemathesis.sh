@@ -127,15 +127,18 @@ export SCHEMATHESIS_HOOKS=schemathesis_hooks PYTHONPATH=$PWD/scripts PYTHONDONTW
 "$environment/bin/python" - "$home/tally.json" <<'PYTHON'
 import json, sys
 from collections import Counter
-answers, done, asked = Counter(), set(), set()
+answers, codes, done, asked = Counter(), Counter(), set(), set()
 for line, count in json.load(open(sys.argv[1])).items():
-    operation, status = line.rsplit(" ", 1)
+    method, path, status, *code = line.split()
+    operation = f"{method} {path}"
     answers[status] += count
+    codes.update({name: count for name in code})
     asked.add(operation)
     if status < "300":
         done.add(operation)
 print("answers by status:", ", ".join(f"{status}: {count}" for status, count in sorted(answers.items())))
 print(f"{len(done)} of {len(asked)} operations did what they were asked at least once; not:", ", ".join(sorted(asked - done)) or "none")
-if 4 * len(done) < 3 * len(asked) or answers["401"] * 4 > sum(answers.values()):
+print(f"{len(codes)} codes of problems were met")
+if 4 * len(done) < 3 * len(asked) or answers["401"] * 4 > sum(answers.values()) or codes["client_suspended"]:
     sys.exit("too little was done to say anything")
 PYTHON
