@@ -3,6 +3,8 @@
 #
 #   scripts/test.sh [ARGUMENT FOR cargo test]...
 #
+# The last check holds the service to its description with schemathesis, which comes from PyPI: see scripts/schemathesis.sh.
+#
 # Installs what is missing (a C compiler, PostgreSQL, Python), as root or by a sudo that asks for no password. The tests get a
 # PostgreSQL of their own, thrown away afterwards; to use another one, set SOCIAL_WALLET_TEST_DATABASE_URL to the URL of
 # a role that may create databases and roles. The first check that fails ends the run, with its exit code.
@@ -96,3 +98,6 @@ export SOCIAL_WALLET_TEST_DATABASE_URL
 
 heading "cargo test"
 cargo test --locked "$@"
+
+heading "schemathesis"
+scripts/schemathesis.sh

@@ -16,4 +16,5 @@ pub mod publisher;
 pub mod sequencer;
 pub mod signature;
 pub mod store;
+pub mod tls;
 pub mod verify;

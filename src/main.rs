@@ -4,13 +4,19 @@
 use std::io::{self, ErrorKind, IsTerminal};
 use std::process::ExitCode;
 
-use clap::Parser;
-use social_wallet::cli::{Cli, CliError, LogFormat, Outcome};
+use social_wallet::cli::{Cli, CliError, LogFormat, Outcome, ReadError};
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(ReadError::Arguments(error)) => error.exit(),
+        Err(ReadError::Config(error)) => {
+            eprintln!("social-wallet: {error}");
+            return ExitCode::from(2);
+        }
+    };
     // Standard output belongs to answers. RUST_LOG chooses what is told; by default only what went wrong.
     let lines = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))

@@ -191,8 +191,10 @@ fn program() -> Result<Command, CliError> {
         .map_err(|error| CliError::Child(format!("cannot find this program's own file: {error}.")))?;
     let mut command = Command::new(program);
     // The child is addressed by us alone, whatever the caller's environment names.
-    for name in ["SERVER", "CLIENT", "CLIENT_KEY", "PUBLIC_URL"] {
-        command.env_remove(format!("SOCIAL_WALLET_{name}"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SOCIAL_WALLET_") {
+            command.env_remove(name);
+        }
     }
     Ok(command)
 }

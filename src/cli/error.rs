@@ -72,7 +72,7 @@ impl CliError {
         match self {
             Self::Refused(_) => ExitCode::from(1),
             Self::Client(error) if error.is_refusal() => ExitCode::from(1),
-            Self::Client(ClientError::Address(_) | ClientError::Request(_))
+            Self::Client(ClientError::Address(_) | ClientError::Request(_) | ClientError::Tls(_))
             | Self::Usage(_)
             | Self::Key(_)
             | Self::File { .. } => ExitCode::from(2),

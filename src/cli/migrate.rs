@@ -13,13 +13,19 @@ use std::io::Write as _;
 #[derive(Debug, Args)]
 pub struct MigrateArgs {
     /// The owner's URL
-    #[arg(long, value_name = "URL", env = "SOCIAL_WALLET_OWNER_URL", hide_env_values = true)]
+    #[arg(
+        long,
+        visible_alias = "owner-url",
+        value_name = "URL",
+        env = "SOCIAL_WALLET_OWNER_URL",
+        hide_env_values = true
+    )]
     database_url: String,
     /// The book's schema
-    #[arg(long, value_name = "NAME", default_value = SCHEMA)]
+    #[arg(long, value_name = "NAME", env = "SOCIAL_WALLET_SCHEMA", default_value = SCHEMA)]
     schema: String,
     /// The lesser role that will serve: created if it does not exist, and given what serving needs
-    #[arg(long, value_name = "ROLE", default_value = SERVICE_ROLE)]
+    #[arg(long, value_name = "ROLE", env = "SOCIAL_WALLET_SERVICE_ROLE", default_value = SERVICE_ROLE)]
     service_role: String,
 }
 

@@ -4,6 +4,7 @@
 //! |---------------|-------|
 //! | `mod.rs`      | the tree of commands and what holds for all of them |
 //! | `error.rs`    | errors and exit codes |
+//! | `config.rs`   | the configuration file |
 //! | `payday.rs`   | a payroll from file to closed batch |
 //! | `child.rs`    | a service of one's own, for `demo` and `bench` |
 //! | `crew.rs`     | clients for trying it out, with their key files |
@@ -24,6 +25,7 @@ mod bootstrap;
 mod call;
 mod child;
 mod client;
+mod config;
 mod crew;
 mod demo;
 mod entry;
@@ -43,15 +45,17 @@ mod progress;
 mod replay;
 mod report;
 mod serve;
+mod serve_check;
 mod statement;
 mod table;
 mod verify;
 mod wallet;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use serde_json::Value;
 
 use crate::client::Client;
@@ -60,6 +64,7 @@ use crate::domain::ClientId;
 use crate::sequencer::clock;
 use crate::signature::Signer;
 
+pub use config::ConfigError;
 pub use error::{CliError, Outcome};
 
 const AFTER_HELP: &str = "\
@@ -100,6 +105,13 @@ pub struct Global {
     /// The key file to sign requests with, made by `keygen`
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE", env = "SOCIAL_WALLET_CLIENT_KEY", hide_env_values = true)]
     client_key: Option<PathBuf>,
+    /// A file of the certification authorities to trust a service at https:// by [default: the system's]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE", env = "SOCIAL_WALLET_CA_CERTIFICATE", hide_env_values = true)]
+    ca_certificate: Option<PathBuf>,
+    /// A file of settings: each option with an environment variable, by the same name (`log-format = "json"`). An option
+    /// that is given goes first, then its environment variable, then the file
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE", env = config::VARIABLE, hide_env_values = true)]
+    config: Option<PathBuf>,
     /// How log lines are written, to standard error: `RUST_LOG` chooses which
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FORMAT", env = "SOCIAL_WALLET_LOG_FORMAT", default_value = "text", hide_env_values = true)]
     log_format: LogFormat,
@@ -120,7 +132,7 @@ pub enum LogFormat {
 impl Global {
     /// A client of the service that is meant.
     pub fn client(&self) -> Result<Client, CliError> {
-        let client = Client::new(&self.server)?;
+        let client = self.unsigned()?;
         Ok(match self.signer()? {
             Some(signer) => client.with_signer(signer, clock::now),
             None => client,
@@ -129,7 +141,11 @@ impl Global {
 
     /// A client of that service with another key than the one that is named for all commands.
     fn client_with(&self, file: &Path) -> Result<Client, CliError> {
-        Ok(Client::new(&self.server)?.with_signer(signer_of(file, None)?, clock::now))
+        Ok(self.unsigned()?.with_signer(signer_of(file, None)?, clock::now))
+    }
+
+    fn unsigned(&self) -> Result<Client, CliError> {
+        Ok(Client::trusting(&self.server, self.ca_certificate.as_deref())?)
     }
 
     /// Who calls, if a key file is named.
@@ -219,7 +235,30 @@ enum Command {
     Bench(bench::BenchArgs),
 }
 
+/// Why there is no command to run.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Its arguments cannot be understood, or it is asked for help.
+    #[error(transparent)]
+    Arguments(#[from] clap::Error),
+    /// The file of settings cannot be.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
 impl Cli {
+    /// Reads a command from its arguments, the environment, and the file of settings that these name: in this order, the first
+    /// that says something of an option is heard.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, ReadError> {
+        let arguments: Vec<OsString> = arguments.into_iter().collect();
+        let mut command = Self::command();
+        if let Some(path) = config::named(&command, &arguments) {
+            command = config::defaults(command, &path)?;
+        }
+        let mut matches = command.clone().try_get_matches_from(arguments)?;
+        Ok(Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))?)
+    }
+
     /// How log lines are to be written.
     #[must_use]
     pub fn log_format(&self) -> LogFormat {
@@ -261,8 +300,6 @@ impl Cli {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -273,6 +310,6 @@ mod tests {
     #[test]
     fn the_help_fits_a_screen() {
         let help = Cli::command().render_help().to_string();
-        assert!(help.lines().count() <= 47, "{help}");
+        assert!(help.lines().count() <= 54, "{help}");
     }
 }

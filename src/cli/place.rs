@@ -42,10 +42,10 @@ pub struct PlaceArgs {
     #[arg(long, value_name = "URL", env = "SOCIAL_WALLET_DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
     /// The book's schema in PostgreSQL
-    #[arg(long, value_name = "NAME", default_value = SCHEMA)]
+    #[arg(long, value_name = "NAME", env = "SOCIAL_WALLET_SCHEMA", default_value = SCHEMA)]
     pub schema: String,
     /// The lesser role under which PostgreSQL serves
-    #[arg(long, value_name = "ROLE", default_value = SERVICE_ROLE)]
+    #[arg(long, value_name = "ROLE", env = "SOCIAL_WALLET_SERVICE_ROLE", default_value = SERVICE_ROLE)]
     pub service_role: String,
 }
 

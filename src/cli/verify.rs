@@ -168,9 +168,9 @@ impl VerifyArgs {
     }
 }
 
-fn source_of(log: &str, finish: Option<Finish>) -> Result<Box<dyn Source>, VerifyError> {
+fn source_of(global: &Global, log: &str, finish: Option<Finish>) -> Result<Box<dyn Source>, VerifyError> {
     if log.starts_with("http://") || log.starts_with("https://") {
-        return Ok(Box::new(Remote::new(log, finish)?));
+        return Ok(Box::new(Remote::new(log, global.ca_certificate.as_deref(), finish)?));
     }
     Ok(Box::new(Directory(log.into())))
 }
@@ -184,7 +184,7 @@ async fn walk(global: &Global, log: &str, options: Options) -> Result<Report, Cl
         let signing = Signing { signer, clock: clock::now };
         Box::new(move |request| signing.sign(request, b""))
     });
-    let mut source = source_of(log, finish).map_err(failed)?;
+    let mut source = source_of(global, log, finish).map_err(failed)?;
     let walked = tokio::task::spawn_blocking(move || {
         let mut progress: Option<(Progress, u64)> = None;
         let report = verify(&mut *source, &options, |done, size| {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::tls::TlsError;
+
 /// Why a call brought no answer that can be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -30,8 +32,13 @@ pub enum ClientError {
         what: String,
     },
     /// The address is not one that a client can call.
-    #[error("`{0}` is no address of a service; give one like http://127.0.0.1:8080 with --server.")]
+    #[error(
+        "`{0}` is no address of a service; give one like https://ledger.example.kz or http://127.0.0.1:8080 with --server."
+    )]
     Address(String),
+    /// There is nobody to trust.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The request is not one that can be sent.
     #[error("the request cannot be sent: {0}.")]
     Request(String),

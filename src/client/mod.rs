@@ -21,6 +21,7 @@ mod upload;
 mod verdicts;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,7 @@ use uuid::Uuid;
 use crate::domain::{BatchId, ClientId, IdempotencyKey, Iin, KeyId, ProgrammeCode, PublicKey, WalletId};
 use crate::payroll::Encoding;
 use crate::signature::Signer;
+use crate::tls;
 
 pub use error::{ClientError, ProblemDetails};
 pub use upload::{Judged, Upload, UploadError};
@@ -243,15 +245,21 @@ struct Answer {
 }
 
 impl Client {
-    /// A client of the service at this address (`http://host:port`). It does not connect yet, and it does not wait for a
-    /// service that is not there; see [`Client::with_patience`].
+    /// A client of the service at this address (`http://host:port` or `https://host`), whose certificate leads to one of the
+    /// system's authorities. It does not connect yet, and it does not wait for a service that is not there; see
+    /// [`Client::with_patience`].
     pub fn new(base_url: &str) -> Result<Self, ClientError> {
+        Self::trusting(base_url, None)
+    }
+
+    /// A client of a service whose certificate leads to an authority in this file, if one is named.
+    pub fn trusting(base_url: &str, authorities: Option<&Path>) -> Result<Self, ClientError> {
         let address = || ClientError::Address(base_url.to_owned());
         let base = Url::parse(base_url).map_err(|_| address())?;
-        if base.scheme() != "http" || base.cannot_be_a_base() {
+        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
             return Err(address());
         }
-        let http = reqwest::Client::builder()
+        let http = tls::client(base.as_str(), authorities)?
             .connect_timeout(Duration::from_secs(CONNECT_SECONDS_MAX))
             .timeout(Duration::from_secs(REQUEST_SECONDS_MAX))
             // People's numbers go to the service and to nobody in between.
@@ -800,6 +808,10 @@ fn network_reason(error: &reqwest::Error) -> String {
         cause = inner;
     }
     let text = cause.to_string();
+    if text.ends_with("UnknownIssuer") || text.ends_with("BadSignature") {
+        return "its certificate is of no authority that is trusted here: name one with --ca-certificate"
+            .to_owned();
+    }
     // "Connection refused (os error 111)" says the same without its number.
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
@@ -834,7 +846,7 @@ mod tests {
 
     #[test]
     fn an_address_that_cannot_be_called_is_refused_at_once() {
-        for url in ["", "here", "ftp://127.0.0.1", "https://127.0.0.1", "mailto:a@b"] {
+        for url in ["", "here", "ftp://127.0.0.1", "mailto:a@b"] {
             let refused = Client::new(url);
             assert!(matches!(refused, Err(ClientError::Address(_))), "{url}");
         }

@@ -13,7 +13,7 @@ use crate::payroll::ChunkFault;
 /// When a fault is looked for. Of several faults in one request, the one of the earliest stage is answered.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Stage {
-    /// The path and the method.
+    /// The size of the head, the path and the method.
     Route,
     /// Who sends it, and whether the request is for its role.
     Identity,
@@ -52,7 +52,7 @@ impl Stage {
 
     fn explanation(self) -> &'static str {
         match self {
-            Self::Route => "the path and the method",
+            Self::Route => "the size of the head, the path and the method",
             Self::Identity => {
                 "who sends the request, and whether it is for its role; among the faults of a signature, no order is promised."
             }
@@ -213,6 +213,9 @@ catalogue! {
             "There is nothing at this path." "Look for a misspelt path; openapi.json has them all."
         MethodNotAllowed 405 Route "method_not_allowed" "Method not allowed"
             "The path knows other methods." "Use a method of the header Allow."
+        HeadTooLarge 431 Route "head_too_large" "Head too large"
+            "The request line and the header fields have more bytes, or there are more fields, than a request may have; nothing was done."
+            "Send fewer and shorter fields."
         BatchMalformed 400 Path "batch_malformed" "Batch id malformed"
             "The batch's id in the path is not a UUID in lower case, with hyphens." "Write the batch's id as it was given when the batch was opened."
         ProgrammeNotFound 404 Path "programme_not_found" "Programme not found"

@@ -42,10 +42,16 @@ pub struct PublicUrl(String);
 pub struct PublicUrlError;
 
 impl PublicUrl {
-    /// The address of a service that is reached where it listens, over plain HTTP.
+    /// The address of a service that is reached where it listens, by `https` or `http`.
     #[must_use]
-    pub fn of(address: SocketAddr) -> Self {
-        Self(format!("http://{address}"))
+    pub fn of(scheme: &str, address: SocketAddr) -> Self {
+        let own_port = if scheme == "https" { 443 } else { 80 };
+        let host = match address {
+            SocketAddr::V6(address) if address.port() == own_port => format!("[{}]", address.ip()),
+            address if address.port() == own_port => address.ip().to_string(),
+            address => address.to_string(),
+        };
+        Self(format!("{scheme}://{host}"))
     }
 
     /// Reads `https://host[:port]` or `http://host[:port]`, with nothing after it.
@@ -303,6 +309,20 @@ impl From<SignatureError> for Code {
 #[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_a_service_listens_is_an_address_that_can_be_signed() {
+        for (scheme, address, url) in [
+            ("http", "127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("http", "127.0.0.1:443", "http://127.0.0.1:443"),
+            ("https", "192.0.2.1:443", "https://192.0.2.1"),
+            ("https", "[::1]:443", "https://[::1]"),
+            ("https", "[::1]:8443", "https://[::1]:8443"),
+        ] {
+            let made = PublicUrl::of(scheme, address.parse().unwrap());
+            assert_eq!((made.to_string().as_str(), PublicUrl::parse(url)), (url, Ok(made)));
+        }
+    }
 
     #[test]
     fn a_public_address_has_one_spelling() {

@@ -19,7 +19,9 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::App;
 use super::catalogue::Code;
+use super::limits::METRICS_CONNECTIONS;
 use super::problem::Problem;
+use super::server::{self, Terms};
 use crate::sequencer::clock;
 use crate::sequencer::figures::Figures;
 
@@ -144,11 +146,8 @@ async fn show(State(app): State<Arc<App>>) -> Response {
 }
 
 /// Serves `/metrics`, and nothing else, until `stop` resolves.
-pub async fn serve(
-    listener: tokio::net::TcpListener,
-    app: Arc<App>,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
+pub async fn serve(listener: tokio::net::TcpListener, app: Arc<App>, stop: impl Future<Output = ()>) {
     let router = Router::new().route("/metrics", get(show)).with_state(app);
-    axum::serve(listener, router).with_graceful_shutdown(stop).await
+    let terms = Terms { connections: METRICS_CONNECTIONS, ..Terms::default() };
+    server::serve(listener, router, terms, stop).await;
 }

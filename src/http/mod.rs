@@ -19,6 +19,7 @@ pub mod evidence;
 pub mod extract;
 pub mod health;
 pub mod instructions;
+pub mod limits;
 pub mod log;
 pub mod metrics;
 pub mod openapi;
@@ -28,6 +29,7 @@ pub mod proofs;
 pub mod rate;
 pub mod receipts;
 pub mod reports;
+pub mod server;
 pub mod statements;
 pub mod trace;
 pub mod transfers;
@@ -65,24 +67,12 @@ use crate::store::Store;
 
 use catalogue::Code;
 use door::{Caller, Door};
+pub(crate) use limits::BODY_BYTES_MAX;
+use limits::{BODY_TIME_MAX, CHUNKS_IN_FLIGHT_MAX, DISCARDED_BYTES_MAX, REQUEST_TIME_MAX};
 use metrics::Metrics;
 use problem::Problem;
 use rate::Rate;
-
-/// Bytes that the body of a single command may have.
-pub const BODY_BYTES_MAX: usize = 64 * 1024;
-
-/// Chunks that may be in memory at once.
-pub const CHUNKS_IN_FLIGHT_MAX: usize = 16;
-
-/// How long a client may take to send a body.
-pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
-
-/// Bytes of a body that are thrown away before the connection is broken.
-pub const DISCARDED_BYTES_MAX: usize = 128 * 1024 * 1024;
-
-/// How long a request may take in all.
-pub const REQUEST_TIME_MAX: Duration = Duration::from_mins(2);
+use server::Terms;
 
 /// What every handler works with.
 pub struct App {
@@ -174,7 +164,7 @@ pub fn router(app: Arc<App>) -> Router {
         let layer = from_fn_with_state((Arc::clone(&app), access::of(operation)), door::enter);
         router.route(operation.path, (operation.route)().route_layer(layer))
     });
-    routes
+    let timed = routes
         .fallback(|| async { Problem::new(Code::PathUnknown, "There is nothing at this path.") })
         .method_not_allowed_fallback(|| async {
             Problem::new(Code::MethodNotAllowed, "The path knows other methods.")
@@ -182,7 +172,8 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(DefaultBodyLimit::disable()) // every body is read by `read_body`, within its own limit
         .layer(axum::middleware::from_fn(|request: Request, next: Next| async {
             within(REQUEST_TIME_MAX, next.run(request)).await
-        }))
+        }));
+    limits::layered(timed)
         .layer(from_fn_with_state(Arc::clone(&app), metrics::layer))
         .layer(axum::middleware::from_fn(trace::layer))
         .with_state(app)
@@ -199,7 +190,7 @@ async fn within(time: Duration, answer: impl Future<Output = Response>) -> Respo
 pub enum ServeError {
     /// Anybody could listen in.
     #[error(
-        "{0} is not a loopback address, and what is sent there in plain HTTP can be read on its way: listen on 127.0.0.1 or [::1], or say with --behind-tls and --public-url that a proxy ends TLS in front of it"
+        "{0} is not a loopback address, and what is sent there in plain HTTP can be read on its way: name a certificate with --tls-certificate and --tls-key, or listen on 127.0.0.1 or [::1], or say with --behind-tls and --public-url that a proxy ends TLS in front of it"
     )]
     NotLoopback(SocketAddr),
     /// The address cannot be had.
@@ -207,11 +198,14 @@ pub enum ServeError {
     Listen(SocketAddr, std::io::Error),
 }
 
-/// Binds an address: a loopback address, unless something ends TLS in front of the service.
-pub async fn listen(address: SocketAddr, behind_tls: bool) -> Result<tokio::net::TcpListener, ServeError> {
-    if !address.ip().is_loopback() && !behind_tls {
-        return Err(ServeError::NotLoopback(address));
-    }
+/// Whether anybody may listen at this address: at a loopback address, or if TLS is spoken there, or in front of it.
+pub fn may_listen(address: SocketAddr, tls: bool) -> Result<(), ServeError> {
+    if address.ip().is_loopback() || tls { Ok(()) } else { Err(ServeError::NotLoopback(address)) }
+}
+
+/// Binds an address, if [`may_listen`] lets it.
+pub async fn listen(address: SocketAddr, tls: bool) -> Result<tokio::net::TcpListener, ServeError> {
+    may_listen(address, tls)?;
     tokio::net::TcpListener::bind(address).await.map_err(|error| ServeError::Listen(address, error))
 }
 
@@ -219,16 +213,10 @@ pub async fn listen(address: SocketAddr, behind_tls: bool) -> Result<tokio::net:
 pub async fn serve(
     listener: tokio::net::TcpListener,
     app: Arc<App>,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    use axum::serve::ListenerExt as _;
-    let listener = listener.tap_io(|stream| {
-        // Answers are small and waited for.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
-        }
-    });
-    axum::serve(listener, router(app)).with_graceful_shutdown(stop).await
+    terms: Terms,
+    stop: impl Future<Output = ()>,
+) {
+    server::serve(listener, router(app), terms, stop).await;
 }
 
 /// Reads a body of at most `limit` bytes, in at most [`BODY_TIME_MAX`]. What is sent beyond it is thrown away as it comes,

@@ -2,6 +2,7 @@
 //! that, item by item.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use super::transfers::after_of;
 use super::wallets::{known_parameters, limit_of, money};
 use super::{App, read_body};
 use crate::domain::time::{end_of_business_day, start_of_business_day};
-use crate::domain::{Amount, Bic};
+use crate::domain::{Amount, Bic, Text};
 use crate::ledger::payment::{Audience, Owed};
 
 /// Movements on a page, at most.
@@ -240,16 +241,17 @@ pub async fn compare(
             let mut one = Body::of(item).ok_or_else(|| malformed("items"))?;
             let kind =
                 one.required("kind", |text| KINDS.contains(&text).then(|| text.to_owned()).ok_or(()))?;
-            let id = one.required("id", |text| Ok::<_, ()>(text.to_owned()))?;
+            let id = one.required("id", |text| Text::<90>::parse(text).map(|id| id.to_string()))?;
             let amount = one.required("amount", |text| Amount::parse(text.as_bytes()))?;
             one.finish()?;
             Ok(((kind, id), amount.tiyn()))
         };
         let (key, amount) = read().map_err(|problem: Problem| problem.with("item", json!(place)))?;
-        if theirs.contains_key(&key) {
-            differences.push(difference("repeated", &key, None, Some(amount), None));
-        } else {
-            theirs.insert(key, amount);
+        match theirs.entry(key) {
+            Entry::Occupied(known) => {
+                differences.push(difference("repeated", known.key(), None, Some(amount), None));
+            }
+            Entry::Vacant(place) => _ = place.insert(amount),
         }
     }
     let day = Day::read(&app, bank, owed, &date).await?;

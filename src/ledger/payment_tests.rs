@@ -860,6 +860,33 @@ fn invariant_13_what_comes_back_goes_to_the_lots_that_it_left_protected_money_fi
 }
 
 #[test]
+fn what_is_owed_is_settled_once_under_a_reference_and_covers_what_comes_back() {
+    let (mut world, authorisation) = ready();
+    let transfer = world.transfer(authorisation, 500).unwrap();
+    world.answer(transfer, &Answer::Settled).unwrap();
+    let settle = |world: &mut World, direction, tiyn, named: &str| {
+        let named = BankReference::parse(named).unwrap();
+        world.run("operator", |books, entry| {
+            books.settle_clearing(entry, bank(0), Owed::Clearing, direction, amount(tiyn), named)
+        })
+    };
+    assert_eq!(settle(&mut world, Direction::Paid, 501, "N-1"), Err(Code::ClearingInsufficient));
+    settle(&mut world, Direction::Paid, 400, "N-1").unwrap();
+    assert_eq!(settle(&mut world, Direction::Paid, 1, "N-1"), Err(Code::BankReferenceUsed));
+    let back = |tiyn, reference: &str| Answer::Returned {
+        amount: Some(amount(tiyn)),
+        reference: BankReference::parse(reference).unwrap(),
+        reason: reason(),
+    };
+    assert_eq!(world.answer(transfer, &back(101, "R-1")), Err(Code::ClearingInsufficient), "100 are owed");
+    world.answer(transfer, &back(100, "R-1")).unwrap();
+    settle(&mut world, Direction::Received, 400, "N-2").unwrap();
+    world.answer(transfer, &back(400, "R-2")).unwrap();
+    assert_eq!(world.balance(SystemAccount::Clearing(bank(0))), 0);
+    world.check();
+}
+
+#[test]
 fn the_fifth_wrong_code_releases_once_and_the_right_one_comes_too_late() {
     let (mut world, _) = ready();
     let promise = world.authorise(0, true, 0, 100, false).unwrap();

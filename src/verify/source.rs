@@ -1,7 +1,7 @@
 //! Where a log's files are: a directory or a URL, the paths below either are those of C2SP `tlog-tiles`.
 
 use std::io::{self, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -9,6 +9,7 @@ use reqwest::StatusCode;
 
 use crate::log::note::NOTE_BYTES_MAX;
 use crate::log::tile::{ENTRY_BYTES_MAX, TILE_WIDTH};
+use crate::tls::{self, TlsError};
 
 /// The largest file of a log: a bundle of the longest entries.
 pub const FILE_BYTES_MAX: usize = TILE_WIDTH * (2 + ENTRY_BYTES_MAX);
@@ -48,6 +49,9 @@ pub enum SourceError {
         /// The status.
         status: StatusCode,
     },
+    /// There is nobody to trust.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Longer than [`FILE_BYTES_MAX`].
     #[error("{0}: longer than any file of a log")]
     TooLong(String),
@@ -102,10 +106,12 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// `finish` has the last word on every request: bundles of entries are for auditors, who sign. To be used where blocking is allowed, on a thread that belongs to a runtime.
-    pub fn new(base: &str, finish: Option<Finish>) -> Result<Self, SourceError> {
+    /// `authorities` are trusted for an `https` address instead of the system's; `finish` has the last word on every request:
+    /// bundles of entries are for auditors, who sign. To be used where blocking is allowed, on a thread that belongs to a
+    /// runtime.
+    pub fn new(base: &str, authorities: Option<&Path>, finish: Option<Finish>) -> Result<Self, SourceError> {
         let base = base.trim_end_matches('/').to_owned();
-        let client = reqwest::Client::builder()
+        let client = tls::client(&base, authorities)?
             .timeout(REQUEST_TIMEOUT)
             .build()
             .map_err(|error| SourceError::Request { url: base.clone(), error })?;

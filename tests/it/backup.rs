@@ -116,7 +116,7 @@ async fn a_book_is_backed_up_during_a_payday_and_what_is_restored_replays_and_is
     payday(&mut service, directory.path(), async |service: &mut Service, chunk| {
         if chunk == 5 {
             let checkpoint = format!("{}/log/checkpoint", service.url);
-            while reqwest::get(&checkpoint).await.unwrap().status() != 200 {}
+            while crate::web().get(&checkpoint).send().await.unwrap().status() != 200 {}
             // However far the payday is by now: somebody writes from its beginning to its end.
             let arguments = ["backup", text(&backup)];
             let backing_up = done(&original, &arguments);
@@ -128,7 +128,7 @@ async fn a_book_is_backed_up_during_a_payday_and_what_is_restored_replays_and_is
     // Everything after it is signed, so that the kept checkpoint is of more than the backup.
     let ready = format!("{}/health/ready", service.url);
     loop {
-        let told: Value = reqwest::get(&ready).await.unwrap().json().await.unwrap();
+        let told: Value = crate::web().get(&ready).send().await.unwrap().json().await.unwrap();
         if told["log"]["unsigned_entries"] == 0 {
             break;
         }
@@ -188,7 +188,7 @@ async fn a_book_is_backed_up_during_a_payday_and_what_is_restored_replays_and_is
     let answer = done(&elsewhere.home, &["restore", text(&whole)]).await;
     assert_eq!((&answer["manifest"], &answer["lacking"]), (&last, &0.into()));
     let mut service = Service::start(&elsewhere.home, "127.0.0.1:0").await;
-    let ready = reqwest::get(format!("{}/health/ready", service.url)).await.unwrap();
+    let ready = crate::web().get(format!("{}/health/ready", service.url)).send().await.unwrap();
     assert_eq!(ready.status(), 200);
     service.child.kill().await.unwrap();
     // With the file of what was signed at hand, it is told at once what the older backup lacks.

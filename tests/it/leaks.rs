@@ -111,7 +111,7 @@ async fn invariant_11_nothing_that_the_service_writes_holds_a_persons_or_a_cards
             }
         }
     }
-    let unsigned = reqwest::Client::builder().no_proxy().build().unwrap();
+    let unsigned = crate::web();
     for header in ["signature", "signature-input", "idempotency-key", "traceparent", "accept", "user-agent"] {
         let request =
             unsigned.post(format!("{url}/v1/accruals")).header(header, format!("{CARD} {}", iin(1)));

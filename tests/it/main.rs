@@ -16,6 +16,7 @@ mod audit;
 mod backup;
 mod bank;
 mod commands;
+mod connections;
 mod crash;
 mod crew;
 mod http;
@@ -24,5 +25,20 @@ mod log;
 mod publisher;
 mod rooms;
 mod sequencer;
+mod settings;
 mod store;
 mod verify;
+
+/// What asks over plain HTTP.
+fn web() -> reqwest::Client {
+    social_wallet::tls::client("http://", None).unwrap().no_proxy().build().unwrap()
+}
+
+/// Nothing of the environment that the tests run in reaches a process under test.
+fn unset(command: &mut tokio::process::Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SOCIAL_WALLET_") {
+            command.env_remove(name);
+        }
+    }
+}

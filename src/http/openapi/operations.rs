@@ -91,8 +91,10 @@ impl Operation {
     pub fn codes(&self) -> Vec<Code> {
         let signed = if self.is_signed() { SIGNED } else { &[] };
         let body = if self.body.is_some() { SIGNED_BODY } else { &[] };
+        let limited = if self.path.starts_with("/health/") { &[] } else { LIMITED };
         let own = self.problems.iter().copied().flatten();
-        let mut codes: Vec<Code> = ANY.iter().chain(signed).chain(body).chain(own).copied().collect();
+        let mut codes: Vec<Code> =
+            ANY.iter().chain(limited).chain(signed).chain(body).chain(own).copied().collect();
         codes.sort_unstable();
         codes.dedup();
         codes
@@ -119,7 +121,9 @@ pub const TAGS: &[(&str, &str)] = &[
 ];
 
 /// What any request may be answered with.
-const ANY: &[Code] = &[Code::PathUnknown, Code::RequestTimeout, Code::InternalError];
+const ANY: &[Code] = &[Code::HeadTooLarge, Code::PathUnknown, Code::RequestTimeout, Code::InternalError];
+/// What any request but one for the service's health may be answered with.
+const LIMITED: &[Code] = &[Code::Busy];
 /// What a client's request may be answered with, whatever it asks.
 const SIGNED: &[Code] = &[
     Code::SignatureMissing,

@@ -53,7 +53,8 @@ pub(super) fn path_id(path: &str, name: &str) -> (Value, Value) {
 /// The schema of a parameter of this name.
 pub(super) fn parameter(name: &str) -> Value {
     match name {
-        "moment" => json!({"type": "string", "description": "RFC 3339, or a business day like 2026-11-22"}),
+        "moment" => json!({"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}],
+            "description": "RFC 3339, or a business day like 2026-11-22"}),
         "count" => json!({"type": "integer", "minimum": 0}),
         "statement_limit" => json!({"type": "integer", "minimum": 1, "maximum": STATEMENT_LIMIT_MAX}),
         "verdicts_limit" => json!({"type": "integer", "minimum": 1, "maximum": VERDICTS_LIMIT_MAX}),
@@ -73,15 +74,13 @@ pub(super) fn parameter(name: &str) -> Value {
 /// An example of a schema of a body or a parameter.
 pub(super) fn example(name: &str) -> Value {
     match name {
-        "moment" => json!("2026-11-22"),
+        "moment" | "date" => json!("2026-11-22"),
         "count" => json!(1041),
         "statement_limit" | "queue_limit" => json!(100),
-        "verdicts_limit" => json!(1000),
+        "verdicts_limit" | "statement_page" => json!(1000),
         "line" => json!(0),
         "queue_state" => json!("open"),
-        "date" => json!("2026-11-22"),
         "owed" => json!("clearing"),
-        "statement_page" => json!(1000),
         "wait" => json!(30),
         "cursor" => json!("00000064"),
         "idempotency_key" => json!("8f14e45f-ceea-4a6b-9c1d-2f3a4b5c6d7e"),
@@ -140,7 +139,7 @@ pub(super) fn all() -> Map<String, Value> {
     let bin = || json!({"type": "string", "pattern": NUMBER, "description": "A company's number, with its check digit"});
     let programme = || json!({"type": "string", "pattern": PROGRAMME});
     let period = || json!({"type": "string", "pattern": PERIOD});
-    let part = || json!({"type": "integer", "minimum": 1, "maximum": 999});
+    let part = || json!({"type": ["integer", "null"], "minimum": 1, "maximum": 999, "description": "1 if none is given"});
     let class = || chosen(&["protected", "general"]);
     let names = || {
         let of = || text(200);
@@ -261,8 +260,7 @@ pub(super) fn all() -> Map<String, Value> {
     let role = || chosen(&Role::ALL.map(Role::as_str));
     let bic = || json!({"type": ["string", "null"], "pattern": "^[A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?$"});
     let bin_or_null = || json!({"type": ["string", "null"], "pattern": NUMBER});
-    let public_key =
-        || json!({"type": "string", "pattern": "^[A-Za-z0-9+/]{43}=$", "description": "32 bytes in base64"});
+    let public_key = || json!({"type": "string", "pattern": "^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$", "description": "32 bytes in base64"});
     let key_id = || json!({"type": "string", "pattern": KEY});
     put(
         "NewClient",

@@ -3,6 +3,7 @@
 //! One connection writes and a few read; SQLite itself lets other processes in between commits. Write-ahead log with
 //! `synchronous = FULL`: what is committed is on the disk.
 
+mod check;
 mod copy;
 mod read;
 mod write;
@@ -35,6 +36,7 @@ use super::{
     PublishedCheckpoint, Standing, StatementRange, Store, StoreError, Tile, rows,
 };
 
+pub use check::check;
 pub use copy::copy;
 
 /// Connections for reading.

@@ -32,6 +32,7 @@ use std::sync::{Arc, Mutex};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use social_wallet::domain::{Amount, Bic, BookId, ClientId, Iin, WalletId};
+use social_wallet::http::server::Terms;
 use social_wallet::http::{App, rate};
 use social_wallet::keys::BookKeys;
 use social_wallet::ledger::record::Actor;
@@ -274,11 +275,11 @@ impl Service {
         let watched =
             tokio::spawn(social_wallet::http::metrics::serve(figures, Arc::clone(&app), stop_figures));
         let served = tokio::spawn(async move {
-            social_wallet::http::serve(listener, app, async { _ = stopped.await }).await.unwrap();
+            social_wallet::http::serve(listener, app, Terms::default(), async { _ = stopped.await }).await;
             drop(tell_served);
-            watched.await.unwrap().unwrap();
+            watched.await.unwrap();
         });
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = crate::web();
         Self {
             url,
             metrics,

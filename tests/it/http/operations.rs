@@ -42,8 +42,7 @@ async fn the_figures_count_what_happened_and_name_nobody(place: &Place) {
     let mistyped = with(accrual(1, "1.00"), "iin", json!(mistyped_iin(1)));
     service.write("/v1/accruals", &mistyped).await.refused(400, "iin_check_digit", Some("iin"));
     service.get("/v1/9912").await.refused(404, "path_unknown", None);
-    let answer =
-        reqwest::Client::builder().no_proxy().build().unwrap().get(&service.metrics).send().await.unwrap();
+    let answer = crate::web().get(&service.metrics).send().await.unwrap();
     assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
     let text = answer.text().await.unwrap();
     let size = service.size().await;
@@ -101,7 +100,7 @@ async fn an_operator_chooses_where_the_figures_are_how_lines_are_logged_and_the_
         line.strip_prefix(prefix).unwrap_or_else(|| panic!("{line}")).to_owned()
     };
     let (url, figures) = (told("listening on ").await, told("figures at ").await);
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = crate::web();
     let auditor = crew.client("auditor", &url);
     let book = RawRequest {
         method: "GET".into(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use social_wallet::http::catalogue::Code;
+use social_wallet::http::limits::HEAD_BYTES_MAX;
 
 use super::failing::failures;
 use super::signed::{send, send_changed, signed, signer};
@@ -119,6 +120,7 @@ async fn provoke_reading(service: &Service) {
         service.get(path).await;
     }
     service.send(service.request("DELETE", "/v1/programmes")).await;
+    service.send(service.request("GET", "/v1/book").header("filler", "f".repeat(HEAD_BYTES_MAX))).await;
     service.send(service.request("GET", "/v1/receipt").header("Idempotency-Key", "unused")).await;
     let write = || service.request("POST", "/v1/accruals").body(accrual(1, "1.00").to_string());
     service.send(write()).await;

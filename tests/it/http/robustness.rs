@@ -1,12 +1,14 @@
 //! What the service does when clients, paths or the database are not as they should be.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
-use super::{HEADER, Service, accrual, declaration, fresh, in_both_rooms, line, lines};
+use super::{
+    HEADER, Service, accrual, declaration, fresh, in_both_rooms, line, lines, programme, reversal, with,
+};
 use crate::store::{Place, in_place, owner_url};
 
 in_both_rooms! {
@@ -15,6 +17,8 @@ in_both_rooms! {
     a_body_that_breaks_off_does_nothing,
     a_body_of_a_hundred_megabytes_is_refused_and_the_client_is_told,
     the_service_says_that_it_lives_and_is_ready,
+    a_member_that_is_not_known_is_refused_also_if_it_is_null,
+    a_member_that_may_be_left_out_may_be_null,
 }
 
 async fn unknown_paths_and_methods_are_told_as_problems(place: &Place) {
@@ -177,6 +181,58 @@ async fn the_service_says_that_it_lives_and_is_ready(place: &Place) {
     let name = if matches!(place, Place::Sqlite { .. }) { "sqlite" } else { "postgres" };
     assert_eq!(book["store"].as_str().unwrap().to_lowercase()[..6], name[..6]);
     service.close().await;
+}
+
+async fn a_member_that_is_not_known_is_refused_also_if_it_is_null(place: &Place) {
+    let service = Service::start(place).await;
+    let id = service.open(1, "1.00").await;
+    let size = service.size().await;
+    let (steps, batch) = (["release", "close", "cancel"], format!("/v1/batches/{id}"));
+    let mut requests: Vec<(&str, String, Value)> =
+        steps.iter().map(|step| ("POST", format!("{batch}/{step}"), json!({}))).collect();
+    requests.extend([
+        ("PUT", format!("/v1/batches/{}", fresh()), declaration(1, "1.00")),
+        ("POST", "/v1/programmes".to_owned(), programme("OTHER")),
+        ("POST", "/v1/programmes/ASP/fundings".to_owned(), funding()),
+        ("POST", "/v1/wallets".to_owned(), json!({"iin": super::iin(1)})),
+        ("POST", "/v1/wallets/lookup".to_owned(), json!({"iin": super::iin(1)})),
+        ("POST", "/v1/accruals".to_owned(), accrual(1, "1.00")),
+        ("POST", "/v1/reversals".to_owned(), reversal(1)),
+        ("POST", "/v1/clients".to_owned(), json!({"client": "halyk", "role": "bank", "bic": "HSBKKZKX"})),
+    ]);
+    for (method, path, body) in &requests {
+        for (name, value) in [("colour", json!("red")), ("colour", json!(null)), ("", json!(null))] {
+            let mut body = body.clone();
+            body[name] = value;
+            let request = service.request(method, path).header("Idempotency-Key", fresh());
+            let request = request.header("Content-Type", "application/json").body(body.to_string());
+            service.send(request).await.refused(400, "field_unknown", None);
+        }
+    }
+    assert_eq!(service.size().await, size, "nothing was done");
+    service.close().await;
+}
+
+async fn a_member_that_may_be_left_out_may_be_null(place: &Place) {
+    let service = Service::start(place).await;
+    let paid =
+        service.write("/v1/accruals", &with(accrual(1, "1.00"), "part", Value::Null)).await.expect(201);
+    assert_eq!(paid["part"], 1);
+    let mut bare = programme("BARE");
+    for name in ["knp", "kbe", "iso_purpose"] {
+        bare[name] = Value::Null;
+    }
+    service.write("/v1/programmes", &bare).await.expect(201);
+    let mut batch = declaration(1, "1.00");
+    for name in ["not_before", "release_required", "validate_only"] {
+        batch[name] = Value::Null;
+    }
+    service.put_batch(&fresh(), &batch).await.expect(201);
+    service.close().await;
+}
+
+fn funding() -> Value {
+    json!({"amount": "1.00", "currency": "KZT", "bank_reference": fresh()})
 }
 
 /// Invariants 6 and 7: what is acknowledged is there; everything repeated is done exactly once.

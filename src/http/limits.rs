@@ -1,0 +1,180 @@
+//! What the service takes, at most. `docs/operations.md` says the same to operators; tests hold each at its edge.
+//!
+//! A connection: see [`server`](super::server). A request: its head and how many at once, here; its body, where it is read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse;
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+use super::catalogue::Code;
+use super::problem::{Problem, busy};
+
+/// Connections that are open at once, if nothing else is said. Others wait to be accepted.
+pub const CONNECTIONS: usize = 1_024;
+
+/// The fewest and the most that may be said.
+pub const CONNECTIONS_RANGE: std::ops::RangeInclusive<i64> = 1..=65_536;
+
+/// Connections to the figures at once.
+pub const METRICS_CONNECTIONS: usize = 16;
+
+/// How long a client may take to send the head of its next request: also how long a connection may be idle.
+pub const HEAD_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// How long a client may take to agree on TLS.
+pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long a client may take nothing of an answer.
+pub const STALL_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Bytes of a request's head: the request line, and each field with its name, a colon, a blank and a line's end.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Fields of a request's head.
+pub const HEAD_FIELDS_MAX: usize = 64;
+
+/// Bytes of a connection that are read ahead. A head that does not fit, or has more fields than hyper's 100, is answered with a
+/// bare 431.
+pub(super) const BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// Requests that are worked on at once, those for `/health/…` not counted.
+pub const REQUESTS_AT_ONCE_MAX: usize = 512;
+
+/// Bytes that the body of a single command may have.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Chunks that may be in memory at once.
+pub const CHUNKS_IN_FLIGHT_MAX: usize = 16;
+
+/// How long a client may take to send a body.
+pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Bytes of a body that are thrown away before the connection is broken.
+pub const DISCARDED_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// How long a request may take in all.
+pub const REQUEST_TIME_MAX: Duration = Duration::from_mins(2);
+
+/// How long requests that are under way may take to end when the service stops.
+pub const STOP_TIME_MAX: Duration = Duration::from_secs(150);
+
+/// Holds every request to the limits of its head, and all together to their number.
+pub(super) fn layered<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+    let places = Arc::new(Semaphore::new(REQUESTS_AT_ONCE_MAX));
+    router
+        .layer(from_fn(move |request: Request, next: Next| {
+            let places = Arc::clone(&places);
+            async move {
+                // Whoever asks whether the service lives is told so also when it is full.
+                if is_health(&request) {
+                    return next.run(request).await;
+                }
+                match places.try_acquire() {
+                    Ok(_place) => next.run(request).await,
+                    Err(_) => busy().into_response(),
+                }
+            }
+        }))
+        .layer(from_fn(|request: Request, next: Next| async {
+            match head_too_large(&request) {
+                Some(problem) => problem.into_response(),
+                None => next.run(request).await,
+            }
+        }))
+}
+
+fn is_health(request: &Request) -> bool {
+    request.extensions().get::<MatchedPath>().is_some_and(|path| path.as_str().starts_with("/health/"))
+}
+
+/// 431, if the head is larger than it may be.
+fn head_too_large(request: &Request) -> Option<Problem> {
+    let fields = request.headers();
+    if head_bytes(request) <= HEAD_BYTES_MAX && fields.len() <= HEAD_FIELDS_MAX {
+        return None;
+    }
+    let detail = format!(
+        "The request's head has more than {HEAD_BYTES_MAX} bytes or {HEAD_FIELDS_MAX} fields. Nothing was done."
+    );
+    Some(Problem::new(Code::HeadTooLarge, detail).with("limit", json!(HEAD_BYTES_MAX)))
+}
+
+/// What the head takes on the wire, written without what may be left out.
+fn head_bytes(request: &Request) -> usize {
+    const LINE: usize = "  HTTP/1.1\r\n".len();
+    const FIELD: usize = ": \r\n".len();
+    const END: usize = "\r\n".len();
+    let target = request.uri().path_and_query().map_or(1, |target| target.as_str().len());
+    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD);
+    request.method().as_str().len() + target + LINE + fields.sum::<usize>() + END
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use axum::body::Body;
+    use axum::http::StatusCode;
+    use axum::response::Response;
+    use axum::routing::get;
+    use futures::future::join_all;
+    use tokio::sync::Notify;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    fn request(path: &str) -> Request {
+        Request::builder().uri(path).body(Body::empty()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn as_many_requests_are_worked_on_as_the_limit_says_and_health_is_told_all_the_same() {
+        for (sent, refused) in
+            [(REQUESTS_AT_ONCE_MAX - 1, 0), (REQUESTS_AT_ONCE_MAX, 0), (REQUESTS_AT_ONCE_MAX + 1, 1)]
+        {
+            let (begun, go_on) = (Arc::new(Semaphore::new(0)), Arc::new(Notify::new()));
+            let (told, waited) = (Arc::clone(&begun), Arc::clone(&go_on));
+            let slow = move || async move {
+                let going_on = waited.notified();
+                told.add_permits(1);
+                going_on.await;
+            };
+            let router = Router::new().route("/slow", get(slow)).route("/health/live", get(|| async {}));
+            let router: Router = layered(router);
+            let requests = join_all((0..sent).map(|_| router.clone().oneshot(request("/slow"))));
+            let release = async {
+                let all = u32::try_from(sent - refused).unwrap();
+                drop(begun.acquire_many(all).await.unwrap());
+                let health = router.clone().oneshot(request("/health/live")).await.unwrap();
+                assert_eq!(health.status(), StatusCode::OK);
+                go_on.notify_waiters();
+            };
+            let (answers, ()) = tokio::join!(requests, release);
+            let answers: Vec<Response> = answers.into_iter().map(Result::unwrap).collect();
+            let full = answers.iter().filter(|answer| answer.status() == StatusCode::SERVICE_UNAVAILABLE);
+            let full: Vec<_> = full.map(|answer| answer.headers()["retry-after"].clone()).collect();
+            assert_eq!(full, vec!["1"; refused], "{sent}");
+            let after = router.oneshot(request("/nowhere")).await.unwrap();
+            assert_eq!(after.status(), StatusCode::NOT_FOUND, "places are given back");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_has_so_many_fields_and_no_more() {
+        for (fields, status) in
+            [(HEAD_FIELDS_MAX - 1, 200), (HEAD_FIELDS_MAX, 200), (HEAD_FIELDS_MAX + 1, 431)]
+        {
+            let router: Router = layered(Router::new().route("/", get(|| async {})));
+            let mut request = request("/");
+            for number in 0..fields {
+                request.headers_mut().append("x", number.into());
+            }
+            assert_eq!(router.oneshot(request).await.unwrap().status(), status, "{fields}");
+        }
+    }
+}
