@@ -75,7 +75,12 @@ pub async fn redeem(State(app): State<Arc<App>>, request: Request) -> Result<Res
     let bank = caller.bank().ok_or_else(unknown)?;
     let attempt = app.keys.cash_secret(reference, &code);
     let command = PaymentCommand::Redeem { bank, reference, attempt, terminal };
-    app.instruct(Command::Payment(command), asked).await.map(entry_answer)
+    let told = app.instruct(Command::Payment(command), asked).await;
+    if told.as_ref().is_err_and(|problem| problem.code() == Code::CashTriesExceeded) {
+        // Somebody may be guessing: whoever watches the service wants to know before the day is over.
+        tracing::error!(%bank, "a limit of wrong codes is reached");
+    }
+    told.map(entry_answer)
 }
 
 /// `POST /v1/cash/outcomes`: what became of it at the agent's; an operator names a document.

@@ -231,6 +231,18 @@ async fn views(app: &App, caller: &Caller, payments: &[Payment]) -> Result<Vec<V
     let authorisations = app.store.authorisations(&under).await?;
     let authorisations: HashMap<u64, Authorisation> =
         authorisations.into_iter().map(|known| (known.seq, known)).collect();
+    let programmes = app.store.programmes().await?;
+    // What the programmes' money is called between banks.
+    let marked = |part: &Portion| {
+        let spec = programmes.iter().find(|row| row.spec.code == part.programme).map(|row| &row.spec);
+        json!({
+            "programme": part.programme,
+            "class": part.class,
+            "amount": part.amount,
+            "knp": spec.and_then(|spec| spec.knp.as_ref()),
+            "iso_purpose": spec.and_then(|spec| spec.iso_purpose.as_ref()),
+        })
+    };
     let sealed: HashMap<u64, Vec<u8>> = app.store.sealed_destinations(&under).await?.into_iter().collect();
     let whole =
         caller.bank().is_some() || caller.role().is_none_or(|role| role == crate::domain::Role::Channel);
@@ -268,7 +280,7 @@ async fn views(app: &App, caller: &Caller, payments: &[Payment]) -> Result<Vec<V
             "held": money(payment.held()),
             "settled": money(head.settled),
             "returned": money(head.released + head.returned),
-            "split": split,
+            "split": split.iter().map(marked).collect::<Vec<_>>(),
             "warning": warning(&split),
             "history": history,
         }))

@@ -13,7 +13,7 @@ use super::payment::{
     Purpose, ReleaseCause, Terminal, Terms,
 };
 use super::payment_rules::{Answer, Answered, Party};
-use super::record::{Actor, ProgrammeSpec};
+use super::record::{Actor, ProgrammeSpec, Record};
 use super::refusal::RefusalCode as Code;
 use super::replay::Replay;
 use super::rules::{Accrual, Entry, Person, Reversal};
@@ -67,14 +67,14 @@ struct World {
     books: Books,
     replay: Replay,
     at: i64,
-    /// Rows of the books and of the replay.
-    rows: (Effects, Effects),
+    /// What the last command wrote.
+    written: Vec<Record>,
 }
 
 impl World {
     fn new() -> Self {
         let mut world =
-            Self { books: Books::whole(), replay: Replay::default(), at: START, rows: Default::default() };
+            Self { books: Books::whole(), replay: Replay::default(), at: START, written: Vec::new() };
         world
             .run("setup", |books, entry| {
                 books.open_book(entry);
@@ -136,7 +136,7 @@ impl World {
             row.sealed_destination.clear();
         }
         assert_eq!(fx, again, "a replay writes the same rows");
-        self.rows.0.usage.append(&mut fx.usage);
+        self.written = fx.records.iter().map(|(record, _)| record.clone()).collect();
         match outcome {
             Ok(value) => Ok(value),
             Err(Fault::Refused(refusal)) => {
@@ -857,6 +857,27 @@ fn invariant_13_what_comes_back_goes_to_the_lots_that_it_left_protected_money_fi
     world.answer(transfer, &part(150, 3)).unwrap();
     assert_eq!(world.lots(0), [(1_000, 0), (300, 0)]);
     assert_eq!(world.answer(transfer, &part(1, 4)), Err(Code::TransferEnded));
+}
+
+#[test]
+fn a_transfer_says_what_money_it_takes_by_programme_and_class() {
+    let (mut world, authorisation) = ready();
+    world.accrue(0, 2, 0, 50).unwrap();
+    world.accrue(0, 1, 1, 40).unwrap();
+    // 300 general, 1,000 and 40 of ASP, 50 of BIRTH; the newest lot is not reached.
+    let other = world.authorise(0, false, 0, 10_000, false).unwrap();
+    world.transfer(other, 1_380).unwrap();
+    let Some(Record::Payment(record)) = world.written.last() else { panic!("a payment") };
+    let super::payment::PaymentRecord::TransferRequested { split, shares, .. } = &**record else {
+        panic!("a request")
+    };
+    let portions: Vec<_> =
+        split.iter().map(|part| (part.programme, part.class, part.amount.tiyn())).collect();
+    let (general, protected) = (FundClass::General, FundClass::Protected);
+    assert_eq!(portions, [(code(0), general, 300), (code(1), protected, 1_030), (code(2), protected, 50)]);
+    assert_eq!(shares.iter().map(|share| share.amount.tiyn()).collect::<Vec<_>>(), [300, 1_000, 50, 30]);
+    assert_eq!(world.transfer(authorisation, 11), Err(Code::BalanceInsufficient), "10 are not held");
+    world.transfer(authorisation, 10).unwrap();
 }
 
 #[test]

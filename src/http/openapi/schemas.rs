@@ -576,13 +576,21 @@ pub(super) fn all() -> Map<String, Value> {
                 "currency": "KZT", "standing": false, "expires": "2026-11-23T20:51:20.000Z", "revoked": false}),
         ),
     );
-    let split = || list(plain(&[("programme", programme()), ("class", class()), ("amount", sum())]));
+    let split = || {
+        list(plain(&[
+            ("programme", programme()),
+            ("class", class()),
+            ("amount", sum()),
+            ("knp", digits(3)),
+            ("iso_purpose", purpose()),
+        ]))
+    };
     let warning_shown = json!({"type": ["object", "null"], "description": "What to tell the holder: shielded money leaves its shield"});
     let transfer_example = json!({"transfer": 1042, "state": "sent", "wallet": WALLET, "authorisation": 1041,
         "channel": "egov", "bank": "CASPKZKA",
         "destination": {"form": "card", "last_four": "4242", "card_token": "tok-8f14e45f", "iban": null},
         "currency": "KZT", "amount": "20000.00", "held": "20000.00", "settled": "0.00", "returned": "0.00",
-        "split": [{"programme": "ASP", "class": "protected", "amount": "20000.00"}], "warning": null,
+        "split": [{"programme": "ASP", "class": "protected", "amount": "20000.00", "knp": "026", "iso_purpose": "SSBE"}], "warning": null,
         "history": [{"entry": 1042, "at": "2026-11-22T20:51:20.123Z", "state": "requested", "reference": null}]});
     put(
         "Transfer",

@@ -154,6 +154,8 @@ async fn a_transfer_is_requested_answered_settled_and_comes_back(place: &Place) 
     let queue = get(&service, "bank", "/v1/transfers").await;
     assert_eq!(queue["transfers"].as_array().unwrap().len(), 1);
     let path = format!("/v1/transfers/{}", entry["entry"]);
+    let marked = json!([{"programme": "ASP", "class": "protected", "amount": "500.00", "knp": "026", "iso_purpose": "SSBE"}]);
+    assert_eq!(queue["transfers"][0]["split"], marked, "what money it is, as banks call it");
     let whole = json!({"form": "card", "last_four": "4242", "card_token": "tok-8f14e45f", "iban": null});
     assert_eq!(queue["transfers"][0]["destination"], whole);
     assert_eq!(get(&service, "channel", &path).await["destination"], whole);
