@@ -954,7 +954,7 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: &[],
         body: Some(sent(&[("application/json", "OwnStatement")])),
         answers: &[json(&[("application/json", "Differences")], "Where they differ")],
-        problems: &[STORE, BODY, &[Code::BankNotFound]],
+        problems: &[STORE, BODY, &[Code::BankNotFound, Code::CurrencyUnsupported]],
     },
     Operation {
         id: "events",

@@ -698,6 +698,7 @@ async fn a_banks_day_opens_moves_and_closes_and_is_held_against_its_own(place: &
     for (field, bad, code) in [
         ("date", json!("today"), "field_malformed"),
         ("owed", json!("love"), "field_malformed"),
+        ("currency", json!("USD"), "currency_unsupported"),
         ("items", json!([1]), "field_malformed"),
         ("items", Value::Null, "field_missing"),
         ("items", json!(vec![1; ITEMS_MAX + 1]), "field_malformed"),
