@@ -205,7 +205,7 @@ async fn money_out(crew: &Crew, wallet: crate::domain::WalletId) -> Result<Money
     let allow = async |what: &str, last_four: &str, amount: &str| {
         let mut body = json!({"wallet": wallet, "for": what, "amount": amount, "currency": "KZT",
             "expires": moment(now + 3_600_000),
-            "consent": {"method": "sms_code", "evidence": "00".repeat(32), "at": moment(now)}});
+            "consent": {"method": "sms_code", "evidence": hex::encode(rand::random::<[u8; 32]>()), "at": moment(now)}});
         if what == "transfer" {
             body["bank"] = json!(DEMO_BIC);
             body["card"] = json!({"token": format!("demo-card-{last_four}"), "last_four": last_four});

@@ -56,13 +56,16 @@ impl std::fmt::Debug for CardToken {
     }
 }
 
-/// Whether a text holds what is a card's number: 13 to 19 digits in a row that pass the check of ISO/IEC 7812-1 (Luhn).
-/// Blanks, points, underscores and hyphens between digits do not hide them.
+/// Whether a text holds what may be a card's number: among its digits 13 to 19 in a row that begin like one (2 to 6) and pass the
+/// check of ISO/IEC 7812-1 (Luhn), whatever digits stand before or after them. Blanks, points, underscores and hyphens between
+/// digits do not hide them.
 #[must_use]
 pub fn has_card_number(text: &str) -> bool {
     let joined: String = text.chars().filter(|c| !matches!(c, ' ' | '.' | '_' | '-')).collect();
+    let is_number = |digits: &str| matches!(digits.as_bytes()[0], b'2'..=b'6') && passes_luhn(digits);
+    let begins_one = |from: &str| CARD_NUMBER_DIGITS.filter_map(|length| from.get(..length)).any(is_number);
     let runs = joined.split(|c: char| !c.is_ascii_digit());
-    runs.filter(|run| CARD_NUMBER_DIGITS.contains(&run.len())).any(passes_luhn)
+    runs.flat_map(|run| (0..run.len()).map(|begin| &run[begin..])).any(begins_one)
 }
 
 fn passes_luhn(digits: &str) -> bool {
@@ -164,6 +167,10 @@ impl Destination {
         if !last_four.as_str().bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(DestinationError::LastFour);
         }
+        // Nor in two parts.
+        if has_card_number(&format!("{}{last_four}", token.as_str())) {
+            return Err(DestinationError::CardNumber);
+        }
         Ok(Self::Card { token, last_four })
     }
 
@@ -216,7 +223,10 @@ mod tests {
                 .collect::<String>()
                 .trim_end_matches('-')
                 .into();
-            for text in [number.to_owned(), dashed, format!("tok_{number}"), format!("a{number}b")] {
+            let (followed, doubled) = (format!("{number}1227"), format!("{number}9"));
+            for text in
+                [number.to_owned(), dashed, format!("tok_{number}"), format!("a{number}b"), followed, doubled]
+            {
                 assert_eq!(CardToken::parse(&text), Err(DestinationError::CardNumber), "{text}");
             }
         }
@@ -224,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_token_has_8_to_64_plain_characters_and_may_have_digits_that_are_no_cards_number() {
-        for text in ["tok-1234", "4111111111111112", "411111111111", &"a".repeat(64)] {
+        for text in ["tok-1234", "9111111111111112", "411111111111", &"a".repeat(64)] {
             assert_eq!(CardToken::parse(text).unwrap().as_str(), text);
         }
         for text in ["", "tok-123", "tok 12345", "токен-12345", &"a".repeat(65)] {
@@ -238,6 +248,8 @@ mod tests {
         let account = Destination::iban("KZ86125KZT5004100100").unwrap();
         assert_eq!((card.last_four().as_str(), account.last_four().as_str()), ("4242", "0100"));
         assert_eq!(format!("{card:?} {account:?}"), "Destination(card) Destination(iban)");
+        let in_two = Destination::card("411111111111", "1111");
+        assert_eq!(in_two, Err(DestinationError::CardNumber));
         assert_eq!(Destination::card("tok-8f14e45f", "424"), Err(DestinationError::LastFour));
         assert_eq!(Destination::card("tok-8f14e45f", "A242"), Err(DestinationError::LastFour));
         assert_eq!(

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::{Amount, AmountError, Currency, Iin, NumberError};
+use crate::domain::{Amount, AmountError, Currency, Iin, NumberError, Text, has_card_number};
 
 use super::catalogue::Code;
 use super::problem::Problem;
@@ -53,6 +53,16 @@ impl Body {
             Some(Value::String(text)) => parse(&text).map(Some).map_err(|_| malformed(name)),
             Some(_) => Err(malformed(name)),
         }
+    }
+
+    /// Takes a text for people to read, if it is there. A card's number in it is refused: it would stand in the log for ever.
+    pub fn free_text<const MAX: usize>(&mut self, name: &'static str) -> Result<Option<Text<MAX>>, Problem> {
+        let text = self.optional(name, Text::<MAX>::parse)?;
+        if text.as_ref().is_some_and(|text| has_card_number(text.as_str())) {
+            let detail = "A card's number has no place in a text that is kept. Nothing was done.";
+            return Err(Problem::malformed(Code::CardNumberRefused, name, detail));
+        }
+        Ok(text)
     }
 
     /// Takes a text member that must be there, and parses it.

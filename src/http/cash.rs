@@ -17,7 +17,7 @@ use super::wallets::money;
 use super::{App, BODY_BYTES_MAX, entry_answer, entry_members, instructing, read_body};
 use crate::domain::time::rfc3339;
 use crate::ledger::cash_rules::Dispensed;
-use crate::ledger::payment::{CashReference, Document, PaymentKind, Terminal};
+use crate::ledger::payment::{CashReference, PaymentKind, Terminal};
 use crate::sequencer::command::{Command, PaymentCommand};
 
 /// Digits of a code.
@@ -70,7 +70,7 @@ pub async fn redeem(State(app): State<Arc<App>>, request: Request) -> Result<Res
         let digits = text.len() == CODE_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
         if digits { Ok(text.to_owned()) } else { Err(()) }
     })?;
-    let terminal = body.required("terminal", Terminal::parse)?;
+    let terminal: Terminal = body.free_text("terminal")?.ok_or_else(|| missing("terminal"))?;
     body.finish()?;
     let bank = caller.bank().ok_or_else(unknown)?;
     let attempt = app.keys.cash_secret(reference, &code);
@@ -96,7 +96,7 @@ pub async fn finish(State(app): State<Arc<App>>, request: Request) -> Result<Res
         "unknown" => Ok(Dispensed::Unknown),
         _ => Err(()),
     })?;
-    let document = body.optional("document", Document::parse)?;
+    let document = body.free_text("document")?;
     body.finish()?;
     let command = PaymentCommand::Finish { by: caller.party(), reference, dispensed, document };
     app.instruct(Command::Payment(command), asked).await.map(entry_answer)

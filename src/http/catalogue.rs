@@ -394,6 +394,8 @@ catalogue! {
         DocumentRequired 422 "Document required" "Whoever answers for a bank, or stops a wallet, names the document that he has."
         WalletStateUnchanged 409 "State unchanged" "The wallet is in this state already, or cannot go to it from the one that it is in."
         WalletNotEmpty 422 "Wallet not empty" "The wallet holds money."
+        LotsTooMany 422 "Too many accruals" "The payment would take money of more than 256 accruals."
+        ConsentUsed 409 "Consent used" "What shows the holder's consent was given for another authorisation; `entry` gave it."
         LimitsUnchanged 409 "Limits unchanged" "The limits are these."
     }
 }

@@ -89,7 +89,9 @@ pub(super) async fn visible(
     let members: Map<String, Value> =
         serde_json::from_slice(&leaf).map_err(|error| Problem::internal(&error))?;
     let client = members.get("actor").and_then(|actor| actor.get("client")).and_then(Value::as_str);
-    if client.is_some_and(|client| caller.sees_acts_of(client)) {
+    // A wrong code is the bank's act, and names a wallet that is none of its business.
+    let hidden = caller.bank().is_some() && members.get("kind").is_some_and(|kind| kind == "cash_tried");
+    if !hidden && client.is_some_and(|client| caller.sees_acts_of(client)) {
         Ok((leaf, members))
     } else {
         Err(unknown())

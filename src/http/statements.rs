@@ -179,10 +179,20 @@ pub async fn show(
     let (movements, more) = day.movements(&app, after, limit as usize).await?;
     if wants_csv(&headers) {
         let mut text = String::from("entry,at,kind,id,amount\n");
+        let sum = |kind: &str, tiyn: i64, text: &mut String| {
+            let amount = money(tiyn);
+            writeln!(text, ",,{kind},,{}", amount.as_str().unwrap_or_default())
+                .expect("a String takes everything");
+        };
+        sum("opening", day.opening.1, &mut text);
         for Movement { entry, at, kind, id, amount } in &movements {
             let amount = money(*amount);
             let amount = amount.as_str().unwrap_or_default();
             writeln!(text, "{entry},{at},{kind},{},{amount}", quoted(id)).expect("a String takes everything");
+        }
+        // A page that is not the last has none.
+        if !more {
+            sum("closing", day.closing.1, &mut text);
         }
         return Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], text).into_response());
     }

@@ -112,12 +112,12 @@ fn read_answer(body: &mut Body) -> Result<(Answer, Option<Document>), Problem> {
                 Some(_) => return Err(malformed("amount")),
             };
             let reference = body.required("reference", BankReference::parse)?;
-            let reason = body.required("reason", Reason::parse)?;
+            let reason: Reason = body.free_text("reason")?.ok_or_else(|| missing("reason"))?;
             Answer::Returned { amount, reference, reason }
         }
         _ => return Err(malformed("answer")),
     };
-    Ok((answer, body.optional("document", Document::parse)?))
+    Ok((answer, body.free_text("document")?))
 }
 
 /// `POST /v1/transfers/answers`: many answers of a bank, each taken or refused by itself. Sent again, each is what it was.
@@ -256,8 +256,11 @@ async fn views(app: &App, caller: &Caller, payments: &[Payment]) -> Result<Vec<V
             return Err(missing());
         };
         let sealed = sealed.get(&payment.authorisation).filter(|_| whole);
-        let destination = sealed.and_then(|sealed| app.keys.unseal_destination(sealed, known.wallet, &tag));
-        let (card, iban) = match destination {
+        let unseal = |sealed: &Vec<u8>| {
+            let opened = app.keys.unseal_destination(sealed, known.wallet, &tag);
+            opened.ok_or_else(|| Problem::internal(&"a destination that the book's key does not open"))
+        };
+        let (card, iban) = match sealed.map(unseal).transpose()? {
             Some(Destination::Card { token, .. }) => (Some(token.as_str().to_owned()), None),
             Some(Destination::Iban(iban)) => (None, Some(iban.to_string())),
             None => (None, None),

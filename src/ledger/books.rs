@@ -11,14 +11,14 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::domain::time::Stamp;
-use crate::domain::{Amount, BankReference, BatchId, Bic, Money, ProgrammeCode, WalletId};
+use crate::domain::{Amount, BankReference, BatchId, Bic, ClientId, Money, ProgrammeCode, WalletId};
 
 use super::account::SystemAccount;
 use super::batch::{Batch, LineVerdict};
 use super::cache::WalletCache;
 use super::effects::{Effects, NewSystemAccount, SystemEntry};
 use super::log_rules::LogState;
-use super::payment::{Authorisation, CashReference, Counted, Payment, UsageEntry};
+use super::payment::{Authorisation, CashReference, Counted, Direction, Payment, UsageEntry};
 use super::record::{Actor, ProgrammeSpec, Record};
 use super::refusal::Refusal;
 use super::registry::Registry;
@@ -471,6 +471,37 @@ pub fn bank_reference_id(reference: &BankReference) -> [u8; 16] {
     let mut hash = Sha256::new();
     hash.update(b"social-wallet/bank-reference/v1\0");
     hash.update(reference.as_str().as_bytes());
+    shortened(hash)
+}
+
+/// The id under which the reference of a payment between banks is bound to its entry: each bank names its own.
+#[must_use]
+pub fn settlement_id(bank: Bic, direction: Direction, reference: &BankReference) -> [u8; 16] {
+    let way: &[u8] = match direction {
+        Direction::Paid => b"paid",
+        Direction::Received => b"received",
+    };
+    let mut hash = Sha256::new();
+    for part in [b"social-wallet/settlement/v1".as_slice(), bank.as_str().as_bytes(), way] {
+        hash.update(part);
+        hash.update([0]);
+    }
+    hash.update(reference.as_str().as_bytes());
+    shortened(hash)
+}
+
+/// The id under which what shows a holder's consent is bound to the authorisation that it was for: one consent, one authorisation.
+#[must_use]
+pub fn consent_id(channel: ClientId, evidence: &[u8; 32]) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    hash.update(b"social-wallet/consent/v1\0");
+    hash.update(channel.as_str().as_bytes());
+    hash.update([0]);
+    hash.update(evidence);
+    shortened(hash)
+}
+
+fn shortened(hash: Sha256) -> [u8; 16] {
     let full: [u8; 32] = hash.finalize().into();
     let mut id = [0; 16];
     id.copy_from_slice(&full[..16]);

@@ -3,8 +3,8 @@
 //! | record | who may | refused when |
 //! |---|---|---|
 //! | `cash_created` | the authorisation's channel | as a transfer; more than the limits of cash; it would stand for less than 15 or more than 60 minutes |
-//! | `cash_tried` | a bank, for its agent: a wrong code | never: a wrong code is always counted. The fifth releases the money |
-//! | `cash_reserved` | a bank, for its agent: the right code | it is over, released, reserved or paid; the wallet is stopped; too many wrong codes today |
+//! | `cash_tried` | a bank, for its agent: a wrong code | as the right one: then no code can be tried. The fifth releases the money |
+//! | `cash_reserved` | a bank, for its agent: the right code | it is over, released, reserved or paid; the wallet or the channel is stopped; too many wrong codes today |
 //! | `cash_captured`, `cash_unknown`, `cash_released` (reversed) | the agent's bank; an operator with a document | it is not reserved |
 //! | `cash_released` (cancelled) | the channel | it is reserved, or has ended |
 //! | `cash_released` (expired) | the service | its time is not over; it is reserved, or has ended |
@@ -28,6 +28,9 @@ use super::payment_rules::{Answered, Party, may_pay_out, tell};
 use super::record::Actor;
 use super::refusal::{Refusal, RefusalCode as Code};
 use super::rules::{Entry, refuse, share};
+
+/// The name under which the service itself acts.
+pub const SYSTEM: &str = "system";
 
 /// What an agent says of a reserved cash-out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,16 +98,21 @@ impl Books {
     /// Whether a code may be tried: the cash-out stands and is not over, and there were not too many wrong codes today.
     fn check_try(&mut self, entry: &Entry<'_>, bank: Bic, cash: u64, terminal: &Terminal) -> Ruling<()> {
         let (known, _, expires) = self.cash_out(cash)?;
-        let (head, wallet) = (known.head().clone(), known.wallet);
+        let (head, wallet, channel) = (known.head().clone(), known.wallet, known.channel);
         self.check_party(&entry.actor, Party::Bank(bank))?;
         if matches!(head.state, PaymentState::Sent | PaymentState::Unknown) {
             return Err(Refusal::of(Code::CashReserved, "reference").by(head.seq).into());
         }
-        if head.state != PaymentState::Open || entry.stamp.at > expires {
+        let before = self.wallet(wallet)?.ok_or(Fault::Unread("the wallet of a payment"))?;
+        let stopped = self.registry.client(channel).is_some_and(|channel| channel.client.suspended);
+        // Why a wallet lets nothing out is no business of an agent.
+        if head.state != PaymentState::Open
+            || entry.stamp.at > expires
+            || stopped
+            || may_pay_out(&before).is_err()
+        {
             return Err(Refusal::of(Code::CashEnded, "reference").by(head.seq).into());
         }
-        let before = self.wallet(wallet)?.ok_or(Fault::Unread("the wallet of a payment"))?;
-        may_pay_out(&before)?;
         let limits = self.registry.limits();
         let counted = [
             (Counted::TriesOfTerminal(bank, terminal.clone()), limits.tries_terminal_day),
@@ -279,6 +287,10 @@ impl Books {
         }
         let (head, channel) = (known.head().clone(), known.channel);
         self.check_party(&entry.actor, by)?;
+        let itself = entry.actor.client.as_str() == SYSTEM && entry.actor.instruction.is_none();
+        if (by == Party::System) != itself {
+            return refuse(Code::ClientNotEntitled, "client");
+        }
         match head.state {
             PaymentState::Open if cause != ReleaseCause::Expired || entry.stamp.at > expires => {}
             PaymentState::Open => return refuse(Code::CashLifetimeOutOfRange, "reference"),

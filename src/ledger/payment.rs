@@ -18,6 +18,9 @@ use super::registry::{hexadecimal, moment};
 /// Wrong codes after which a cash-out is released.
 pub const CASH_TRIES_MAX: u8 = 5;
 
+/// Lots that one payment takes, at most: its entries name each of them, and a leaf of the log has a size.
+pub const LOTS_MAX: usize = 256;
+
 /// How long a cash-out may stand, milliseconds: at least a quarter of an hour, at most an hour.
 pub const CASH_LIFETIME: std::ops::RangeInclusive<i64> = 15 * 60_000..=60 * 60_000;
 

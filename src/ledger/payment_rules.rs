@@ -2,7 +2,7 @@
 //!
 //! | record | who may | refused when |
 //! |---|---|---|
-//! | `authorisation_given` | a channel | the wallet is unknown or stopped; the consent is older than a day; it would stand for more than 366 days |
+//! | `authorisation_given` | a channel | the wallet is unknown or stopped; the consent is older than a day, or was used; it would stand for more than 366 days |
 //! | `authorisation_revoked` | its channel, an operator | it is revoked |
 //! | `transfer_requested` | the authorisation's channel, or the bank that it names | it is revoked, over, used or would be exceeded; its channel is suspended; the wallet is stopped; a day's limit would be passed; the free money does not suffice |
 //! | `transfer_sent`, `transfer_unknown`, `transfer_settled`, `transfer_returned` | the transfer's bank; an operator with a document while money is held | see below |
@@ -12,7 +12,7 @@
 //!
 //! | | `sent` | `unknown` | `settled` | `returned` |
 //! |---|---|---|---|---|
-//! | requested, sent, unknown | sent, or `=` | unknown, or `=` | settled | the hold is released, in full or in part |
+//! | requested, sent, unknown | sent, once; then `=` | unknown, once; then `=` | settled | the hold is released, in full or in part |
 //! | settled | `=` | refused | `=` | posted back, in full or in part |
 //! | returned | `=` if it was sent | refused | `=` if it was settled | `=` for the same reference, else refused |
 //!
@@ -24,11 +24,11 @@
 use crate::domain::{Amount, BankReference, Bic, ClientId, Reason, Role, Scope, WalletId};
 
 use super::account::SystemAccount;
-use super::books::{Books, Bound, Fault, Programme, Ruling, SUM_MAX, bank_reference_id};
+use super::books::{Books, Bound, Fault, Programme, Ruling, SUM_MAX, consent_id, settlement_id};
 use super::effects::Effects;
 use super::payment::{
     AUTHORISATION_LIFETIME_MAX, Audience, Authorisation, AuthorisationEntry, CONSENT_AGE_MAX, Consent,
-    Counted, Direction, Document, Drawn, NewAuthorisation, NewPayment, Owed, Payment, PaymentEntry,
+    Counted, Direction, Document, Drawn, LOTS_MAX, NewAuthorisation, NewPayment, Owed, Payment, PaymentEntry,
     PaymentKind, PaymentRecord, PaymentState, Portion, Purpose, RETURNS_MAX, ReturnedFrom, Terms, UsageEntry,
 };
 use super::record::{Actor, LotShare};
@@ -137,6 +137,10 @@ impl Books {
         if !(now - CONSENT_AGE_MAX..=now + CONSENT_AHEAD_MAX).contains(&consent.at) {
             return refuse(Code::ConsentOutsideWindow, "consent");
         }
+        let asked = consent_id(entry.actor.client, &consent.evidence);
+        if let Some(seq) = self.bound_to(&asked)? {
+            return Err(Refusal::of(Code::ConsentUsed, "consent").by(seq).into());
+        }
         if terms.expires <= now || terms.expires > now + AUTHORISATION_LIFETIME_MAX {
             return refuse(Code::AuthorisationTooLong, "expires");
         }
@@ -158,6 +162,7 @@ impl Books {
             let after = Wallet { version: before.version + 1, state: WalletState::Active, ..before };
             self.post_unmoved(fx, id, seq, stamp, after);
         }
+        self.bind(fx, asked, seq);
         let channel = actor.client;
         let account = before.account;
         fx.authorisations.push(NewAuthorisation { seq, account, channel, terms, sealed_destination });
@@ -243,6 +248,10 @@ impl Books {
             return refuse(Code::BalanceInsufficient, "amount");
         }
         let lots = self.draw(before.account, amount)?;
+        if lots.len() > LOTS_MAX {
+            let within: i64 = lots[..LOTS_MAX].iter().map(|(_, taken)| taken).sum();
+            return Err(Refusal::of(Code::LotsTooMany, "amount").with(left_of(within)).into());
+        }
         let shares = lots.iter().map(|(lot, taken)| share(lot, *taken)).collect();
         let split = self.split(&lots);
         Ok(Drawing { before, authorisation: known, lots, shares, split })
@@ -439,22 +448,17 @@ impl Books {
         let made =
             |state: PaymentState| known.history.iter().find(|row| row.state == state).map(|row| row.seq);
         match answer {
-            Answer::Sent => match head.state {
-                PaymentState::Open | PaymentState::Unknown => {
+            Answer::Sent => match made(PaymentState::Sent) {
+                Some(seq) => Ok(Answered::Repeated(seq)),
+                None if head.state.is_held() => {
                     Ok(self.step(entry, transfer, bank, PaymentState::Sent, document))
                 }
-                PaymentState::Sent => Ok(Answered::Repeated(head.seq)),
-                PaymentState::Settled | PaymentState::Returned => {
-                    let said = made(PaymentState::Sent).or(made(PaymentState::Settled));
-                    said.map_or_else(ended, |seq| Ok(Answered::Repeated(seq)))
-                }
+                None => made(PaymentState::Settled).map_or_else(ended, |seq| Ok(Answered::Repeated(seq))),
             },
-            Answer::Unknown => match head.state {
-                PaymentState::Open | PaymentState::Sent => {
-                    Ok(self.step(entry, transfer, bank, PaymentState::Unknown, document))
-                }
-                PaymentState::Unknown => Ok(Answered::Repeated(head.seq)),
-                PaymentState::Settled | PaymentState::Returned => ended(),
+            Answer::Unknown if !head.state.is_held() => ended(),
+            Answer::Unknown => match made(PaymentState::Unknown) {
+                Some(seq) => Ok(Answered::Repeated(seq)),
+                None => Ok(self.step(entry, transfer, bank, PaymentState::Unknown, document)),
             },
             Answer::Settled => match made(PaymentState::Settled) {
                 Some(seq) => Ok(Answered::Repeated(seq)),
@@ -698,7 +702,7 @@ impl Books {
         if !self.registry.is_empty() {
             self.need_operator(&entry.actor)?;
         }
-        let reference = bank_reference_id(&bank_reference);
+        let reference = settlement_id(bank, direction, &bank_reference);
         if let Some(seq) = self.bound_to(&reference)? {
             return Err(Refusal::of(Code::BankReferenceUsed, "bank_reference").by(seq).into());
         }

@@ -9,8 +9,8 @@ use super::books::{Books, Fault};
 use super::cash_rules::{Dispensed, Tried};
 use super::effects::Effects;
 use super::payment::{
-    CASH_TRIES_MAX, CashReference, Consent, ConsentMethod, Direction, Document, Limits, Owed, PaymentState,
-    Purpose, ReleaseCause, Terminal, Terms,
+    CASH_TRIES_MAX, CashReference, Consent, ConsentMethod, Direction, Document, LOTS_MAX, Limits, Owed,
+    PaymentState, Purpose, ReleaseCause, Terminal, Terms,
 };
 use super::payment_rules::{Answer, Answered, Party};
 use super::record::{Actor, ProgrammeSpec, Record};
@@ -69,12 +69,19 @@ struct World {
     at: i64,
     /// What the last command wrote.
     written: Vec<Record>,
+    /// Bytes of the longest leaf so far.
+    longest_leaf: usize,
 }
 
 impl World {
     fn new() -> Self {
-        let mut world =
-            Self { books: Books::whole(), replay: Replay::default(), at: START, written: Vec::new() };
+        let mut world = Self {
+            books: Books::whole(),
+            replay: Replay::default(),
+            at: START,
+            written: Vec::new(),
+            longest_leaf: 0,
+        };
         world
             .run("setup", |books, entry| {
                 books.open_book(entry);
@@ -126,6 +133,7 @@ impl World {
             writer.stamp(stamp);
             let mut leaf = Vec::new();
             writer.write(&mut leaf, self.replay.books.size, &record, &actor);
+            self.longest_leaf = self.longest_leaf.max(leaf.len());
             let read = crate::log::leaf::Leaf::read(&leaf).unwrap().record().unwrap();
             assert_eq!(read, record, "a leaf tells the record");
             self.replay.apply(&mut again, stamp, actor, read).unwrap();
@@ -162,6 +170,13 @@ impl World {
         self.run("pipeline", |books, entry| books.accrue(entry, &accrual, None, None, None))
     }
 
+    /// What no consent has shown yet.
+    fn evidence(&self) -> [u8; 32] {
+        let mut evidence = [7; 32];
+        evidence[..8].copy_from_slice(&self.books.size.to_be_bytes());
+        evidence
+    }
+
     fn authorise(
         &mut self,
         person: u8,
@@ -182,7 +197,7 @@ impl World {
             }
         };
         let (at, expires) = (self.at, self.at + 60 * MINUTE);
-        let consent = Consent { method: ConsentMethod::SmsCode, evidence: [7; 32], at };
+        let consent = Consent { method: ConsentMethod::SmsCode, evidence: self.evidence(), at };
         let terms = Terms { purpose, ceiling: amount(ceiling), standing, expires };
         self.run("egov", |books, entry| books.authorise(entry, id(person), terms, consent, vec![1]))
     }
@@ -450,24 +465,25 @@ impl Model {
         let lots = self.lots.get_mut(&paid.person).unwrap();
         let over = Err(Code::TransferEnded);
         match (what, paid.state) {
+            (0, _) if paid.said.contains(&Sent) => Ok(false),
             (0, Open | Unknown) => {
                 paid.state = Sent;
                 paid.said.push(Sent);
                 Ok(true)
             }
-            (0, Sent) => Ok(false),
-            (0, Settled | Returned) => {
-                if paid.said.contains(&Sent) || paid.said.contains(&Settled) {
+            (0, _) => {
+                if paid.said.contains(&Settled) {
                     Ok(false)
                 } else {
                     over
                 }
             }
+            (1, Open | Sent | Unknown) if paid.said.contains(&Unknown) => Ok(false),
             (1, Open | Sent) => {
                 paid.state = Unknown;
+                paid.said.push(Unknown);
                 Ok(true)
             }
-            (1, Unknown) => Ok(false),
             (1, Settled | Returned) | (2, Returned) if what == 1 || !paid.said.contains(&Settled) => over,
             (2, Settled | Returned) => Ok(false),
             (2, _) => {
@@ -515,15 +531,12 @@ impl Model {
 
     fn redeem(&mut self, at: i64, cash: usize, by: u8, right: bool) -> Result<bool, Code> {
         let person = self.cash.get(cash).ok_or(Code::CashUnknown)?.person;
-        let stopped = self.stopped(person);
+        let stopped = self.stopped(person).is_some();
         let paid = &mut self.cash[cash];
         match paid.state {
             PaymentState::Sent | PaymentState::Unknown => return Err(Code::CashReserved),
-            PaymentState::Open if at <= paid.expires => {}
+            PaymentState::Open if at <= paid.expires && !stopped => {}
             _ => return Err(Code::CashEnded),
-        }
-        if let Some(code) = stopped {
-            return Err(code);
         }
         if right {
             paid.state = PaymentState::Sent;
@@ -860,6 +873,76 @@ fn invariant_13_what_comes_back_goes_to_the_lots_that_it_left_protected_money_fi
 }
 
 #[test]
+fn a_consent_is_for_one_authorisation() {
+    let (mut world, _) = ready();
+    let (at, expires) = (world.at, world.at + MINUTE);
+    let consent = Consent { method: ConsentMethod::SmsCode, evidence: [9; 32], at };
+    let terms = Terms { purpose: Purpose::Cash {}, ceiling: amount(1), standing: false, expires };
+    let give = |world: &mut World, by: &str| {
+        world.run(by, |books, entry| books.authorise(entry, id(0), terms, consent, Vec::new()))
+    };
+    give(&mut world, "egov").unwrap();
+    assert_eq!(give(&mut world, "egov"), Err(Code::ConsentUsed));
+    give(&mut world, "1414").unwrap();
+}
+
+#[test]
+fn what_was_said_is_answered_with_its_own_entry_and_said_once() {
+    let (mut world, authorisation) = ready();
+    let transfer = world.transfer(authorisation, 500).unwrap();
+    let sent = world.answer(transfer, &Answer::Sent).unwrap();
+    let Answered::Made(sent) = sent else { panic!("new") };
+    let part = Answer::Returned {
+        amount: Some(amount(100)),
+        reference: BankReference::parse("R-1").unwrap(),
+        reason: reason(),
+    };
+    world.answer(transfer, &part).unwrap();
+    assert_eq!(world.answer(transfer, &Answer::Sent), Ok(Answered::Repeated(sent)), "not the return's");
+    let Ok(Answered::Made(unknown)) = world.answer(transfer, &Answer::Unknown) else { panic!("new") };
+    for _ in 0..3 {
+        assert_eq!(world.answer(transfer, &Answer::Sent), Ok(Answered::Repeated(sent)));
+        assert_eq!(world.answer(transfer, &Answer::Unknown), Ok(Answered::Repeated(unknown)));
+    }
+    let Ok(Answered::Made(settled)) = world.answer(transfer, &Answer::Settled) else { panic!("new") };
+    let back = Answer::Returned {
+        amount: Some(amount(50)),
+        reference: BankReference::parse("R-2").unwrap(),
+        reason: reason(),
+    };
+    world.answer(transfer, &back).unwrap();
+    assert_eq!(world.answer(transfer, &Answer::Settled), Ok(Answered::Repeated(settled)));
+}
+
+#[test]
+fn a_payment_takes_money_of_as_many_accruals_as_a_leaf_has_room_for() {
+    let mut world = World::new();
+    let opened = Person { tag: [0; 32], sealed_iin: Vec::new() };
+    world.run("pipeline", |books, entry| books.open_wallet(entry, id(0), opened)).unwrap();
+    let accrue = |world: &mut World, parts: std::ops::Range<u16>| {
+        for number in parts {
+            let (period, part) = (Period::Once, Part::new(number).unwrap());
+            let accrual = Accrual { wallet: id(0), programme: code(1), period, part, amount: amount(2) };
+            world.run("pipeline", |books, entry| books.accrue(entry, &accrual, None, None, None)).unwrap();
+        }
+    };
+    accrue(&mut world, 1..301);
+    let most = i64::try_from(LOTS_MAX).unwrap() * 2;
+    let authorisation = world.authorise(0, false, 0, 10_000, true).unwrap();
+    assert_eq!(world.transfer(authorisation, most + 1), Err(Code::LotsTooMany));
+    let transfer = world.transfer(authorisation, most).unwrap();
+    world.answer(transfer, &Answer::Settled).unwrap();
+    let back = Answer::Returned {
+        amount: None,
+        reference: BankReference::parse(&"ж".repeat(64)).unwrap(),
+        reason: Reason::parse(&"ж".repeat(300)).unwrap(),
+    };
+    world.answer(transfer, &back).unwrap();
+    assert!(world.longest_leaf < 65_535 / 2, "a leaf has room: {}", world.longest_leaf);
+    world.transfer(authorisation, most - 1).unwrap();
+}
+
+#[test]
 fn a_transfer_says_what_money_it_takes_by_programme_and_class() {
     let (mut world, authorisation) = ready();
     world.accrue(0, 2, 0, 50).unwrap();
@@ -1009,7 +1092,8 @@ fn a_cash_out_stands_for_15_to_60_minutes_and_a_consent_for_a_day() {
         (0, 366 * day, Ok(())),
         (0, 366 * day + 1, Err(Code::AuthorisationTooLong)),
     ] {
-        let consent = Consent { method: ConsentMethod::Session, evidence: [7; 32], at: world.at - age };
+        let evidence = world.evidence();
+        let consent = Consent { method: ConsentMethod::Session, evidence, at: world.at - age };
         let terms = Terms {
             purpose: Purpose::Cash {},
             ceiling: amount(1),

@@ -167,11 +167,15 @@ pub enum RefusalCode {
     WalletNotEmpty = 143,
     /// The limits are these.
     LimitsUnchanged = 144,
+    /// The payment would take money of more than 256 accruals.
+    LotsTooMany = 145,
+    /// What shows the holder's consent was given for another authorisation; `entry` gave it.
+    ConsentUsed = 146,
 }
 
 impl RefusalCode {
     /// All codes, in the order of their numbers.
-    pub const ALL: [Self; 80] = [
+    pub const ALL: [Self; 82] = [
         Self::ProgrammeUnknown,
         Self::ProgrammeExists,
         Self::ProgrammeNotDeclared,
@@ -252,6 +256,8 @@ impl RefusalCode {
         Self::WalletStateUnchanged,
         Self::WalletNotEmpty,
         Self::LimitsUnchanged,
+        Self::LotsTooMany,
+        Self::ConsentUsed,
     ];
 
     /// The stored number.
@@ -458,6 +464,10 @@ impl RefusalCode {
             Self::WalletStateUnchanged => ("wallet_state_unchanged", "Read the wallet's state."),
             Self::WalletNotEmpty => ("wallet_not_empty", "Close it when nothing is left on it."),
             Self::LimitsUnchanged => ("limits_unchanged", "There is nothing to do."),
+            Self::ConsentUsed => ("consent_used", "Ask the holder again, for this authorisation."),
+            Self::LotsTooMany => {
+                ("lots_too_many", "Ask for no more than the detail says, and then for the rest.")
+            }
         }
     }
 }

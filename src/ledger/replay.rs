@@ -528,6 +528,9 @@ fn run_payment(books: &mut Books, entry: Entry<'_>, record: &PaymentRecord) -> R
             books.create_cash(entry, *authorisation, *amount, *reference, *secret, *expires)?;
         }
         PaymentRecord::CashTried { cash, bank, terminal, .. } => {
+            if entry.actor.instruction.is_some() {
+                return Err(Wrong::claim("a wrong code, which binds no instruction", "one that does"));
+            }
             books.count_wrong_code(entry, *bank, *cash, terminal.clone())?;
         }
         PaymentRecord::CashReserved { cash, bank, terminal, .. } => {

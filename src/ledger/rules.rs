@@ -363,6 +363,7 @@ impl Books {
         let Some(before) = self.wallet(id)? else {
             return refuse(Code::WalletUnknown, "wallet");
         };
+        self.need_nobody()?;
         if !matches!(before.state, WalletState::Provisioned | WalletState::Active) {
             return refuse(Code::OutflowBlocked, "wallet");
         }
@@ -402,6 +403,7 @@ impl Books {
         let Some(made) = self.pay_outs.get(&pay_out).cloned() else {
             return refuse(Code::PayOutNotFound, "pay_out");
         };
+        self.need_nobody()?;
         let out: i64 = made.shares.iter().map(|share| share.amount - share.returned).sum();
         if out < amount.tiyn() {
             return Err(Refusal::of(Code::ReturnExceedsPayOut, "amount").by(pay_out).into());
@@ -442,6 +444,11 @@ impl Books {
         self.post_entry(fx, id, row);
         self.pay_outs.insert(pay_out, PayOut { shares: returned, ..made });
         Ok(seq)
+    }
+
+    /// Only in a book without clients: where there are any, money leaves by a holder's authorisation.
+    fn need_nobody(&self) -> Ruling<()> {
+        if self.registry.is_empty() { Ok(()) } else { refuse(Code::ClientNotEntitled, "client") }
     }
 
     /// What an amount is drawn from: general lots first, then protected ones, each first in first out. What is held stays.

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::time::Stamp;
-use crate::domain::{BankReference, BatchId, ClientId, WalletId};
+use crate::domain::time::{Stamp, parse_rfc3339};
+use crate::domain::{BatchId, ClientId, WalletId};
 use crate::keys::BookKeys;
 use crate::ledger::batch::{BatchState, LineVerdict, VERDICT_BYTES, Verdict};
 use crate::ledger::batch_rules::Chunk;
-use crate::ledger::books::{Books, Bound, Fault, Paid, Prior, bank_reference_id};
+use crate::ledger::books::{Books, Bound, Fault, Paid, Prior, bank_reference_id, consent_id, settlement_id};
 use crate::ledger::cash_rules::Tried;
 use crate::ledger::effects::Effects;
 use crate::ledger::payment::{CashReference, Counted, ReleaseCause};
@@ -419,7 +419,7 @@ impl Desk {
         let mut ids: BTreeSet<[u8; 16]> = BTreeSet::new();
         for request in requests.iter().filter(|_| settled) {
             ids.extend(request.actor.instruction);
-            ids.extend(self.bank_reference_of(&request.command).map(bank_reference_id));
+            ids.extend(self.reference_of(request));
         }
         let ids: Vec<_> = ids.into_iter().collect();
         let nonces: Vec<Nonce> = requests.iter().filter_map(Request::nonce).collect();
@@ -441,12 +441,15 @@ impl Desk {
         Ok(head)
     }
 
-    /// The bank reference that a command would bind.
-    fn bank_reference_of<'c>(&'c self, command: &'c Command) -> Option<&'c BankReference> {
-        let proposal = match command {
-            Command::Fund { bank_reference, .. }
-            | Command::Payment(PaymentCommand::SettleClearing { bank_reference, .. }) => {
-                return Some(bank_reference);
+    /// The id, other than its instruction's, that a command would bind: of a bank reference, or of a consent.
+    fn reference_of(&self, request: &Request) -> Option<[u8; 16]> {
+        let proposal = match &request.command {
+            Command::Payment(PaymentCommand::Authorise { consent, .. }) => {
+                return Some(consent_id(request.actor.client, &consent.evidence));
+            }
+            Command::Fund { bank_reference, .. } => return Some(bank_reference_id(bank_reference)),
+            Command::Payment(PaymentCommand::SettleClearing { bank, direction, bank_reference, .. }) => {
+                return Some(settlement_id(*bank, *direction, bank_reference));
             }
             Command::Registry(RegistryCommand::RequestApproval(proposal)) => proposal,
             Command::Registry(RegistryCommand::GiveApproval { approval, .. }) => {
@@ -455,7 +458,7 @@ impl Desk {
             _ => return None,
         };
         match proposal {
-            Proposal::Fund { bank_reference, .. } => Some(bank_reference),
+            Proposal::Fund { bank_reference, .. } => Some(bank_reference_id(bank_reference)),
             _ => None,
         }
     }
@@ -668,7 +671,9 @@ impl Desk {
                 Err(fault) => return Err((fault.into(), Box::new(fx))),
             }
             let made = u32::try_from(self.books.size - before).expect("a commit has few entries");
-            if let (Some(signed), 1..) = (&request.signed, made) {
+            // What was signed of a wrong code is not kept: it would tell how near the guess was while others can be made.
+            let told = matches!(answers.last(), Some(Err(_)));
+            if let (Some(signed), 1.., false) = (&request.signed, made, told) {
                 evidence.push(Evidence::of(signed, before, made));
             }
         }
@@ -715,9 +720,18 @@ impl Desk {
             if let Some(bound) = known {
                 let differs = request.command.differs(bound);
                 let differs = differs.or_else(|| self.other_payer(&request.command));
-                let differs = differs.or_else(|| self.other_cash(&request.command, bound));
+                let differs = differs.or_else(|| self.other_cash(&request.command, bound, stamp));
                 return Ok(repeat(differs, bound, stamp));
             }
+        }
+        // Nobody has been told yet of what this batch makes, and what goes with it was not read.
+        if let Command::Payment(
+            PaymentCommand::Transfer { authorisation, .. } | PaymentCommand::CreateCash { authorisation, .. },
+        ) = &request.command
+            && *authorisation >= self.head.size
+        {
+            let refusal = Refusal::of(RefusalCode::AuthorisationUnknown, "authorisation");
+            return Ok(Err(CommandError::Refused(refusal)));
         }
         match self.run(Entry { fx, stamp, actor }, &request.command) {
             Ok(Some(outcome)) => Ok(Ok(outcome)),
@@ -743,8 +757,15 @@ impl Desk {
 
     /// The field in which a command about a cash-out is not the one that an entry answers: it is about another, or has another
     /// code.
-    fn other_cash(&self, command: &Command, bound: &Bound) -> Option<&'static str> {
+    fn other_cash(&self, command: &Command, bound: &Bound, stamp: Stamp) -> Option<&'static str> {
         let Command::Payment(command) = command else { return None };
+        if let PaymentCommand::CreateCash { minutes, .. } = command {
+            let moment = |name: &str| parse_rfc3339(bound.content.get(name)?.as_str()?);
+            // Bound by a command of this same batch: its leaf is not written yet.
+            let made = moment("at").unwrap_or(stamp.at);
+            let same = moment("expires") == Some(made + i64::from(*minutes) * 60_000);
+            return (!same).then_some("minutes");
+        }
         let reference = command.reference()?;
         let cash = self.books.cash.get(&reference);
         if cash.is_none_or(|cash| bound.member("cash") != json!(cash)) {

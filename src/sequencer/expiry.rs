@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::ClientId;
+use crate::ledger::cash_rules::SYSTEM;
 use crate::ledger::record::Actor;
 use crate::store::{Store, StoreError};
 
@@ -15,6 +16,9 @@ pub const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Cash-outs that one command ends: few enough that a payday's chunks get their turn between.
 pub const PORTION: u32 = 100;
+
+/// For how long after its end a cash-out is looked for again, milliseconds: far longer than clocks differ.
+const LOOK_BACK: i64 = 60 * 60_000;
 
 /// Why a look found out nothing.
 #[derive(Debug, thiserror::Error)]
@@ -46,16 +50,20 @@ impl Expiry {
     /// Ends all whose time is over. Answers how many it found.
     pub async fn look(&mut self) -> Result<usize, ExpiryError> {
         let now = (self.now)();
-        let mut found = 0;
+        let (mut found, mut from) = (0, self.ended);
         loop {
-            let over = self.store.expired_cash(now, self.ended, PORTION).await?;
-            let Some(last) = over.last().copied() else { return Ok(found) };
+            let over = self.store.expired_cash(now, from, PORTION).await?;
+            let Some(last) = over.last().copied() else {
+                // What the rules did not let end this time, because clocks differ, is found again for a while.
+                self.ended = from.min((now - LOOK_BACK, 0)).max(self.ended);
+                return Ok(found);
+            };
             found += over.len();
             let entries = over.into_iter().map(|(_, cash)| cash).collect();
-            let client = ClientId::parse("system").expect("a client id of the documented form");
+            let client = ClientId::parse(SYSTEM).expect("a client id of the documented form");
             let actor = Actor { client, request: [0; 32], line: None, instruction: None };
             self.sequencer.submit(Command::Payment(PaymentCommand::ExpireCash(entries)), actor).await?;
-            self.ended = last;
+            from = last;
         }
     }
 

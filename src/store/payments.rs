@@ -155,8 +155,17 @@ fn authorisation_key(seq: u64, account: u32, channel: &str, terms: &str) -> u64 
 }
 
 /// A row of `payment` as an audit knows it.
-fn payment_key(seq: u64, account: u32, authorisation: u64, amount: i64, detail: &str, drawn: &str) -> u64 {
-    row_hash(&(seq, account, authorisation, amount, detail, drawn))
+#[derive(Hash)]
+struct PaymentKey {
+    seq: u64,
+    account: u32,
+    authorisation: u64,
+    amount: i64,
+    bank: Option<String>,
+    reference: Option<String>,
+    expires: Option<i64>,
+    detail: String,
+    drawn: String,
 }
 
 /// A row of `event` as an audit knows it.
@@ -181,8 +190,23 @@ pub fn digests_of(fx: &Effects) -> [(&'static str, u64, u64); 6] {
         sum(
             "payment",
             fx.payments.iter().map(|row| {
-                let (detail, drawn) = (json_text(&row.kind), json_text(&row.drawn));
-                payment_key(row.seq, row.account, row.authorisation, row.amount, &detail, &drawn)
+                let (bank, reference, expires) = match row.kind {
+                    PaymentKind::Transfer { bank } => (Some(bank.to_string()), None, None),
+                    PaymentKind::Cash { reference, expires, .. } => {
+                        (None, Some(reference.to_string()), Some(expires))
+                    }
+                };
+                row_hash(&PaymentKey {
+                    seq: row.seq,
+                    account: row.account,
+                    authorisation: row.authorisation,
+                    amount: row.amount,
+                    bank,
+                    reference,
+                    expires,
+                    detail: json_text(&row.kind),
+                    drawn: json_text(&row.drawn),
+                })
             }),
         ),
         sum("payment_entry", fx.payment_entries.iter().map(row_hash)),
@@ -380,14 +404,21 @@ macro_rules! payments {
                 );
                 table!(
                     "payment",
-                    "SELECT seq, account, authorisation, amount, detail, drawn FROM payment",
+                    "SELECT seq, account, authorisation, amount, bank, reference, expires, detail, drawn FROM payment",
                     |row| {
                         let mut row = Reader::new("payment", row);
-                        let (seq, account) = (row.integer("seq")?, row.integer("account")?);
-                        let (authorisation, amount) = (row.integer("authorisation")?, row.integer("amount")?);
-                        let detail: String = row.parsed("detail", |text| Some(text.to_owned()))?;
-                        let drawn: String = row.parsed("drawn", |text| Some(text.to_owned()))?;
-                        Ok(payment_key(seq, account, authorisation, amount, &detail, &drawn))
+                        let text = |text: &str| Some(text.to_owned());
+                        Ok(row_hash(&PaymentKey {
+                            seq: row.integer("seq")?,
+                            account: row.integer("account")?,
+                            authorisation: row.integer("authorisation")?,
+                            amount: row.integer("amount")?,
+                            bank: row.parsed_or_null("bank", text)?,
+                            reference: row.parsed_or_null("reference", text)?,
+                            expires: row.integer_or_null("expires")?,
+                            detail: row.parsed("detail", text)?,
+                            drawn: row.parsed("drawn", text)?,
+                        }))
                     }
                 );
                 table!(

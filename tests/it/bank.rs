@@ -63,7 +63,7 @@ async fn transfer(channel: &Client, wallet: WalletId, last_four: &str, amount: &
     let body = json!({"wallet": wallet, "for": "transfer", "bank": "CASPKZKA",
         "card": {"token": format!("card-of-{last_four}"), "last_four": last_four}, "amount": amount, "currency": "KZT",
         "expires": rfc3339(now + 600_000),
-        "consent": {"method": "session", "evidence": "00".repeat(32), "at": rfc3339(now)}});
+        "consent": {"method": "session", "evidence": format!("{0:x}{0:x}", u128::from_be_bytes(*uuid::Uuid::new_v4().as_bytes()) | 1 << 127), "at": rfc3339(now)}});
     let given = channel.authorise(&body, &Client::fresh_key()).await.unwrap().value;
     let body = json!({"authorisation": given["entry"], "amount": amount, "currency": "KZT"});
     channel.request_transfer(&body, &Client::fresh_key()).await.unwrap().value["entry"].as_u64().unwrap()

@@ -327,7 +327,7 @@ async fn authorise(channel: &Client, people: &[AccrualLine]) -> Result<Vec<u64>,
                 let body = json!({"wallet": known["wallet"], "for": "transfer", "bank": "CASPKZKA",
                     "card": {"token": "bench-card", "last_four": "4242"}, "amount": "999999999.00", "currency": "KZT",
                     "standing": true, "expires": expires,
-                    "consent": {"method": "session", "evidence": "00".repeat(32), "at": at}});
+                    "consent": {"method": "session", "evidence": hex::encode(rand::random::<[u8; 32]>()), "at": at}});
                 let given = channel.authorise(&body, &Client::fresh_key()).await?.value;
                 entries.extend(given["entry"].as_u64());
             }

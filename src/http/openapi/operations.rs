@@ -227,6 +227,7 @@ const PAYMENT: &[Code] = &[
     Code::ClientNotEntitled,
     Code::WalletLimitExceeded,
     Code::ChannelLimitExceeded,
+    Code::LotsTooMany,
     Code::BalanceInsufficient,
     Code::OutflowBlocked,
     Code::WalletDeceased,
@@ -684,6 +685,7 @@ pub static OPERATIONS: &[Operation] = &[
         answers: ENTRY,
         problems: &[
             KEY,
+            &[Code::CardNumberRefused],
             BODY,
             WRITE,
             WALLET,
@@ -715,6 +717,7 @@ pub static OPERATIONS: &[Operation] = &[
             &[
                 Code::CardNumberRefused,
                 Code::ConsentOutsideWindow,
+                Code::ConsentUsed,
                 Code::AuthorisationTooLong,
                 Code::ClientNotEntitled,
             ],
@@ -744,6 +747,7 @@ pub static OPERATIONS: &[Operation] = &[
         answers: ENTRY,
         problems: &[
             KEY,
+            &[Code::CardNumberRefused],
             BODY,
             WRITE,
             &[Code::AuthorisationUnknown, Code::AuthorisationRevoked, Code::ClientNotEntitled],
@@ -792,7 +796,7 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "Answers")])),
         answers: &[json(&[("application/json", "AnswersTaken")], "What became of each")],
-        problems: &[KEY, BODY, WRITE],
+        problems: &[KEY, &[Code::CardNumberRefused], BODY, WRITE],
     },
     Operation {
         id: "show_transfer",
@@ -818,6 +822,7 @@ pub static OPERATIONS: &[Operation] = &[
         answers: ENTRY,
         problems: &[
             KEY,
+            &[Code::CardNumberRefused],
             BODY,
             WRITE,
             &[
@@ -863,9 +868,9 @@ pub static OPERATIONS: &[Operation] = &[
         answers: ENTRY,
         problems: &[
             KEY,
+            &[Code::CardNumberRefused],
             BODY,
             WRITE,
-            STOPPED,
             CASH,
             &[Code::CashCodeWrong, Code::CashReserved, Code::CashTriesExceeded],
         ],
@@ -880,7 +885,14 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "CashOutcome")])),
         answers: ENTRY,
-        problems: &[KEY, BODY, WRITE, CASH, &[Code::CashNotReserved, Code::DocumentRequired]],
+        problems: &[
+            KEY,
+            &[Code::CardNumberRefused],
+            BODY,
+            WRITE,
+            CASH,
+            &[Code::CashNotReserved, Code::DocumentRequired],
+        ],
     },
     Operation {
         id: "cancel_cash",

@@ -35,7 +35,7 @@ const EXPIRES: &str = "2026-11-22T06:59:00Z";
 /// A body of an authorisation.
 pub fn authorisation(wallet: &str, what: &str, amount: &str, standing: bool) -> Value {
     let mut body = json!({"wallet": wallet, "for": what, "amount": amount, "currency": "KZT", "standing": standing,
-        "expires": EXPIRES, "consent": {"method": "sms_code", "evidence": "ab".repeat(32), "at": AT}});
+        "expires": EXPIRES, "consent": {"method": "sms_code", "evidence": fresh().replace('-', "").repeat(2), "at": AT}});
     if what == "transfer" {
         body["bank"] = json!("CASPKZKA");
         body["card"] = json!({"token": "tok-8f14e45f", "last_four": "4242"});
@@ -166,6 +166,7 @@ async fn a_transfer_is_requested_answered_settled_and_comes_back(place: &Place) 
     let answers = format!("{path}/answers");
     let answer = async |body: Value| post(&service, "bank", &answers, &body).await;
     let sent = answer(json!({"answer": "sent"})).await.expect(201);
+    answer(json!({"answer": "unknown"})).await.expect(201);
     let repeated = answer(json!({"answer": "sent"})).await;
     assert_eq!(repeated.header("idempotency-replayed"), Some("true"));
     assert_eq!(repeated.expect(201)["entry"], sent["entry"], "said before, under another key");
@@ -186,7 +187,7 @@ async fn a_transfer_is_requested_answered_settled_and_comes_back(place: &Place) 
     assert_eq!(balance(&service, &wallet).await, sums("1000.00", "0.00"), "all of it is back");
     let ended = get(&service, "bank", &path).await;
     assert_eq!((&ended["state"], &ended["returned"]), (&json!("returned"), &json!("500.00")));
-    assert_eq!(ended["history"].as_array().unwrap().len(), 6);
+    assert_eq!(ended["history"].as_array().unwrap().len(), 7);
     assert_eq!(get(&service, "bank", "/v1/transfers").await["transfers"], json!([]), "nothing is open");
     assert_eq!(get(&service, "bank", "/v1/transfers?state=all").await["transfers"][0], ended);
     let statement = get(&service, "channel", &format!("/v1/wallets/{wallet}/statement")).await;
@@ -267,7 +268,9 @@ async fn a_bank_reaches_only_what_a_holder_has_addressed_to_it(place: &Place) {
         "authorisation_mismatch",
         Some("authorisation"),
     );
-    // A channel that is stopped takes what was given to it with it.
+    // A channel that is stopped takes what was given to it with it: authorisations, and codes that no agent has reserved.
+    let for_cash = authorise(&service, &authorisation(&wallet, "cash", "300.00", true)).await;
+    let coded = post(&service, "channel", "/v1/cash", &payment(for_cash, "5.00")).await.expect(201);
     let standing = authorise(&service, &authorisation(&wallet, "transfer", "300.00", true)).await;
     let stolen = json!({"reason": "its key was stolen"});
     post(&service, "operator", "/v1/clients/channel/suspend", &stolen).await.expect(201);
@@ -275,6 +278,12 @@ async fn a_bank_reaches_only_what_a_holder_has_addressed_to_it(place: &Place) {
         422,
         "channel_stopped",
         Some("authorisation"),
+    );
+    let redemption = json!({"reference": coded["reference"], "code": coded["code"], "terminal": "ATM-1"});
+    post(&service, "bank", "/v1/cash/redeem", &redemption).await.refused(
+        409,
+        "cash_ended",
+        Some("reference"),
     );
     end(service).await;
 }
@@ -364,6 +373,10 @@ async fn cash_is_had_with_a_code_that_is_told_once(place: &Place) {
     assert_eq!((reference.len(), code.len()), (16, 8));
     let again = create().await.expect(201);
     assert_eq!((&again["entry"], &again["code"]), (&made["entry"], &Value::Null), "nobody keeps it");
+    let longer = with(payment(given, "200.00"), "minutes", json!(60)).to_string();
+    let (headers, request) = signed(&service, "channel", ("POST", "/v1/cash", &longer), &key, &fresh());
+    let conflict = service.send(request.headers(headers)).await;
+    conflict.refused(422, "instruction_conflict", Some("minutes"));
     assert_eq!(balance(&service, &wallet).await, sums("1000.00", "200.00"));
     let redemption = json!({"reference": reference, "code": code, "terminal": "ATM-1"});
     let key = fresh();
@@ -428,7 +441,8 @@ async fn cash_is_had_with_a_code_that_is_told_once(place: &Place) {
     let cancel = json!({"reference": made["reference"]});
     post(&service, "channel", "/v1/cash/cancel", &cancel).await.expect(201);
     assert_eq!(balance(&service, &wallet).await, sums("800.00", "0.00"));
-    // No code is written down anywhere: not in the journal, in an answer but the first, or in the evidence that is encrypted.
+    // No code is written down anywhere: not in the journal, nor in an answer but the first. (What was signed of a reservation has
+    // it, encrypted, when it is of no use any more.)
     let told = service.answers.lock().unwrap().iter().filter(|answer| answer.body.contains(code)).count();
     assert_eq!(told, 1);
     assert!(service.leaves().await.iter().all(|leaf| !leaf.contains(&format!("\"{code}\""))));
@@ -455,6 +469,11 @@ async fn every_wrong_code_is_counted_also_under_a_key_that_comes_again(place: &P
         let told = service.send(request.headers(headers)).await.refused(422, "cash_code_wrong", Some("code"));
         let entry = told["entry"].as_u64().unwrap();
         assert_eq!(entry + 1, service.size().await, "durable before it is answered");
+        // What was tried is told to nobody: neither to the bank, which would see whose it is, nor to an auditor.
+        let shown = format!("/v1/entries/{entry}");
+        send(&service, "bank", ("GET", &shown, "")).await.refused(404, "entry_unknown", None);
+        let evidence = format!("{shown}/evidence");
+        send(&service, "auditor", ("GET", &evidence, "")).await.refused(404, "evidence_unknown", None);
         let shown = get(&service, "channel", &path).await;
         assert_eq!(shown["tries"], tries);
         assert_eq!(shown["state"], if tries < 5 { "created" } else { "released" });
@@ -477,6 +496,9 @@ async fn a_cards_number_is_refused_and_kept_nowhere(place: &Place) {
         answer.refused(400, "card_number_refused", Some("card"));
         assert!(!answer.body.contains("1111111"), "{}", answer.body);
     }
+    let kept = json!({"state": "blocked", "document": "card 4111 1111 1111 1111"});
+    let state = format!("/v1/wallets/{wallet}/state");
+    post(&service, "operator", &state, &kept).await.refused(400, "card_number_refused", Some("document"));
     assert_eq!(service.size().await, size);
     let account = with(without(body, "card"), "iban", json!("KZ86125KZT5004100100"));
     let given = authorise(&service, &account).await;
@@ -525,6 +547,12 @@ async fn what_is_asked_for_is_read_member_by_member(place: &Place) {
         422,
         "authorisation_too_long",
         Some("expires"),
+    );
+    post(&service, "channel", "/v1/authorisations", &body).await.expect(201);
+    post(&service, "channel", "/v1/authorisations", &body).await.refused(
+        409,
+        "consent_used",
+        Some("consent"),
     );
     let nobody = with(body, "wallet", json!(fresh()));
     post(&service, "channel", "/v1/authorisations", &nobody).await.refused(
@@ -669,8 +697,9 @@ async fn a_banks_day_opens_moves_and_closes_and_is_held_against_its_own(place: &
     let csv = service.send(request.headers(headers)).await;
     assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8"));
     let lines: Vec<&str> = csv.body.lines().collect();
-    assert_eq!((lines.len(), lines[0]), (6, "entry,at,kind,id,amount"));
-    assert!(lines[4].ends_with(&format!("transfer_returned,\"{}/R,1\",-20.00", of(0))), "{}", lines[4]);
+    assert_eq!((lines.len(), lines[0]), (8, "entry,at,kind,id,amount"));
+    assert_eq!((lines[1], lines[7]), (",,opening,,0.00", ",,closing,,107.00"));
+    assert!(lines[5].ends_with(&format!("transfer_returned,\"{}/R,1\",-20.00", of(0))), "{}", lines[5]);
 
     // The bank's own: one differs, one is missing on each side, one comes twice.
     let item = |kind: &str, id: &str, amount: &str| json!({"kind": kind, "id": id, "amount": amount});
@@ -777,9 +806,9 @@ async fn a_wallets_states_stop_what_they_say(place: &Place) {
     change("blocked").await.refused(409, "wallet_state_unchanged", Some("state"));
     request().await.refused(422, "outflow_blocked", Some("wallet"));
     post(&service, "bank", "/v1/cash/redeem", &redemption).await.refused(
-        422,
-        "outflow_blocked",
-        Some("wallet"),
+        409,
+        "cash_ended",
+        Some("reference"),
     );
     // Accruals land; what was on its way follows its bank's answer.
     let next = with(accrual(1, "5.00"), "part", json!(2));
@@ -866,6 +895,7 @@ pub async fn provoke(service: &Service) {
     let old = with(body["consent"].clone(), "at", json!("2026-11-19T00:00:00Z"));
     channel("/v1/authorisations", &with(body.clone(), "consent", old)).await;
     let single = authorise(service, &body).await;
+    channel("/v1/authorisations", &body).await;
     channel("/v1/cash", &payment(single, "1.00")).await;
     channel("/v1/transfers", &payment(single, "10.01")).await;
     channel("/v1/transfers", &payment(999_999, "1.00")).await;

@@ -26,6 +26,7 @@ const ELSEWHERE: &[(Code, &str, &str)] = &[
     (Code::BodyTooSlow, "src/http/mod.rs", "thirty seconds; see its unit test"),
     (Code::RequestTimeout, "src/http/mod.rs", "two minutes; see its unit test"),
     (Code::PayOutNotFound, "src/ledger/rules.rs", "a command of tests only"),
+    (Code::LotsTooMany, "src/ledger/payment_rules.rs", "257 accruals; see its unit test"),
     (Code::ReturnsTooMany, "src/ledger/payment_rules.rs", "a hundred returns"),
     (Code::AuthorisationExpired, "src/ledger/payment_rules.rs", "a day; see its unit test"),
     (

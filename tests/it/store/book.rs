@@ -169,7 +169,8 @@ impl Draft<'_> {
         let transfer = Purpose::Transfer { bank: bank(), form, last_four, destination: [6; 32] };
         let purpose = if cash { Purpose::Cash {} } else { transfer };
         let terms = Terms { purpose, ceiling: amount(tiyn), standing: true, expires: at + 3_600_000 };
-        let consent = Consent { method: ConsentMethod::Session, evidence: [5; 32], at };
+        let evidence = [u8::from(cash); 32];
+        let consent = Consent { method: ConsentMethod::Session, evidence, at };
         let sealed = if cash { Vec::new() } else { vec![9; 40] };
         let (books, entry) = self.entry(None);
         books.authorise(entry, wallet_id(number), terms, consent, sealed).unwrap()
