@@ -215,29 +215,73 @@ pub fn digests_of(fx: &Effects) -> [(&'static str, u64, u64); 6] {
     ]
 }
 
-/// How a room reads a JSON array of texts.
-mod keys {
-    pub(super) const SQLITE: &str = "json_each($1) k";
-    pub(super) const POSTGRES: &str = "json_array_elements_text($1::json) k (value)";
+/// The statements of a room that read an array: as a JSON array of texts. The order of the loops is from the array to the table.
+struct Statements {
+    authorisations: &'static str,
+    payments: &'static str,
+    entries: &'static str,
+    cash_outs: &'static str,
+    usage: &'static str,
+    destinations: &'static str,
 }
 
+const SQLITE: Statements = Statements {
+    authorisations: "SELECT a.seq, w.id, a.channel, a.terms, e.version, e.used, e.revoked
+        FROM json_each($1) k CROSS JOIN authorisation a ON a.seq = CAST(k.value AS integer)
+        CROSS JOIN wallet w ON w.account = a.account
+        CROSS JOIN authorisation_entry e ON e.authorisation = a.seq
+            AND e.version = (SELECT max(version) FROM authorisation_entry WHERE authorisation = a.seq)",
+    payments: "SELECT p.seq, w.id, p.authorisation, a.channel, p.amount, p.detail, p.drawn
+        FROM json_each($1) k CROSS JOIN payment p ON p.seq = CAST(k.value AS integer)
+        CROSS JOIN wallet w ON w.account = p.account CROSS JOIN authorisation a ON a.seq = p.authorisation",
+    entries: "SELECT e.payment, e.version, e.seq, e.at, e.state, e.released, e.settled, e.returned, e.tries, e.agent,
+            e.reference
+        FROM json_each($1) k CROSS JOIN payment_entry e ON e.payment = CAST(k.value AS integer)
+        ORDER BY e.payment, e.version",
+    cash_outs: "SELECT p.reference, p.seq FROM json_each($1) k CROSS JOIN payment p ON p.reference = k.value",
+    usage: "SELECT u.counted, u.date, u.version, u.seq, u.amount
+        FROM json_each($1) k CROSS JOIN daily_usage u ON u.rowid = (SELECT rowid FROM daily_usage
+            WHERE counted = k.value ORDER BY date DESC, version DESC LIMIT 1)",
+    destinations: "SELECT a.seq, a.sealed_destination
+        FROM json_each($1) k CROSS JOIN authorisation a ON a.seq = CAST(k.value AS integer)",
+};
+
+const POSTGRES: Statements = Statements {
+    authorisations: "SELECT a.seq, w.id, a.channel, a.terms, e.version, e.used, e.revoked
+        FROM json_array_elements_text($1::json) k (value)
+        CROSS JOIN LATERAL (SELECT * FROM authorisation WHERE seq = k.value::bigint LIMIT 1) a
+        CROSS JOIN LATERAL (SELECT id FROM wallet WHERE account = a.account LIMIT 1) w
+        CROSS JOIN LATERAL (SELECT version, used, revoked FROM authorisation_entry
+            WHERE authorisation = a.seq ORDER BY version DESC LIMIT 1) e",
+    payments: "SELECT p.seq, w.id, p.authorisation, a.channel, p.amount, p.detail, p.drawn
+        FROM json_array_elements_text($1::json) k (value)
+        CROSS JOIN LATERAL (SELECT * FROM payment WHERE seq = k.value::bigint LIMIT 1) p
+        CROSS JOIN LATERAL (SELECT id FROM wallet WHERE account = p.account LIMIT 1) w
+        CROSS JOIN LATERAL (SELECT channel FROM authorisation WHERE seq = p.authorisation LIMIT 1) a",
+    entries: "SELECT e.payment, e.version, e.seq, e.at, e.state, e.released, e.settled, e.returned, e.tries, e.agent,
+            e.reference
+        FROM json_array_elements_text($1::json) k (value)
+        CROSS JOIN LATERAL (SELECT * FROM payment_entry WHERE payment = k.value::bigint ORDER BY version) e
+        ORDER BY e.payment, e.version",
+    cash_outs: "SELECT p.reference, p.seq FROM json_array_elements_text($1::json) k (value)
+        CROSS JOIN LATERAL (SELECT reference, seq FROM payment WHERE reference = k.value LIMIT 1) p",
+    usage: "SELECT u.counted, u.date, u.version, u.seq, u.amount
+        FROM json_array_elements_text($1::json) k (value)
+        CROSS JOIN LATERAL (SELECT * FROM daily_usage WHERE counted = k.value
+            ORDER BY date DESC, version DESC LIMIT 1) u",
+    destinations: "SELECT a.seq, a.sealed_destination FROM json_array_elements_text($1::json) k (value)
+        CROSS JOIN LATERAL (SELECT seq, sealed_destination FROM authorisation WHERE seq = k.value::bigint LIMIT 1) a",
+};
+
 macro_rules! payments {
-    ($store:ty, $keys:expr) => {
+    ($store:ty, $statements:expr) => {
         #[async_trait]
         impl Payments for $store {
             async fn authorisations(&self, entries: &[u64]) -> Result<Vec<Authorisation>, StoreError> {
                 if entries.is_empty() {
                     return Ok(Vec::new());
                 }
-                let sql = format!(
-                    "SELECT a.seq, w.id, a.channel, a.terms, e.version, e.used, e.revoked
-                     FROM {} CROSS JOIN authorisation a JOIN wallet w ON w.account = a.account
-                     JOIN authorisation_entry e ON e.authorisation = a.seq AND e.version =
-                         (SELECT max(version) FROM authorisation_entry WHERE authorisation = a.seq)
-                     WHERE a.seq = CAST(k.value AS bigint)",
-                    $keys
-                );
-                let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(json(entries.iter().map(u64::to_string)));
+                let query = sqlx::query($statements.authorisations).bind(json(entries.iter().map(u64::to_string)));
                 let rows = query.fetch_all(&mut *self.readers.acquire().await?).await?;
                 rows.iter().map(authorisation).collect()
             }
@@ -247,24 +291,10 @@ macro_rules! payments {
                     return Ok(Vec::new());
                 }
                 let keys = json(entries.iter().map(u64::to_string));
-                let sql = format!(
-                    "SELECT p.seq, w.id, p.authorisation, a.channel, p.amount, p.detail, p.drawn
-                     FROM {} CROSS JOIN payment p JOIN wallet w ON w.account = p.account
-                     JOIN authorisation a ON a.seq = p.authorisation
-                     WHERE p.seq = CAST(k.value AS bigint)",
-                    $keys
-                );
-                let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(keys.clone());
+                let query = sqlx::query($statements.payments).bind(keys.clone());
                 let rows = query.fetch_all(&mut *self.readers.acquire().await?).await?;
                 let mut payments = rows.iter().map(payment).collect::<Result<Vec<_>, _>>()?;
-                let sql = format!(
-                    "SELECT e.payment, e.version, e.seq, e.at, e.state, e.released, e.settled, e.returned, e.tries,
-                         e.agent, e.reference
-                     FROM {} CROSS JOIN payment_entry e WHERE e.payment = CAST(k.value AS bigint)
-                     ORDER BY e.payment, e.version",
-                    $keys
-                );
-                let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(keys);
+                let query = sqlx::query($statements.entries).bind(keys);
                 let rows = query.fetch_all(&mut *self.readers.acquire().await?).await?;
                 let place: std::collections::HashMap<u64, usize> =
                     payments.iter().enumerate().map(|(place, payment)| (payment.seq, place)).collect();
@@ -288,11 +318,7 @@ macro_rules! payments {
                 if references.is_empty() {
                     return Ok(Vec::new());
                 }
-                let sql = format!(
-                    "SELECT p.reference, p.seq FROM {} CROSS JOIN payment p WHERE p.reference = k.value",
-                    $keys
-                );
-                let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(json(references.iter().map(ToString::to_string)));
+                let query = sqlx::query($statements.cash_outs).bind(json(references.iter().map(ToString::to_string)));
                 let rows = query.fetch_all(&mut *self.readers.acquire().await?).await?;
                 rows.iter()
                     .map(|row| {
@@ -306,25 +332,13 @@ macro_rules! payments {
                 if counted.is_empty() {
                     return Ok(Vec::new());
                 }
-                let sql = format!(
-                    "SELECT u.counted, u.date, u.version, u.seq, u.amount FROM {} CROSS JOIN daily_usage u
-                     WHERE u.counted = k.value
-                         AND u.date = (SELECT max(date) FROM daily_usage WHERE counted = k.value)
-                         AND u.version = (SELECT max(version) FROM daily_usage WHERE counted = k.value AND date = u.date)",
-                    $keys
-                );
-                let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(json(counted.iter().map(ToString::to_string)));
+                let query = sqlx::query($statements.usage).bind(json(counted.iter().map(ToString::to_string)));
                 let rows = query.fetch_all(&mut *self.readers.acquire().await?).await?;
                 rows.iter().map(usage_entry).collect()
             }
 
             async fn sealed_destinations(&self, entries: &[u64]) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
-                let sql = format!(
-                    "SELECT a.seq, a.sealed_destination FROM {} CROSS JOIN authorisation a
-                     WHERE a.seq = CAST(k.value AS bigint)",
-                    $keys
-                );
-                let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(json(entries.iter().map(u64::to_string)));
+                let query = sqlx::query($statements.destinations).bind(json(entries.iter().map(u64::to_string)));
                 let rows = query.fetch_all(&mut *self.readers.acquire().await?).await?;
                 rows.iter()
                     .map(|row| {
@@ -443,5 +457,5 @@ macro_rules! payments {
     };
 }
 
-payments!(SqliteStore, keys::SQLITE);
-payments!(PostgresStore, keys::POSTGRES);
+payments!(SqliteStore, SQLITE);
+payments!(PostgresStore, POSTGRES);
