@@ -108,7 +108,7 @@ CREATE TABLE person (
 );
 
 -- What moved on a wallet, and its head after it: the newest row of an account is its head, all are its statement, and
--- a row of kind 1 is a lot. Eight-byte columns come first, so that no padding is stored. This is the hot table: one
+-- a row of kind 1 or 9 is a lot. Eight-byte columns come first, so that no padding is stored. This is the hot table: one
 -- random index and no other.
 CREATE TABLE wallet_entry (
     seq bigint NOT NULL CHECK (seq >= 0),
@@ -135,10 +135,13 @@ CREATE TABLE wallet_entry (
     CONSTRAINT wallet_entry_shape CHECK (account >= 1 AND version >= 1 AND first_open_lot BETWEEN 0 AND version
         AND kind >= 1 AND (amount <> 0 OR kind > 4) AND state BETWEEN 1 AND 5
         AND (kind <> 1 OR amount > 0 AND programme IS NOT NULL AND period IS NOT NULL AND part IS NOT NULL
-            AND class IS NOT NULL))
+            AND class IS NOT NULL)
+        AND (kind <> 9 OR amount >= 0 AND programme IS NOT NULL AND period IS NOT NULL AND part IS NOT NULL
+            AND class IS NOT NULL AND refers IS NOT NULL))
 );
 
--- A change of a lot (an accrual's version within its wallet), with the lot after it.
+-- A change of a lot (an accrual's version within its wallet), with the lot after it. One that was moved in from a merged
+-- wallet (kind 9) has its first change with it.
 CREATE TABLE lot_movement (
     amount bigint NOT NULL,
     remaining bigint NOT NULL,
@@ -147,7 +150,7 @@ CREATE TABLE lot_movement (
     account integer NOT NULL CHECK (account >= 1),
     lot integer NOT NULL CHECK (lot >= 1),
     movement integer NOT NULL CHECK (movement >= 1),
-    version integer NOT NULL CHECK (version > lot),
+    version integer NOT NULL CHECK (version >= lot),
     PRIMARY KEY (account, lot, movement),
     CONSTRAINT lot_sums_sound CHECK (0 <= held AND held <= remaining AND 0 <= reversed)
 );
@@ -252,7 +255,8 @@ CREATE TABLE authorisation_entry (
     PRIMARY KEY (authorisation, version)
 );
 
--- Transfers and cash-outs: of which lots each was drawn, in order, as JSON pairs of the lot's version and tiyn.
+-- Transfers and cash-outs: of which lots each was drawn, in order, as JSON triples of the lot's version,
+-- tiyn, and the entry that made the lot.
 CREATE TABLE payment (
     seq bigint PRIMARY KEY CHECK (seq >= 0),
     authorisation bigint NOT NULL CHECK (authorisation BETWEEN 0 AND seq - 1),
@@ -299,6 +303,37 @@ CREATE TABLE event (
     audience text NOT NULL,
     seq bigint NOT NULL CHECK (seq >= 0),
     PRIMARY KEY (audience, seq)
+);
+
+-- Where holders want benefits to go: of a programme, or (0) of all; on under an authorisation, or to the wallet. The newest holds.
+CREATE TABLE choice (
+    seq bigint NOT NULL CHECK (seq >= 0),
+    authorisation bigint CHECK (authorisation BETWEEN 0 AND seq - 1),
+    account integer NOT NULL CHECK (account >= 1),
+    programme integer NOT NULL CHECK (programme >= 0),
+    PRIMARY KEY (account, programme, seq)
+);
+
+-- Ids that lead to another wallet: those that further numbers of a person make, and those of wallets that were merged.
+CREATE TABLE wallet_lead (
+    id uuid CONSTRAINT wallet_lead_once PRIMARY KEY,
+    leads_to uuid NOT NULL CHECK (leads_to <> id),
+    seq bigint NOT NULL CHECK (seq >= 0)
+);
+
+-- A further number of a person, encrypted, by the id that it makes. Erasing a person deletes the row, and nothing else.
+CREATE TABLE person_number (
+    id uuid PRIMARY KEY,
+    sealed_iin bytea NOT NULL
+);
+
+-- What was credited by the accrual of a lot that came from a merged wallet (kind 9 of wallet_entry).
+CREATE TABLE moved_lot (
+    credited bigint NOT NULL CHECK (credited > 0),
+    seq bigint NOT NULL CHECK (seq >= 0),
+    account integer NOT NULL CHECK (account >= 1),
+    lot integer NOT NULL CHECK (lot >= 1),
+    PRIMARY KEY (account, lot)
 );
 
 -- Nonces of signed writes, until they have expired. (docs/adr/0007)
@@ -399,6 +434,8 @@ CREATE TRIGGER nonce_kept BEFORE DELETE ON nonce FOR EACH ROW EXECUTE FUNCTION r
 -- A person can be erased, one at a time, and never be given another number.
 CREATE TRIGGER person_not_changed BEFORE UPDATE ON person FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER person_not_emptied BEFORE TRUNCATE ON person EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER person_number_not_changed BEFORE UPDATE ON person_number FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER person_number_not_emptied BEFORE TRUNCATE ON person_number EXECUTE FUNCTION refuse_change();
 
 DO $$
 DECLARE
@@ -407,7 +444,7 @@ BEGIN
     FOREACH name IN ARRAY ARRAY['log_commit', 'journal', 'tile', 'programme', 'system_account', 'system_entry', 'wallet',
         'person_tag', 'wallet_entry', 'lot_movement', 'pay_out', 'benefit_paid', 'instruction', 'batch', 'batch_entry',
         'log_change', 'programme_class', 'registry_change', 'evidence', 'authorisation',
-        'authorisation_entry', 'payment', 'payment_entry', 'daily_usage', 'event', 'checkpoint', 'checkpoint_published']
+        'authorisation_entry', 'payment', 'payment_entry', 'daily_usage', 'event', 'choice', 'wallet_lead', 'moved_lot', 'checkpoint', 'checkpoint_published']
     LOOP
         EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON %I
             FOR EACH ROW EXECUTE FUNCTION refuse_change()', name);

@@ -103,7 +103,7 @@ CREATE TABLE person (
 ) STRICT;
 
 -- What moved on a wallet, and its head after it: the newest row of an account is its head, all are its statement, and
--- a row of kind 1 is a lot. This is the hot table: rows are appended, and one random index is all that is written beside
+-- a row of kind 1 or 9 is a lot. This is the hot table: rows are appended, and one random index is all that is written beside
 -- them.
 CREATE TABLE wallet_entry (
     seq INTEGER NOT NULL CHECK (seq >= 0),
@@ -130,10 +130,13 @@ CREATE TABLE wallet_entry (
     CONSTRAINT wallet_entry_shape CHECK (account >= 1 AND version >= 1 AND first_open_lot BETWEEN 0 AND version
         AND kind >= 1 AND (amount <> 0 OR kind > 4) AND state BETWEEN 1 AND 5
         AND (kind <> 1 OR amount > 0 AND programme IS NOT NULL AND period IS NOT NULL AND part IS NOT NULL
-            AND class IS NOT NULL))
+            AND class IS NOT NULL)
+        AND (kind <> 9 OR amount >= 0 AND programme IS NOT NULL AND period IS NOT NULL AND part IS NOT NULL
+            AND class IS NOT NULL AND refers IS NOT NULL))
 ) STRICT;
 
--- A change of a lot (an accrual's version within its wallet), with the lot after it.
+-- A change of a lot (an accrual's version within its wallet), with the lot after it. One that was moved in from a merged
+-- wallet (kind 9) has its first change with it.
 CREATE TABLE lot_movement (
     amount INTEGER NOT NULL,
     remaining INTEGER NOT NULL,
@@ -142,7 +145,7 @@ CREATE TABLE lot_movement (
     account INTEGER NOT NULL CHECK (account >= 1),
     lot INTEGER NOT NULL CHECK (lot >= 1),
     movement INTEGER NOT NULL CHECK (movement >= 1),
-    version INTEGER NOT NULL CHECK (version > lot),
+    version INTEGER NOT NULL CHECK (version >= lot),
     PRIMARY KEY (account, lot, movement),
     CONSTRAINT lot_sums_sound CHECK (0 <= held AND held <= remaining AND 0 <= reversed)
 ) STRICT;
@@ -247,7 +250,8 @@ CREATE TABLE authorisation_entry (
     PRIMARY KEY (authorisation, version)
 ) STRICT;
 
--- Transfers and cash-outs: of which lots each was drawn, in order, as JSON pairs of the lot's version and tiyn.
+-- Transfers and cash-outs: of which lots each was drawn, in order, as JSON triples of the lot's version,
+-- tiyn, and the entry that made the lot.
 CREATE TABLE payment (
     seq INTEGER PRIMARY KEY CHECK (seq >= 0),
     authorisation INTEGER NOT NULL CHECK (authorisation BETWEEN 0 AND seq - 1),
@@ -294,6 +298,37 @@ CREATE TABLE event (
     audience TEXT NOT NULL,
     seq INTEGER NOT NULL CHECK (seq >= 0),
     PRIMARY KEY (audience, seq)
+) STRICT;
+
+-- Where holders want benefits to go: of a programme, or (0) of all; on under an authorisation, or to the wallet. The newest holds.
+CREATE TABLE choice (
+    seq INTEGER NOT NULL CHECK (seq >= 0),
+    authorisation INTEGER CHECK (authorisation BETWEEN 0 AND seq - 1),
+    account INTEGER NOT NULL CHECK (account >= 1),
+    programme INTEGER NOT NULL CHECK (programme >= 0),
+    PRIMARY KEY (account, programme, seq)
+) STRICT;
+
+-- Ids that lead to another wallet: those that further numbers of a person make, and those of wallets that were merged.
+CREATE TABLE wallet_lead (
+    id BLOB NOT NULL CONSTRAINT wallet_lead_once PRIMARY KEY CHECK (length(id) = 16),
+    leads_to BLOB NOT NULL CHECK (length(leads_to) = 16 AND leads_to <> id),
+    seq INTEGER NOT NULL CHECK (seq >= 0)
+) STRICT;
+
+-- A further number of a person, encrypted, by the id that it makes. Erasing a person deletes the row, and nothing else.
+CREATE TABLE person_number (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    sealed_iin BLOB NOT NULL
+) STRICT;
+
+-- What was credited by the accrual of a lot that came from a merged wallet (kind 9 of wallet_entry).
+CREATE TABLE moved_lot (
+    credited INTEGER NOT NULL CHECK (credited > 0),
+    seq INTEGER NOT NULL CHECK (seq >= 0),
+    account INTEGER NOT NULL CHECK (account >= 1),
+    lot INTEGER NOT NULL CHECK (lot >= 1),
+    PRIMARY KEY (account, lot)
 ) STRICT;
 
 -- Nonces of signed writes, until they have expired. (docs/adr/0007)
@@ -571,6 +606,36 @@ CREATE TRIGGER event_no_update BEFORE UPDATE ON event
 BEGIN SELECT RAISE(ABORT, 'append-only: update of event is refused'); END;
 CREATE TRIGGER event_no_delete BEFORE DELETE ON event
 BEGIN SELECT RAISE(ABORT, 'append-only: delete of event is refused'); END;
+
+CREATE TRIGGER choice_no_replace BEFORE INSERT ON choice
+WHEN NEW.rowid <> -1 OR EXISTS (SELECT 1 FROM choice WHERE account = NEW.account AND programme = NEW.programme AND seq = NEW.seq)
+BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of choice is refused'); END;
+CREATE TRIGGER choice_no_update BEFORE UPDATE ON choice
+BEGIN SELECT RAISE(ABORT, 'append-only: update of choice is refused'); END;
+CREATE TRIGGER choice_no_delete BEFORE DELETE ON choice
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of choice is refused'); END;
+
+CREATE TRIGGER wallet_lead_no_replace BEFORE INSERT ON wallet_lead
+WHEN NEW.rowid <> -1 OR EXISTS (SELECT 1 FROM wallet_lead WHERE id = NEW.id)
+BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of wallet_lead is refused'); END;
+CREATE TRIGGER wallet_lead_no_update BEFORE UPDATE ON wallet_lead
+BEGIN SELECT RAISE(ABORT, 'append-only: update of wallet_lead is refused'); END;
+CREATE TRIGGER wallet_lead_no_delete BEFORE DELETE ON wallet_lead
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of wallet_lead is refused'); END;
+
+CREATE TRIGGER moved_lot_no_replace BEFORE INSERT ON moved_lot
+WHEN NEW.rowid <> -1 OR EXISTS (SELECT 1 FROM moved_lot WHERE account = NEW.account AND lot = NEW.lot)
+BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of moved_lot is refused'); END;
+CREATE TRIGGER moved_lot_no_update BEFORE UPDATE ON moved_lot
+BEGIN SELECT RAISE(ABORT, 'append-only: update of moved_lot is refused'); END;
+CREATE TRIGGER moved_lot_no_delete BEFORE DELETE ON moved_lot
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of moved_lot is refused'); END;
+
+CREATE TRIGGER person_number_no_replace BEFORE INSERT ON person_number
+WHEN NEW.rowid <> -1 OR EXISTS (SELECT 1 FROM person_number WHERE id = NEW.id)
+BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of person_number is refused'); END;
+CREATE TRIGGER person_number_no_update BEFORE UPDATE ON person_number
+BEGIN SELECT RAISE(ABORT, 'append-only: update of person_number is refused'); END;
 
 CREATE TRIGGER evidence_no_replace BEFORE INSERT ON evidence
 WHEN EXISTS (SELECT 1 FROM evidence WHERE seq = NEW.seq)

@@ -20,6 +20,7 @@ use crate::log::leaf::LeafError;
 use crate::log::merkle::{Hash as TreeHash, leaf_hash};
 use crate::log::reader::LeafReader;
 use crate::log::tile::{BundleEntries, RightEdge, TileId};
+use crate::store::holders;
 use crate::store::payments::digests_of;
 use crate::store::projections::{BatchEntryRow, PayOutRow};
 use crate::store::{Head, Store, StoreError};
@@ -294,7 +295,12 @@ impl Audit {
     fn keep(&mut self, fx: &Effects) {
         self.log_changes.extend_from_slice(&fx.log_changes);
         self.registry.extend_from_slice(&fx.registry);
-        if !fx.events.is_empty() || !fx.payment_entries.is_empty() {
+        let of_holders = !fx.choices.is_empty() || !fx.leads.is_empty() || !fx.moved_lots.is_empty();
+        if !fx.events.is_empty() || !fx.payment_entries.is_empty() || of_holders {
+            for (table, sum, count) in holders::digests_of(fx) {
+                let known = self.payments.entry(table).or_default();
+                *known = (known.0.wrapping_add(sum), known.1 + count);
+            }
             for (table, sum, count) in digests_of(fx) {
                 let known = self.payments.entry(table).or_default();
                 *known = (known.0.wrapping_add(sum), known.1 + count);
@@ -303,6 +309,11 @@ impl Audit {
         for wallet in &fx.wallets {
             add(&mut self.sums.opened, wallet.account, hash_of(&wallet.seq));
             add(&mut self.sums.tags, wallet.account, hash_of(&wallet.tag));
+        }
+        for lead in &fx.leads {
+            if let Some(number) = &lead.number {
+                add(&mut self.sums.tags, lead.account, hash_of(&number.tag));
+            }
         }
         for row in &fx.entries {
             add(&mut self.sums.entries, row.after.account, entry_key(row));
@@ -421,7 +432,7 @@ impl Audit {
             for (account, id, opened_seq) in &page {
                 add(&mut opened, *account, hash_of(opened_seq));
                 self.report.wallets += 1;
-                let replayed = self.replay.books.wallet(*id).ok().flatten();
+                let replayed = self.replay.books.own_wallet(*id);
                 if replayed.is_none_or(|wallet| wallet.account != *account)
                     || replayed != heads.get(id).copied()
                 {
@@ -595,9 +606,11 @@ impl Audit {
         Ok(())
     }
 
-    /// Authorisations, payments, what was counted of them, and who is told: table by table.
+    /// Authorisations, payments, what was counted of them, who is told, and what is kept of holders: table by table.
     async fn payments(&mut self) -> Result<(), StoreError> {
-        for (table, sum, count) in self.store.payment_digests().await? {
+        let mut digests = self.store.payment_digests().await?;
+        digests.extend(self.store.holder_digests().await?);
+        for (table, sum, count) in digests {
             self.report.rows += count;
             let (replayed, rows) = self.payments.get(table).copied().unwrap_or_default();
             if rows != count {

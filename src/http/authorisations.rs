@@ -12,7 +12,7 @@ use super::catalogue::Code;
 use super::door::{Admission, Caller, caller};
 use super::extract::Path;
 use super::problem::Problem;
-use super::wallets::money;
+use super::wallets::{find, money};
 use super::{App, BODY_BYTES_MAX, entry_answer, instructing, read_body};
 use crate::domain::time::{parse_rfc3339, rfc3339};
 use crate::domain::{Bic, Destination, DestinationError, Reason, Role, WalletId};
@@ -61,6 +61,8 @@ pub async fn give(State(app): State<Arc<App>>, request: Request) -> Result<Respo
     let asked = instructing(&app, &caller, &headers, &bytes)?;
     let mut body = Body::read(&bytes)?;
     let wallet = body.required("wallet", WalletId::parse)?;
+    // What is sealed is bound to the id that the wallet has now. One that is unknown is refused by the rules.
+    let wallet = find(&app, wallet).await.map_or(wallet, |(id, _)| id);
     let what = body.required("for", |text| Ok::<_, ()>(text.to_owned()))?;
     let (purpose, sealed_destination) = match what.as_str() {
         "transfer" => {
@@ -109,7 +111,7 @@ fn destination(body: &mut Body) -> Result<Destination, Problem> {
     }
 }
 
-fn consent(body: &mut Body) -> Result<Consent, Problem> {
+pub(super) fn consent(body: &mut Body) -> Result<Consent, Problem> {
     let Some(value) = body.take("consent") else { return Err(missing("consent")) };
     let Value::Object(consent) = value else { return Err(malformed("consent")) };
     let text = |name: &str| consent.get(name).and_then(Value::as_str);

@@ -397,6 +397,11 @@ catalogue! {
         LotsTooMany 422 "Too many accruals" "The payment would take money of more than 256 accruals."
         ConsentUsed 409 "Consent used" "What shows the holder's consent was given for another authorisation; `entry` gave it."
         LimitsUnchanged 409 "Limits unchanged" "The limits are these."
+        ChoiceUnchanged 409 "Chosen already" "This is chosen already; `entry` chose it."
+        NumberKnown 409 "Number known" "The number leads to this wallet already."
+        NumberHasWallet 409 "Number has a wallet" "The number has a wallet of its own."
+        WalletMerged 409 "Wallet merged" "The wallet was merged into another."
+        MergeTooLarge 422 "Too many accruals" "The wallet that would be merged has had more than 256 accruals."
     }
 }
 

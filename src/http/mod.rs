@@ -18,6 +18,7 @@ pub mod events;
 pub mod evidence;
 pub mod extract;
 pub mod health;
+pub mod holders;
 pub mod instructions;
 pub mod limits;
 pub mod log;

@@ -20,7 +20,7 @@ use crate::domain::{FundClass, Money, ProgrammeCode, Role, WalletId};
 use crate::ledger::payment::Document;
 use crate::ledger::refusal::RefusalCode;
 use crate::ledger::state::StateRecord;
-use crate::ledger::wallet::{Wallet, WalletEntry};
+use crate::ledger::wallet::{Wallet, WalletEntry, WalletState};
 use crate::sequencer::command::{Command, Outcome};
 use crate::store::StatementRange;
 
@@ -54,7 +54,7 @@ pub async fn open(State(app): State<Arc<App>>, request: Request) -> Result<Respo
         Err(error) if refusal(&error) == Some(RefusalCode::WalletExists) => {
             // What is in a wallet is not a payer's business.
             let answer = match caller.role() {
-                Some(Role::Payer) => json!({"wallet": wallet}),
+                Some(Role::Payer) => json!({"wallet": find(&app, wallet).await?.0}),
                 _ => view(&app, wallet, None).await?,
             };
             Ok((StatusCode::OK, Json(answer)).into_response())
@@ -122,13 +122,20 @@ pub async fn statement(
     Path(id): Path<String>,
     Query(query): Query,
 ) -> Result<Json<Value>, Problem> {
-    known_parameters(&query, &["from", "to", "after", "limit"])?;
+    known_parameters(&query, &["from", "to", "after", "limit", "own"])?;
     let id = parse_id(&id)?;
     let from = query.get("from").map_or(Ok(0), |text| moment("from", text, true))?;
     let to = query.get("to").map_or(Ok(i64::MAX), |text| moment("to", text, false))?;
     let after_version = query.get("after").map_or(Ok(0), |text| read_cursor(text))?;
     let limit = limit_of(&query, STATEMENT_LIMIT, STATEMENT_LIMIT_MAX)?;
-    let wallet = find(&app, id).await?;
+    let (id, wallet) = match query.get("own").map(String::as_str) {
+        None | Some("false") => find(&app, id).await?,
+        Some("true") => app.store.wallets(&[id]).await?.pop().ok_or_else(unknown)?,
+        Some(_) => {
+            let detail = "The parameter own is true or false.";
+            return Err(Problem::malformed(Code::FieldMalformed, "own", detail));
+        }
+    };
     let opening = if from == 0 { None } else { app.store.wallet_at(wallet.account, from - 1).await? };
     let closing = if to == i64::MAX { Some(wallet) } else { app.store.wallet_at(wallet.account, to).await? };
     let range = StatementRange { after_version, from, to, limit: limit + 1 };
@@ -164,19 +171,29 @@ fn entry_view(entry: &WalletEntry, codes: &HashMap<u32, (ProgrammeCode, FundClas
     })
 }
 
-async fn codes(app: &App) -> Result<HashMap<u32, (ProgrammeCode, FundClass)>, Problem> {
+pub(super) async fn codes(app: &App) -> Result<HashMap<u32, (ProgrammeCode, FundClass)>, Problem> {
     let rows = app.store.programmes().await?;
     Ok(rows.into_iter().map(|row| (row.number, (row.spec.code, row.spec.class))).collect())
 }
 
-async fn find(app: &App, id: WalletId) -> Result<Wallet, Problem> {
-    let found = app.store.wallets(&[id]).await?;
-    found.first().map(|(_, wallet)| *wallet).ok_or_else(unknown)
+/// The wallet that an id leads to, with the id that it has now.
+pub(super) async fn find(app: &App, mut id: WalletId) -> Result<(WalletId, Wallet), Problem> {
+    loop {
+        let own = app.store.wallets(&[id]).await?.pop();
+        if let Some(found) = own.filter(|(_, wallet)| wallet.state != WalletState::Closed) {
+            return Ok(found);
+        }
+        // Where no wallet is, or a closed one, the id may lead to another.
+        match app.store.leads(&[id]).await?.pop() {
+            Some((_, to)) => id = to,
+            None => return own.ok_or_else(unknown),
+        }
+    }
 }
 
 /// A wallet as of now or of a time.
 async fn view(app: &App, id: WalletId, at: Option<i64>) -> Result<Value, Problem> {
-    let now = find(app, id).await?;
+    let (id, now) = find(app, id).await?;
     let wallet = match at {
         None => now,
         Some(at) => app.store.wallet_at(now.account, at).await?.unwrap_or(Wallet::opened(now.account)),
@@ -216,7 +233,7 @@ async fn view(app: &App, id: WalletId, at: Option<i64>) -> Result<Value, Problem
     }))
 }
 
-fn parse_id(text: &str) -> Result<WalletId, Problem> {
+pub(super) fn parse_id(text: &str) -> Result<WalletId, Problem> {
     // What is not an id at all is answered like an id that is not known.
     WalletId::parse(text).map_err(|_| unknown())
 }

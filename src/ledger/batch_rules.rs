@@ -225,7 +225,7 @@ impl Books {
                     return Err(Fault::Unread("a stored verdict is accepted or refused"));
                 };
                 let same_chunk = before.chunk == (chunk.digest, chunk.first_line);
-                let differs = if same_chunk { None } else { differing_field(line, before.content.as_ref()) };
+                let differs = if same_chunk { None } else { self.differing_field(line, before.content.as_ref()) };
                 let verdict = match differs {
                     None => Verdict::AlreadyAccepted { entry },
                     Some(field) => {
@@ -422,11 +422,29 @@ impl Books {
     }
 }
 
+impl Books {
+    /// The field in which a line differs from the entry that its number made. The wallet is the same if the line's number leads, or
+    /// has led, to it.
+    fn differing_field(
+        &mut self,
+        line: &ChunkLine,
+        content: Option<&serde_json::Map<String, serde_json::Value>>,
+    ) -> Option<Field> {
+        let named = content.and_then(|content| content.get("wallet")).and_then(|wallet| wallet.as_str());
+        let is_same = match (line.wallet, named) {
+            (Some(wallet), Some(named)) => self.has_led(wallet, named),
+            _ => false,
+        };
+        differing_field(line, content, is_same)
+    }
+}
+
 /// The first field in which a line differs from the entry that its number made. A line that cannot be read differs in the
 /// field that cannot be read.
 fn differing_field(
     line: &ChunkLine,
     content: Option<&serde_json::Map<String, serde_json::Value>>,
+    same_wallet: bool,
 ) -> Option<Field> {
     let read = match &line.parsed.line {
         Ok(read) => read,
@@ -434,8 +452,7 @@ fn differing_field(
     };
     let Some(content) = content else { return Some(Field::Line) };
     let is = |name: &str, value: &str| content.get(name).and_then(|member| member.as_str()) == Some(value);
-    let wallet = line.wallet.is_some_and(|wallet| is("wallet", &wallet.to_string()));
-    if !wallet {
+    if !same_wallet {
         return Some(Field::Iin);
     }
     let key = |programme: String, period: String, part: u16| {

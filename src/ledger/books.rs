@@ -16,6 +16,7 @@ use crate::domain::{Amount, BankReference, BatchId, Bic, ClientId, Money, Progra
 use super::account::SystemAccount;
 use super::batch::{Batch, LineVerdict};
 use super::cache::WalletCache;
+use super::choice::{Choices, Due};
 use super::effects::{Effects, NewSystemAccount, SystemEntry};
 use super::log_rules::LogState;
 use super::payment::{Authorisation, CashReference, Counted, Direction, Payment, UsageEntry};
@@ -213,6 +214,12 @@ pub struct Books {
     pub cash: HashMap<CashReference, u64>,
     /// The newest row of what is counted by business day; `None`: there is none.
     pub usage: HashMap<Counted, Option<UsageEntry>>,
+    /// Holders' choices of a destination that hold, by the wallet's internal number.
+    pub choices: HashMap<u32, Choices>,
+    /// A credit that the next entry sends on.
+    pub(super) due: Option<Due>,
+    /// Whether any id may lead to another wallet.
+    pub leads: bool,
 }
 
 impl Books {
@@ -242,6 +249,9 @@ impl Books {
             payments: HashMap::new(),
             cash: HashMap::new(),
             usage: HashMap::new(),
+            choices: HashMap::new(),
+            due: None,
+            leads: false,
         }
     }
 
@@ -264,7 +274,9 @@ impl Books {
             self.payments.clear();
             self.cash.clear();
             self.usage.clear();
+            self.choices.clear();
         }
+        self.due = None;
     }
 
     /// A programme by code.
@@ -357,11 +369,50 @@ impl Books {
         head.touched_by = Some(seq);
     }
 
-    /// What is known of a wallet; `Ok(None)`: it does not exist.
+    /// What is known of a wallet, under any id that leads to it; `Ok(None)`: it does not exist.
     pub fn wallet(&mut self, id: WalletId) -> Ruling<Option<Wallet>> {
+        Ok(self.find_wallet(id)?.map(|(_, wallet)| wallet))
+    }
+
+    /// What is known of a wallet, with the id that it has now.
+    pub fn find_wallet(&mut self, id: WalletId) -> Ruling<Option<(WalletId, Wallet)>> {
         match &self.whole {
-            Some(whole) => Ok(whole.wallets.get(id)),
-            None => self.wallets.get(id).ok_or(Fault::Unread("a wallet")),
+            Some(whole) => Ok(whole.wallets.find(id)),
+            None => self.wallets.find(id).ok_or(Fault::Unread("a wallet")),
+        }
+    }
+
+    /// The id that a wallet which exists has now.
+    pub(super) fn canonical(&mut self, id: WalletId) -> Ruling<WalletId> {
+        self.find_wallet(id)?.map(|(id, _)| id).ok_or(Fault::Unread("the wallet of what is known"))
+    }
+
+    /// The wallet that was opened under an id, whatever became of it, where the books hold everything.
+    #[must_use]
+    pub fn own_wallet(&self, id: WalletId) -> Option<Wallet> {
+        self.whole.as_ref().and_then(|whole| whole.wallets.own(id))
+    }
+
+    /// Whether an id leads, or has led, to the wallet that a text names: what was done under it then was done there.
+    pub fn has_led(&mut self, id: WalletId, to: &str) -> bool {
+        let mut next = Some(id);
+        while let Some(id) = next {
+            if id.to_string() == to {
+                return true;
+            }
+            next = match &self.whole {
+                Some(whole) => whole.wallets.led(id),
+                None => self.wallets.led(id),
+            };
+        }
+        false
+    }
+
+    pub(super) fn lead(&mut self, id: WalletId, to: WalletId) {
+        self.leads = true;
+        match &mut self.whole {
+            Some(whole) => whole.wallets.lead(id, to),
+            None => self.wallets.lead(id, to),
         }
     }
 
@@ -446,6 +497,13 @@ impl Books {
     pub fn benefit_of(&self, record: &Record) -> Option<Benefit> {
         let Record::Accrued { programme, period, part, .. } = *record else { return None };
         self.programme(programme).map(|programme| Benefit { programme: programme.number, period, part })
+    }
+
+    /// The benefits whose bitmaps the merging of a wallet will read, where the books hold everything.
+    #[must_use]
+    pub fn benefits_of_wallet(&self, id: WalletId) -> Vec<Benefit> {
+        let lots = self.own_wallet(id).and_then(|wallet| self.lots_of(wallet.account).ok());
+        lots.into_iter().flatten().map(|lot| lot.benefit).collect()
     }
 
     /// Ends a commit: the rows of the system accounts that it touched.

@@ -33,9 +33,20 @@ impl Hasher for IdHasher {
     fn write_usize(&mut self, _: usize) {} // the length prefix of a byte slice: always 16
 }
 
-type Generation = HashMap<WalletId, Option<Wallet>, BuildHasherDefault<IdHasher>>;
+type Generation = HashMap<WalletId, Known, BuildHasherDefault<IdHasher>>;
 
-/// The memory. `None` as a value: there is no such wallet.
+/// What is known of an id.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Known {
+    /// There is no such wallet.
+    Absent,
+    /// A wallet, with its head.
+    Here(Wallet),
+    /// It stands for another wallet: of a person's new number, or merged into it.
+    Led(WalletId),
+}
+
+/// The memory.
 #[derive(Default)]
 pub struct WalletCache {
     young: Generation,
@@ -50,18 +61,59 @@ impl WalletCache {
         Self { half: (wallets / 2).max(1), ..Self::default() }
     }
 
-    /// What is known of a wallet. `None`: nothing.
+    /// What is known of a wallet, under any id that leads to it. `None`: nothing.
     pub fn get(&mut self, id: WalletId) -> Option<Option<Wallet>> {
+        Some(self.find(id)?.map(|(_, wallet)| wallet))
+    }
+
+    /// What is known of a wallet, with the id that it has now.
+    pub fn find(&mut self, mut id: WalletId) -> Option<Option<(WalletId, Wallet)>> {
+        loop {
+            match self.look(id)? {
+                Known::Absent => return Some(None),
+                Known::Here(wallet) => return Some(Some((id, wallet))),
+                Known::Led(to) => id = to,
+            }
+        }
+    }
+
+    /// Of which id nothing is known, on the way from this one; `None`: all is known.
+    pub fn missing(&mut self, mut id: WalletId) -> Option<WalletId> {
+        while let Some(known) = self.look(id) {
+            let Known::Led(to) = known else { return None };
+            id = to;
+        }
+        Some(id)
+    }
+
+    /// The id that this one leads to directly, if it is known to lead anywhere.
+    pub fn led(&mut self, id: WalletId) -> Option<WalletId> {
+        match self.look(id) {
+            Some(Known::Led(to)) => Some(to),
+            _ => None,
+        }
+    }
+
+    fn look(&mut self, id: WalletId) -> Option<Known> {
         if let Some(known) = self.young.get(&id) {
             return Some(*known);
         }
         let known = self.old.remove(&id)?;
-        self.put(id, known);
+        self.keep(id, known);
         Some(known)
     }
 
     /// Remembers a wallet.
     pub fn put(&mut self, id: WalletId, known: Option<Wallet>) {
+        self.keep(id, known.map_or(Known::Absent, Known::Here));
+    }
+
+    /// Remembers that an id leads to another.
+    pub fn lead(&mut self, id: WalletId, to: WalletId) {
+        self.keep(id, Known::Led(to));
+    }
+
+    fn keep(&mut self, id: WalletId, known: Known) {
         if self.young.len() >= self.half && !self.young.contains_key(&id) {
             self.old = std::mem::take(&mut self.young);
         }
@@ -82,7 +134,10 @@ impl WalletCache {
 
     /// Every wallet known, in no order. Complete only for books that hold everything.
     pub fn known(&self) -> impl Iterator<Item = (WalletId, Wallet)> {
-        self.young.iter().chain(&self.old).filter_map(|(id, known)| known.map(|wallet| (*id, wallet)))
+        self.young.iter().chain(&self.old).filter_map(|(id, known)| match known {
+            Known::Here(wallet) => Some((*id, *wallet)),
+            Known::Absent | Known::Led(_) => None,
+        })
     }
 }
 
@@ -107,5 +162,18 @@ mod tests {
         assert_eq!(cache.get(id(7)), Some(None), "known not to exist");
         cache.forget(id(7));
         assert_eq!(cache.get(id(7)), None);
+    }
+
+    #[test]
+    fn an_id_leads_to_a_wallet_as_far_as_the_way_is_known() {
+        let mut cache = WalletCache::bounded(8);
+        cache.lead(id(1), id(2));
+        assert_eq!((cache.get(id(1)), cache.missing(id(1))), (None, Some(id(2))));
+        cache.lead(id(2), id(3));
+        cache.put(id(3), Some(Wallet::opened(3)));
+        assert_eq!(cache.find(id(1)), Some(Some((id(3), Wallet::opened(3)))));
+        assert_eq!((cache.missing(id(1)), cache.led(id(1)), cache.led(id(3))), (None, Some(id(2)), None));
+        assert_eq!(cache.known().count(), 1, "a wallet is known once");
+        assert_eq!(size_of::<Known>(), size_of::<Wallet>(), "a head takes no more room for it");
     }
 }

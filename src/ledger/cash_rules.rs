@@ -72,7 +72,7 @@ impl Books {
         }
         let Entry { fx, stamp, actor } = entry;
         let record = PaymentRecord::CashCreated {
-            wallet: drawing.authorisation.wallet,
+            wallet: drawing.id,
             authorisation,
             amount,
             reference,
@@ -165,8 +165,9 @@ impl Books {
     ) -> Ruling<u64> {
         self.check_try(&entry, bank, cash, &terminal)?;
         let (known, ..) = self.cash_out(cash)?;
-        let (wallet, channel) = (known.wallet, known.channel);
-        let amount = Amount::from_tiyn(known.amount).ok_or(Fault::Unread("the amount of a cash-out"))?;
+        let (wallet, channel, tiyn) = (known.wallet, known.channel, known.amount);
+        let wallet = self.canonical(wallet)?;
+        let amount = Amount::from_tiyn(tiyn).ok_or(Fault::Unread("the amount of a cash-out"))?;
         let Entry { fx, stamp, actor } = entry;
         let record = PaymentRecord::CashReserved { wallet, cash, amount, bank, terminal };
         let seq = self.write(fx, record.into(), actor);
@@ -192,6 +193,7 @@ impl Books {
         let locked = tries >= CASH_TRIES_MAX;
         let held = if locked { known.held() } else { 0 };
         let drawn = known.back(0, held);
+        let wallet = self.canonical(wallet)?;
         let (before, lots) = self.pieces(wallet, &drawn)?;
         let Entry { fx, stamp, actor } = entry;
         let shares = lots.iter().map(|(lot, back)| share(lot, *back)).collect();
@@ -230,6 +232,7 @@ impl Books {
         let (known, ..) = self.cash_out(cash)?;
         let head = known.head().clone();
         let (wallet, channel) = (known.wallet, known.channel);
+        let wallet = self.canonical(wallet)?;
         let Some(bank) = head.agent.filter(|agent| by == Party::Bank(*agent) || by == Party::Operator) else {
             let code = if by == Party::Operator { Code::CashNotReserved } else { Code::CashUnknown };
             return refuse(code, "reference");
@@ -317,6 +320,7 @@ impl Books {
         let (known, ..) = self.cash_out(cash)?;
         let (wallet, held) = (known.wallet, known.held());
         let drawn = known.back(0, held);
+        let wallet = self.canonical(wallet)?;
         let (before, lots) = self.pieces(wallet, &drawn)?;
         let Entry { fx, stamp, actor } = entry;
         let shares = lots.iter().map(|(lot, back)| share(lot, *back)).collect();

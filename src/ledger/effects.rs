@@ -6,7 +6,9 @@ use crate::domain::FundClass;
 
 use super::account::SystemAccount;
 use super::batch::BatchEntry;
+use super::choice::NewChoice;
 use super::payment::{Audience, AuthorisationEntry, NewAuthorisation, NewPayment, PaymentEntry, UsageEntry};
+use super::person::{MovedLot, NewLead};
 use super::record::{Actor, BatchDeclaration, ProgrammeSpec, Record};
 use super::registry::RegistryChange;
 use super::wallet::{Benefit, LotMovement, NewWallet, WalletEntry};
@@ -131,6 +133,12 @@ pub struct Effects {
     pub usage: Vec<UsageEntry>,
     /// Who is told of which entry.
     pub events: Vec<(Audience, u64)>,
+    /// Choices of a destination.
+    pub choices: Vec<NewChoice>,
+    /// Ids that lead to another wallet from now on.
+    pub leads: Vec<NewLead>,
+    /// Lots that came from a merged wallet.
+    pub moved_lots: Vec<MovedLot>,
 }
 
 impl Effects {
@@ -157,6 +165,9 @@ impl Effects {
             payment_entries,
             usage,
             events,
+            choices,
+            leads,
+            moved_lots,
         } = self;
         records.clear();
         wallets.clear();
@@ -177,6 +188,9 @@ impl Effects {
         payment_entries.clear();
         usage.clear();
         events.clear();
+        choices.clear();
+        leads.clear();
+        moved_lots.clear();
         if benefits.len() > BENEFITS_KEPT_MAX {
             benefits.clear();
         }

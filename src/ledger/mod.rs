@@ -13,10 +13,12 @@ pub mod batch_rules;
 pub mod books;
 pub mod cache;
 pub mod cash_rules;
+pub mod choice;
 pub mod effects;
 pub mod log_rules;
 pub mod payment;
 pub mod payment_rules;
+pub mod person;
 pub mod record;
 pub mod refusal;
 pub mod registry;
@@ -28,6 +30,8 @@ pub mod state;
 pub mod wallet;
 mod whole;
 
+#[cfg(test)]
+mod choice_tests;
 #[cfg(test)]
 mod payment_tests;
 #[cfg(test)]

@@ -206,6 +206,9 @@ pub enum PaymentRecord {
         bank: Bic,
         /// How much.
         amount: Amount,
+        /// The accrual that the holder's choice sends on: the entry before this one. `None`: somebody asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        accrual: Option<u64>,
         /// What is held of which lots.
         shares: Vec<LotShare>,
         /// What money it is, by programme and class: what goes to the bank with it.
@@ -741,6 +744,8 @@ pub struct Drawn(
     pub u32,
     /// How much, tiyn.
     pub i64,
+    /// The entry that made the lot: its name in any wallet that it is moved to.
+    pub u64,
 );
 
 /// What the books know of a transfer or a cash-out. Sums in tiyn.
@@ -829,11 +834,11 @@ impl Payment {
     pub fn back(&self, from: i64, to: i64) -> Vec<Drawn> {
         let mut pieces = Vec::new();
         let mut begins = 0;
-        for Drawn(lot, amount) in &self.drawn {
+        for Drawn(lot, amount, made) in &self.drawn {
             let ends = begins + amount;
             let piece = ends.min(to) - begins.max(from);
             if piece > 0 {
-                pieces.push(Drawn(*lot, piece));
+                pieces.push(Drawn(*lot, piece, *made));
             }
             begins = ends;
         }

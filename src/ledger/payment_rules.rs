@@ -96,6 +96,8 @@ pub enum Answered {
 
 /// What a payment is made of: what is held, of which lots.
 pub(super) struct Drawing {
+    /// The wallet, by the id that it has now.
+    pub(super) id: WalletId,
     pub(super) before: Wallet,
     pub(super) authorisation: Authorisation,
     lots: Vec<(Lot, i64)>,
@@ -131,16 +133,16 @@ impl Books {
         consent: Consent,
         sealed_destination: Vec<u8>,
     ) -> Ruling<u64> {
-        let Some(before) = self.wallet(id)? else { return refuse(Code::WalletUnknown, "wallet") };
+        let Some((found, before)) = self.find_wallet(id)? else {
+            return refuse(Code::WalletUnknown, "wallet");
+        };
         self.check_party(&entry.actor, Party::Channel)?;
+        if found != id {
+            // What is sealed is bound to the wallet's id.
+            return refuse(Code::WalletMerged, "wallet");
+        }
         let now = entry.stamp.at;
-        if !(now - CONSENT_AGE_MAX..=now + CONSENT_AHEAD_MAX).contains(&consent.at) {
-            return refuse(Code::ConsentOutsideWindow, "consent");
-        }
-        let asked = consent_id(entry.actor.client, &consent.evidence);
-        if let Some(seq) = self.bound_to(&asked)? {
-            return Err(Refusal::of(Code::ConsentUsed, "consent").by(seq).into());
-        }
+        let asked = self.check_consent(&entry, &consent)?;
         if terms.expires <= now || terms.expires > now + AUTHORISATION_LIFETIME_MAX {
             return refuse(Code::AuthorisationTooLong, "expires");
         }
@@ -172,6 +174,19 @@ impl Books {
         Ok(seq)
     }
 
+    /// Whether what shows a holder's consent may be used now, and the id that it will be bound under.
+    pub(super) fn check_consent(&self, entry: &Entry<'_>, consent: &Consent) -> Ruling<[u8; 16]> {
+        let now = entry.stamp.at;
+        if !(now - CONSENT_AGE_MAX..=now + CONSENT_AHEAD_MAX).contains(&consent.at) {
+            return refuse(Code::ConsentOutsideWindow, "consent");
+        }
+        let asked = consent_id(entry.actor.client, &consent.evidence);
+        match self.bound_to(&asked)? {
+            Some(seq) => Err(Refusal::of(Code::ConsentUsed, "consent").by(seq).into()),
+            None => Ok(asked),
+        }
+    }
+
     fn put_authorisation(&mut self, fx: &mut Effects, seq: u64, changed: Authorisation) {
         let version = changed.version + 1;
         let Authorisation { seq: authorisation, used, revoked, .. } = changed;
@@ -196,7 +211,8 @@ impl Books {
         if known.revoked {
             return refuse(Code::AuthorisationRevoked, "authorisation");
         }
-        let record = PaymentRecord::AuthorisationRevoked { wallet: known.wallet, authorisation, reason };
+        let wallet = self.canonical(known.wallet)?;
+        let record = PaymentRecord::AuthorisationRevoked { wallet, authorisation, reason };
         let seq = self.write(entry.fx, record.into(), entry.actor);
         self.put_authorisation(entry.fx, seq, Authorisation { revoked: true, ..known });
         tell(entry.fx, seq, known.channel, known.terms.bank());
@@ -225,10 +241,29 @@ impl Books {
         if for_cash != matches!(known.terms.purpose, Purpose::Cash {}) {
             return refuse(Code::AuthorisationMismatch, "authorisation");
         }
+        let (id, before) = self.check_authorised(entry.stamp, &known, amount, for_cash)?;
+        let lots = self.draw(before.account, amount)?;
+        if lots.len() > LOTS_MAX {
+            let within: i64 = lots[..LOTS_MAX].iter().map(|(_, taken)| taken).sum();
+            return Err(Refusal::of(Code::LotsTooMany, "amount").with(left_of(within)).into());
+        }
+        let shares = lots.iter().map(|(lot, taken)| share(lot, *taken)).collect();
+        let split = self.split(&lots);
+        Ok(Drawing { id, before, authorisation: known, lots, shares, split })
+    }
+
+    /// Whether an authorisation covers a payment now, and the wallet that it would leave.
+    pub(super) fn check_authorised(
+        &mut self,
+        stamp: crate::domain::time::Stamp,
+        known: &Authorisation,
+        amount: Amount,
+        for_cash: bool,
+    ) -> Ruling<(WalletId, Wallet)> {
         if known.revoked {
             return refuse(Code::AuthorisationRevoked, "authorisation");
         }
-        if entry.stamp.at > known.terms.expires {
+        if stamp.at > known.terms.expires {
             return refuse(Code::AuthorisationExpired, "authorisation");
         }
         if self.registry.client(known.channel).is_some_and(|channel| channel.client.suspended) {
@@ -241,25 +276,19 @@ impl Books {
         if amount.tiyn() > left {
             return Err(Refusal::of(Code::AuthorisationExceeded, "amount").with(left_of(left)).into());
         }
-        let before = self.wallet(known.wallet)?.ok_or(Fault::Unread("the wallet of an authorisation"))?;
+        let found = self.find_wallet(known.wallet)?;
+        let (id, before) = found.ok_or(Fault::Unread("the wallet of an authorisation"))?;
         may_pay_out(&before)?;
-        self.check_limits_of_day(entry, &before, known.channel, amount, for_cash)?;
+        self.check_limits_of_day(stamp, &before, known.channel, amount, for_cash)?;
         if before.posted - before.held < amount.tiyn() {
             return refuse(Code::BalanceInsufficient, "amount");
         }
-        let lots = self.draw(before.account, amount)?;
-        if lots.len() > LOTS_MAX {
-            let within: i64 = lots[..LOTS_MAX].iter().map(|(_, taken)| taken).sum();
-            return Err(Refusal::of(Code::LotsTooMany, "amount").with(left_of(within)).into());
-        }
-        let shares = lots.iter().map(|(lot, taken)| share(lot, *taken)).collect();
-        let split = self.split(&lots);
-        Ok(Drawing { before, authorisation: known, lots, shares, split })
+        Ok((id, before))
     }
 
     fn check_limits_of_day(
         &self,
-        entry: &Entry<'_>,
+        stamp: crate::domain::time::Stamp,
         wallet: &Wallet,
         channel: ClientId,
         amount: Amount,
@@ -267,7 +296,7 @@ impl Books {
     ) -> Ruling<()> {
         let limits = self.registry.limits();
         let beyond = |counted: Counted, sum: i64, count: u32| {
-            let (so_often, so_much) = self.used(&counted, entry.stamp.date)?;
+            let (so_often, so_much) = self.used(&counted, stamp.date)?;
             Ok::<bool, Fault>(so_often >= count || so_much.saturating_add(amount.tiyn()) > sum)
         };
         let account = wallet.account;
@@ -313,7 +342,7 @@ impl Books {
     }
 
     /// What money lots are, by programme and class, in the order in which they are drawn.
-    fn split(&self, lots: &[(Lot, i64)]) -> Vec<Portion> {
+    pub(super) fn split(&self, lots: &[(Lot, i64)]) -> Vec<Portion> {
         let mut split: Vec<Portion> = Vec::new();
         for (lot, taken) in lots {
             let Programme { ref spec, .. } = self.programmes[lot.benefit.programme as usize - 1];
@@ -338,24 +367,39 @@ impl Books {
         drawing: &Drawing,
         kind: PaymentKind,
     ) -> Ruling<()> {
-        let Drawing { before, authorisation, lots, .. } = drawing;
-        let amount: i64 = lots.iter().map(|(_, taken)| taken).sum();
+        let Drawing { id, before, authorisation, lots, .. } = drawing;
         let moves: Vec<Move> =
             lots.iter().map(|(lot, taken)| Move { lot: *lot, amount: 0, held: *taken }).collect();
         let after = self.move_lots(fx, *before, &moves);
         let row = moneyless(seq, stamp.at, EntryKind::Hold, None, after);
-        self.post_entry(fx, authorisation.wallet, row);
-        self.count(fx, seq, stamp.date, Counted::Wallet(before.account), amount)?;
+        self.post_entry(fx, *id, row);
+        let drawn = lots.iter().map(|(lot, taken)| Drawn(lot.version, *taken, lot.seq)).collect();
+        self.keep_payment(fx, stamp, seq, (*id, before.account), authorisation, kind, drawn)
+    }
+
+    /// Counts a payment whose money is held, and keeps it. `wallet`: its id and its internal number.
+    #[allow(clippy::too_many_arguments)] // what a payment is made of
+    pub(super) fn keep_payment(
+        &mut self,
+        fx: &mut Effects,
+        stamp: crate::domain::time::Stamp,
+        seq: u64,
+        (wallet, account): (WalletId, u32),
+        authorisation: &Authorisation,
+        kind: PaymentKind,
+        drawn: Vec<Drawn>,
+    ) -> Ruling<()> {
+        let amount: i64 = drawn.iter().map(|drawn| drawn.1).sum();
+        self.count(fx, seq, stamp.date, Counted::Wallet(account), amount)?;
         if matches!(kind, PaymentKind::Cash { .. }) {
-            self.count(fx, seq, stamp.date, Counted::WalletCash(before.account), amount)?;
+            self.count(fx, seq, stamp.date, Counted::WalletCash(account), amount)?;
         }
         self.count(fx, seq, stamp.date, Counted::Channel(authorisation.channel), amount)?;
         let used = authorisation.used + amount;
         self.put_authorisation(fx, seq, Authorisation { used, ..*authorisation });
-        let drawn: Vec<Drawn> = lots.iter().map(|(lot, taken)| Drawn(lot.version, *taken)).collect();
         fx.payments.push(NewPayment {
             seq,
-            account: before.account,
+            account,
             authorisation: authorisation.seq,
             kind,
             amount,
@@ -377,7 +421,7 @@ impl Books {
         fx.payment_entries.push(made.clone());
         let payment = Payment {
             seq,
-            wallet: authorisation.wallet,
+            wallet,
             authorisation: authorisation.seq,
             channel: authorisation.channel,
             kind,
@@ -403,10 +447,11 @@ impl Books {
         };
         let Entry { fx, stamp, actor } = entry;
         let record = PaymentRecord::TransferRequested {
-            wallet: drawing.authorisation.wallet,
+            wallet: drawing.id,
             authorisation,
             bank,
             amount,
+            accrual: None,
             shares: drawing.shares.clone(),
             split: drawing.split.clone(),
         };
@@ -451,14 +496,14 @@ impl Books {
             Answer::Sent => match made(PaymentState::Sent) {
                 Some(seq) => Ok(Answered::Repeated(seq)),
                 None if head.state.is_held() => {
-                    Ok(self.step(entry, transfer, bank, PaymentState::Sent, document))
+                    self.step(entry, transfer, bank, PaymentState::Sent, document)
                 }
                 None => made(PaymentState::Settled).map_or_else(ended, |seq| Ok(Answered::Repeated(seq))),
             },
             Answer::Unknown if !head.state.is_held() => ended(),
             Answer::Unknown => match made(PaymentState::Unknown) {
                 Some(seq) => Ok(Answered::Repeated(seq)),
-                None => Ok(self.step(entry, transfer, bank, PaymentState::Unknown, document)),
+                None => self.step(entry, transfer, bank, PaymentState::Unknown, document),
             },
             Answer::Settled => match made(PaymentState::Settled) {
                 Some(seq) => Ok(Answered::Repeated(seq)),
@@ -500,13 +545,11 @@ impl Books {
         bank: Bic,
         state: PaymentState,
         document: Option<Document>,
-    ) -> Answered {
+    ) -> Ruling<Answered> {
         let Entry { fx, stamp, actor } = entry;
-        let (wallet, channel) = self
-            .payments
-            .get(&transfer)
-            .map(|known| (known.wallet, known.channel))
-            .expect("looked up before");
+        let known = self.payments.get(&transfer).ok_or(Fault::Unread("a transfer"))?;
+        let (wallet, channel) = (known.wallet, known.channel);
+        let wallet = self.canonical(wallet)?;
         let record = match state {
             PaymentState::Sent => PaymentRecord::TransferSent { wallet, transfer, bank, document },
             _ => PaymentRecord::TransferUnknown { wallet, transfer, bank, document },
@@ -514,7 +557,7 @@ impl Books {
         let seq = self.write(fx, record.into(), actor);
         self.advance(fx, transfer, seq, stamp.at, |head| head.state = state);
         tell(fx, seq, channel, Some(bank));
-        Answered::Made(seq)
+        Ok(Answered::Made(seq))
     }
 
     /// Writes what became of a payment.
@@ -538,8 +581,9 @@ impl Books {
     pub(super) fn pieces(&mut self, id: WalletId, drawn: &[Drawn]) -> Ruling<(Wallet, Vec<(Lot, i64)>)> {
         let wallet = self.wallet(id)?.ok_or(Fault::Unread("the wallet of a payment"))?;
         let lots = self.lots_of(wallet.account)?;
-        let find = |Drawn(version, amount): &Drawn| {
-            let lot = lots.iter().find(|lot| lot.version == *version);
+        // By the entry that made it: the same lot, whichever wallet it was moved to since.
+        let find = |Drawn(_, amount, made): &Drawn| {
+            let lot = lots.iter().find(|lot| lot.seq == *made);
             lot.map(|lot| (*lot, *amount)).ok_or(Fault::Unread("a lot of a payment"))
         };
         let pieces = drawn.iter().map(find).collect::<Ruling<_>>()?;
@@ -555,9 +599,10 @@ impl Books {
         record: impl FnOnce(Vec<LotShare>) -> PaymentRecord,
     ) -> Ruling<u64> {
         let known = self.payments.get(&payment).ok_or(Fault::Unread("a payment"))?;
-        let (id, head) = (known.wallet, known.head());
-        let mut drawn = known.back(0, known.amount - head.released);
+        let mut drawn = known.back(0, known.amount - known.head().released);
         drawn.reverse(); // in the order in which it was drawn
+        let wallet = known.wallet;
+        let id = self.canonical(wallet)?;
         let (before, lots) = self.pieces(id, &drawn)?;
         let amount: i64 = lots.iter().map(|(_, out)| out).sum();
         let Entry { fx, stamp, actor } = entry;
@@ -595,6 +640,7 @@ impl Books {
         lots: &[(Lot, i64)],
     ) -> Ruling<()> {
         let id = self.payments.get(&payment).ok_or(Fault::Unread("a payment"))?.wallet;
+        let id = self.canonical(id)?;
         let moves: Vec<Move> =
             lots.iter().map(|(lot, back)| Move { lot: *lot, amount: 0, held: -back }).collect();
         let after = self.move_lots(fx, before, &moves);
@@ -612,6 +658,7 @@ impl Books {
         let Entry { fx, stamp, actor } = entry;
         let known = self.payments.get(&transfer).ok_or(Fault::Unread("a transfer"))?;
         let (wallet, channel) = (known.wallet, known.channel);
+        let wallet = self.canonical(wallet)?;
         let clearing = SystemAccount::Clearing(bank);
         let entry = Entry { fx: &mut *fx, stamp, actor };
         let seq = self.post_out(entry, transfer, clearing, |shares| PaymentRecord::TransferSettled {
@@ -641,6 +688,7 @@ impl Books {
         let end = if held { known.amount - last.released } else { last.settled - last.returned };
         let drawn = known.back(end - coming, end);
         let all = end == coming;
+        let wallet = self.canonical(wallet)?;
         let (before, lots) = self.pieces(wallet, &drawn)?;
         let Entry { fx, stamp, actor } = entry;
         // What was settled has opened the account.

@@ -26,55 +26,55 @@ use crate::domain::{
 };
 
 const START: i64 = 1_795_294_280_123;
-const MINUTE: i64 = 60_000;
+pub(super) const MINUTE: i64 = 60_000;
 
-fn bank(number: u8) -> Bic {
+pub(super) fn bank(number: u8) -> Bic {
     Bic::parse([b"CASPKZKA", b"HSBKKZKX"][usize::from(number % 2)]).unwrap()
 }
 
-fn id(person: u8) -> WalletId {
+pub(super) fn id(person: u8) -> WalletId {
     WalletId::from_uuid(uuid::Uuid::from_u128(u128::from(person) + 1))
 }
 
-fn amount(tiyn: i64) -> Amount {
+pub(super) fn amount(tiyn: i64) -> Amount {
     Amount::from_tiyn(tiyn).unwrap()
 }
 
-fn code(programme: usize) -> ProgrammeCode {
+pub(super) fn code(programme: usize) -> ProgrammeCode {
     ProgrammeCode::parse([&b"GENERAL"[..], b"ASP", b"BIRTH"][programme]).unwrap()
 }
 
-fn document() -> Document {
+pub(super) fn document() -> Document {
     Document::parse("act 7 of 2026-11-21").unwrap()
 }
 
-fn terminal() -> Terminal {
+pub(super) fn terminal() -> Terminal {
     Terminal::parse("ATM-1").unwrap()
 }
 
-fn reason() -> Reason {
+pub(super) fn reason() -> Reason {
     Reason::parse("card closed").unwrap()
 }
 
-fn reference(number: u64) -> CashReference {
+pub(super) fn reference(number: u64) -> CashReference {
     let mut bytes = [0; 10];
     bytes[..8].copy_from_slice(&number.to_be_bytes());
     CashReference::from_bytes(bytes)
 }
 
 /// Books that hold everything, a clock, and a replay that must let through whatever the rules did, entry by entry.
-struct World {
-    books: Books,
-    replay: Replay,
-    at: i64,
+pub(super) struct World {
+    pub(super) books: Books,
+    pub(super) replay: Replay,
+    pub(super) at: i64,
     /// What the last command wrote.
-    written: Vec<Record>,
+    pub(super) written: Vec<Record>,
     /// Bytes of the longest leaf so far.
-    longest_leaf: usize,
+    pub(super) longest_leaf: usize,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut world = Self {
             books: Books::whole(),
             replay: Replay::default(),
@@ -111,7 +111,7 @@ impl World {
         world
     }
 
-    fn run<T>(
+    pub(super) fn run<T>(
         &mut self,
         by: &str,
         rule: impl FnOnce(&mut Books, Entry<'_>) -> Result<T, Fault>,
@@ -155,7 +155,7 @@ impl World {
         }
     }
 
-    fn accrue(&mut self, person: u8, programme: usize, period: u8, tiyn: i64) -> Result<u64, Code> {
+    pub(super) fn accrue(&mut self, person: u8, programme: usize, period: u8, tiyn: i64) -> Result<u64, Code> {
         let accrual = Accrual {
             wallet: id(person),
             programme: code(programme),
@@ -171,13 +171,13 @@ impl World {
     }
 
     /// What no consent has shown yet.
-    fn evidence(&self) -> [u8; 32] {
+    pub(super) fn evidence(&self) -> [u8; 32] {
         let mut evidence = [7; 32];
         evidence[..8].copy_from_slice(&self.books.size.to_be_bytes());
         evidence
     }
 
-    fn authorise(
+    pub(super) fn authorise(
         &mut self,
         person: u8,
         cash: bool,
@@ -202,52 +202,52 @@ impl World {
         self.run("egov", |books, entry| books.authorise(entry, id(person), terms, consent, vec![1]))
     }
 
-    fn transfer(&mut self, authorisation: u64, tiyn: i64) -> Result<u64, Code> {
+    pub(super) fn transfer(&mut self, authorisation: u64, tiyn: i64) -> Result<u64, Code> {
         self.run("egov", |books, entry| {
             books.request_transfer(entry, Party::Channel, authorisation, amount(tiyn))
         })
     }
 
-    fn answer(&mut self, transfer: u64, answer: &Answer) -> Result<Answered, Code> {
+    pub(super) fn answer(&mut self, transfer: u64, answer: &Answer) -> Result<Answered, Code> {
         let of = self.books.payments.get(&transfer).and_then(super::payment::Payment::bank);
         let by = Party::Bank(of.unwrap_or(bank(0)));
         self.run("bank", |books, entry| books.answer_transfer(entry, by, transfer, answer, None))
     }
 
-    fn cash(&mut self, authorisation: u64, tiyn: i64, number: u64) -> Result<u64, Code> {
+    pub(super) fn cash(&mut self, authorisation: u64, tiyn: i64, number: u64) -> Result<u64, Code> {
         let expires = self.at + 30 * MINUTE;
         self.run("egov", |books, entry| {
             books.create_cash(entry, authorisation, amount(tiyn), reference(number), [1; 32], expires)
         })
     }
 
-    fn redeem(&mut self, by: u8, number: u64, right: bool) -> Result<Tried, Code> {
+    pub(super) fn redeem(&mut self, by: u8, number: u64, right: bool) -> Result<Tried, Code> {
         let attempt = [u8::from(right); 32];
         self.run("bank", |books, entry| {
             books.redeem_cash(entry, bank(by), reference(number), &attempt, terminal())
         })
     }
 
-    fn finish(&mut self, by: u8, number: u64, dispensed: Dispensed) -> Result<Answered, Code> {
+    pub(super) fn finish(&mut self, by: u8, number: u64, dispensed: Dispensed) -> Result<Answered, Code> {
         self.run("bank", |books, entry| {
             books.finish_cash(entry, Party::Bank(bank(by)), reference(number), dispensed, None)
         })
     }
 
-    fn lots(&self, person: u8) -> Vec<(i64, i64)> {
+    pub(super) fn lots(&self, person: u8) -> Vec<(i64, i64)> {
         let known = self.books.known_wallets().find(|(known, _)| *known == id(person));
         let account = known.map_or(0, |(_, wallet)| wallet.account);
         let lots = self.books.lots_of(account).unwrap();
         lots.iter().map(|lot| (lot.remaining, lot.held)).collect()
     }
 
-    fn balance(&self, account: SystemAccount) -> i64 {
+    pub(super) fn balance(&self, account: SystemAccount) -> i64 {
         let head = self.books.system_accounts().iter().find(|head| head.account == account);
         head.map_or(0, super::books::SystemHead::balance)
     }
 
     /// Invariants 1, 2 and 13, for the books as they are.
-    fn check(&mut self) {
+    pub(super) fn check(&mut self) {
         let heads = self.books.system_accounts();
         let sum: i64 = heads
             .iter()
@@ -256,8 +256,11 @@ impl World {
             .sum();
         assert_eq!(sum, 0, "invariant 1: the books sum to zero");
         let mut holds: BTreeMap<WalletId, i64> = BTreeMap::new();
-        for payment in self.books.payments.values() {
-            *holds.entry(payment.wallet).or_default() += payment.held();
+        let payments: Vec<_> = self.books.payments.values().cloned().collect();
+        for payment in payments {
+            // A payment stays with the wallet that it left; where that was merged, the money is in the other.
+            let (home, _) = self.books.find_wallet(payment.wallet).unwrap().unwrap();
+            *holds.entry(home).or_default() += payment.held();
             let head = payment.head();
             assert!(head.released + head.settled <= payment.amount && head.returned <= head.settled);
         }

@@ -16,7 +16,9 @@ use crate::domain::{
 use crate::payroll::LineKind;
 
 use super::account::{Account, SystemAccount};
+use super::choice::ChoiceRecord;
 use super::payment::PaymentRecord;
+use super::person::PersonRecord;
 use super::registry::Change;
 use super::state::StateRecord;
 
@@ -264,6 +266,10 @@ pub enum Record {
     Payment(Box<PaymentRecord>),
     /// A wallet's state was changed by an operator.
     State(Box<StateRecord>),
+    /// A holder chose where benefits go, or a choice could not be followed.
+    Choice(Box<ChoiceRecord>),
+    /// A person's number was replaced, or two wallets of one person were merged.
+    Person(Box<PersonRecord>),
     /// Who may call was changed, or what takes two was asked for, approved, or given up.
     Registry(Box<Change>),
 }
@@ -323,6 +329,8 @@ impl Record {
             Self::ProgrammeClassChanged { .. } => "programme_class_changed",
             Self::Payment(record) => record.kind(),
             Self::State(record) => record.kind(),
+            Self::Choice(record) => record.kind(),
+            Self::Person(record) => record.kind(),
             Self::Registry(change) => change.kind(),
         }
     }
@@ -450,6 +458,8 @@ impl Record {
             }
             Self::Payment(record) => map = record.members(),
             Self::State(record) => map = record.members(),
+            Self::Choice(record) => map = record.members(),
+            Self::Person(record) => map = record.members(),
             Self::Registry(change) => map = change.members(),
         }
         map

@@ -171,11 +171,21 @@ pub enum RefusalCode {
     LotsTooMany = 145,
     /// What shows the holder's consent was given for another authorisation; `entry` gave it.
     ConsentUsed = 146,
+    /// This is chosen already; `entry` chose it.
+    ChoiceUnchanged = 180,
+    /// The number leads to this wallet already.
+    NumberKnown = 181,
+    /// The number has a wallet of its own.
+    NumberHasWallet = 182,
+    /// The wallet was merged into another.
+    WalletMerged = 183,
+    /// The wallet that would be merged has had more accruals than one entry can move.
+    MergeTooLarge = 184,
 }
 
 impl RefusalCode {
     /// All codes, in the order of their numbers.
-    pub const ALL: [Self; 82] = [
+    pub const ALL: [Self; 87] = [
         Self::ProgrammeUnknown,
         Self::ProgrammeExists,
         Self::ProgrammeNotDeclared,
@@ -258,6 +268,11 @@ impl RefusalCode {
         Self::LimitsUnchanged,
         Self::LotsTooMany,
         Self::ConsentUsed,
+        Self::ChoiceUnchanged,
+        Self::NumberKnown,
+        Self::NumberHasWallet,
+        Self::WalletMerged,
+        Self::MergeTooLarge,
     ];
 
     /// The stored number.
@@ -465,6 +480,14 @@ impl RefusalCode {
             Self::WalletNotEmpty => ("wallet_not_empty", "Close it when nothing is left on it."),
             Self::LimitsUnchanged => ("limits_unchanged", "There is nothing to do."),
             Self::ConsentUsed => ("consent_used", "Ask the holder again, for this authorisation."),
+            Self::ChoiceUnchanged => ("choice_unchanged", "There is nothing to do."),
+            Self::NumberKnown => ("number_known", "There is nothing to do."),
+            Self::NumberHasWallet => ("number_has_wallet", "Merge the two wallets."),
+            Self::WalletMerged => ("wallet_merged", "Name the wallet that it was merged into."),
+            Self::MergeTooLarge => (
+                "merge_too_large",
+                "Merge the other way round: into the wallet with more accruals, the one with at most 256.",
+            ),
             Self::LotsTooMany => {
                 ("lots_too_many", "Ask for no more than the detail says, and then for the rest.")
             }

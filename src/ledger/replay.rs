@@ -16,9 +16,11 @@ use super::batch::{BatchEntry, BatchEntryKind, BatchState};
 use super::books::{Books, Fault, SystemHead};
 use super::cache::IdHasher;
 use super::cash_rules::Dispensed;
+use super::choice::{ChoiceRecord, Due};
 use super::effects::Effects;
 use super::payment::{Document, Payment, PaymentKind, PaymentRecord, ReleaseCause, Terms};
 use super::payment_rules::{Answer, Party};
+use super::person::PersonRecord;
 use super::record::{Actor, BatchDeclaration, BatchTotals, LotShare, Record};
 use super::refusal::Refusal;
 use super::registry::Change;
@@ -170,6 +172,15 @@ impl Replay {
             let expected = "the entry that carries out what the entry before it approved";
             return Err(Wrong::claim(expected, record.kind()));
         }
+        if let Some(due) = self.books.due() {
+            if !due.is_told_by(record) {
+                let expected = "the entry that says what became of the accrual before it, which is sent on";
+                return Err(Wrong::claim(expected, record.kind()));
+            }
+            if due.actor() != *actor {
+                return Err(Wrong::claim("the actor of the accrual, without its instruction", "another"));
+            }
+        }
         // One posting adds less than a ten-thousandth of what these sums can hold.
         if seq.is_multiple_of(4_096) {
             let beyond = |head: &&SystemHead| head.debits.max(head.credits) > i64::MAX / 2;
@@ -205,6 +216,10 @@ impl Replay {
             let expected = "an entry that carries out what the last one approved".into();
             return Err(ReplayError { seq: self.books.size, expected, found: "none".into() });
         }
+        if self.books.due().is_some() {
+            let expected = "an entry that says what became of the accrual before it, which is sent on".into();
+            return Err(ReplayError { seq: self.books.size, expected, found: "none".into() });
+        }
         let mut untold: Vec<_> =
             self.accepted.iter().filter(|(_, accepted)| accepted.lines != accepted.told).collect();
         untold.sort_by_key(|(batch, _)| **batch);
@@ -225,11 +240,7 @@ impl Replay {
                 books.fund(entry, *programme, *amount, bank_reference.clone())?;
             }
             Record::WalletOpened { wallet, person } => {
-                let (tag, _) = person.split_first_chunk().expect("a tag has 32 bytes");
-                if !self.tags.insert(*tag) {
-                    let found = "a tag that an earlier entry opened a wallet for";
-                    return Err(Wrong::claim("one wallet for a person's tag", found));
-                }
+                new_tag(&mut self.tags, person)?;
                 let person = Person { tag: *person, sealed_iin: Vec::new() };
                 books.open_wallet(entry, *wallet, person)?;
             }
@@ -242,12 +253,12 @@ impl Replay {
                     amount: *amount,
                 };
                 let Some(batch) = *batch else {
-                    books.accrue(entry, &accrual, None, None, None)?;
+                    books.credit(entry, &accrual, None, None, None)?;
                     return Ok(());
                 };
                 let money = (*programme, *period);
                 let payer = self.line(batch, LineKind::Accrual, money, entry.stamp, &entry.actor)?;
-                self.books.accrue(entry, &accrual, Some(payer), Some(batch), None)?;
+                self.books.credit(entry, &accrual, Some(payer), Some(batch), None)?;
                 self.count(amount.tiyn())?;
             }
             Record::Reversed { wallet, programme, period, part, share, reason, batch, .. } => {
@@ -295,6 +306,17 @@ impl Replay {
                 books.change_class(entry, *programme, *class)?;
             }
             Record::Payment(record) => run_payment(books, entry, record)?,
+            Record::Choice(record) => run_choice(books, entry, record)?,
+            Record::Person(record) => match &**record {
+                PersonRecord::NumberAdded { wallet, leads, person, document } => {
+                    new_tag(&mut self.tags, person)?;
+                    let person = Person { tag: *person, sealed_iin: Vec::new() };
+                    books.add_number(entry, *wallet, *leads, person, document.clone())?;
+                }
+                PersonRecord::WalletsMerged { wallet, merged, document, .. } => {
+                    books.merge(entry, *wallet, *merged, document.clone())?;
+                }
+            },
             Record::State(record) => drop(books.change_state(entry, (**record).clone())?),
             Record::Registry(change) => run_change(books, entry, change)?,
             Record::ChunkReceived { batch, first_line, lines, totals, .. } => {
@@ -502,6 +524,7 @@ fn run_payment(books: &mut Books, entry: Entry<'_>, record: &PaymentRecord) -> R
             let by = through(books, authorisation, Party::Operator);
             books.revoke_authorisation(entry, by, *authorisation, reason.clone())?;
         }
+        PaymentRecord::TransferRequested { accrual: Some(_), .. } => return sent_on(books, entry),
         PaymentRecord::TransferRequested { authorisation, bank, amount, .. } => {
             let by = through(books, authorisation, Party::Bank(*bank));
             books.request_transfer(entry, by, *authorisation, *amount)?;
@@ -560,6 +583,39 @@ fn run_payment(books: &mut Books, entry: Entry<'_>, record: &PaymentRecord) -> R
         }
     }
     Ok(())
+}
+
+/// Decides again where a holder wants benefits to go, or that a choice could not be followed.
+fn run_choice(books: &mut Books, entry: Entry<'_>, record: &ChoiceRecord) -> Result<(), Wrong> {
+    match record {
+        ChoiceRecord::DestinationChosen { wallet, programme, authorisation, consent, activates: _ } => {
+            books.choose(entry, *wallet, *programme, *authorisation, *consent)?;
+            Ok(())
+        }
+        ChoiceRecord::TransferNotStarted { .. } => sent_on(books, entry),
+    }
+}
+
+/// Decides again what became of the accrual before.
+fn sent_on(books: &mut Books, entry: Entry<'_>) -> Result<(), Wrong> {
+    if books.due().is_none_or(|due: &Due| due.actor() != entry.actor) {
+        return Err(Wrong::claim("an accrual before it that is sent on", "none"));
+    }
+    books.send_on(entry)?;
+    Ok(())
+}
+
+/// Takes a person's tag, which no wallet was opened for and no number added for.
+fn new_tag(
+    tags: &mut HashSet<[u8; 16], BuildHasherDefault<IdHasher>>,
+    person: &[u8; 32],
+) -> Result<(), Wrong> {
+    let (tag, _) = person.split_first_chunk().expect("a tag has 32 bytes");
+    if tags.insert(*tag) {
+        return Ok(());
+    }
+    let found = "a tag that an earlier entry has";
+    Err(Wrong::claim("one wallet for a person's tag", found))
 }
 
 struct Claim {

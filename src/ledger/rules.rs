@@ -173,8 +173,8 @@ impl Books {
     }
 
     /// Credits a benefit: Dr funding, Cr wallet. A wallet that does not exist is opened for `person()` if that is given.
-    /// `payer` is checked against the programme's, where it is given.
-    pub fn accrue(
+    /// `payer` is checked against the programme's, where it is given. What the holder's choice makes of it, the caller sees to.
+    pub(super) fn credit(
         &mut self,
         entry: Entry<'_>,
         accrual: &Accrual,
@@ -190,7 +190,8 @@ impl Books {
         if payer.is_some_and(|payer| payer != spec.payer) {
             return refuse(Code::PayerMismatch, "programme");
         }
-        let known = self.wallet(accrual.wallet)?;
+        let found = self.find_wallet(accrual.wallet)?;
+        let (id, known) = (found.map_or(accrual.wallet, |(id, _)| id), found.map(|(_, wallet)| wallet));
         if let Some(wallet) = known {
             match wallet.state {
                 WalletState::Deceased => return refuse(Code::WalletDeceased, "iin"),
@@ -219,11 +220,11 @@ impl Books {
             wallet
         } else {
             let Some(person) = person else { return refuse(Code::WalletUnknown, "iin") };
-            self.open_wallet(Entry { fx, stamp, actor }, accrual.wallet, person())?;
+            self.open_wallet(Entry { fx, stamp, actor }, id, person())?;
             Wallet::opened(self.wallet_count)
         };
 
-        let Accrual { wallet: id, programme, period, part, amount: exact } = *accrual;
+        let Accrual { programme, period, part, amount: exact, .. } = *accrual;
         let record = Record::Accrued { wallet: id, programme, period, part, amount: exact, class, batch };
         let seq = self.write(fx, record, actor);
         self.move_system(funding, seq, -amount);
@@ -267,10 +268,13 @@ impl Books {
         if self.whole.is_some() || self.lots.contains_key(&after.account) {
             self.put_lot(after.account, lot);
         }
+        if after.choice {
+            self.note_due(id, &after, lot, actor)?;
+        }
         Ok(seq)
     }
 
-    fn is_paid(&self, benefit: Benefit, account: u32) -> Ruling<bool> {
+    pub(super) fn is_paid(&self, benefit: Benefit, account: u32) -> Ruling<bool> {
         match self.benefits.get(&benefit) {
             Some(paid) => Ok(paid.contains(account)),
             None if self.whole.is_some() && !self.is_shelved(&benefit) => Ok(false),
@@ -310,12 +314,15 @@ impl Books {
         if payer.is_some_and(|payer| payer != spec.payer) {
             return refuse(Code::PayerMismatch, "programme");
         }
-        let Some(before) = self.wallet(reversal.wallet)? else {
+        let Some((id, before)) = self.find_wallet(reversal.wallet)? else {
             return refuse(Code::AccrualNotFound, "iin");
         };
         let benefit = Benefit { programme: number, period: reversal.period, part: reversal.part };
         let lots = self.lots_of(before.account)?;
-        let Some(lot) = lots.iter().find(|lot| lot.benefit == benefit).copied() else {
+        // Where two wallets that were both paid became one, there are two: the first that has something left.
+        let mut of_benefit = lots.iter().filter(|lot| lot.benefit == benefit);
+        let first = of_benefit.clone().next();
+        let Some(lot) = of_benefit.find(|lot| lot.available() > 0).or(first).copied() else {
             return refuse(Code::AccrualNotFound, "period");
         };
         let taken = lot.available();
@@ -324,7 +331,7 @@ impl Books {
         }
         let uncollected = Money::from_tiyn(lot.amount - lot.reversed - taken)
             .expect("what is left of a lot and what was reversed of it are together no more than the lot");
-        let Reversal { wallet: id, programme, period, part, ref reason } = *reversal;
+        let Reversal { programme, period, part, ref reason, .. } = *reversal;
         let record = Record::Reversed {
             wallet: id,
             programme,
@@ -360,7 +367,7 @@ impl Books {
     /// Pays out to a bank: Dr wallet, Cr clearing. General lots first, then protected ones, each first in first out: the
     /// lowest-intermediate-balance presumption, which favours the holder.
     pub fn pay_out(&mut self, entry: Entry<'_>, id: WalletId, bank: Bic, amount: Amount) -> Ruling<u64> {
-        let Some(before) = self.wallet(id)? else {
+        let Some((id, before)) = self.find_wallet(id)? else {
             return refuse(Code::WalletUnknown, "wallet");
         };
         self.need_nobody()?;
@@ -408,8 +415,12 @@ impl Books {
         if out < amount.tiyn() {
             return Err(Refusal::of(Code::ReturnExceedsPayOut, "amount").by(pay_out).into());
         }
-        let id = made.wallet;
-        let before = self.wallet(id)?.ok_or(Fault::Unread("the wallet of a pay-out"))?;
+        let (id, before) =
+            self.find_wallet(made.wallet)?.ok_or(Fault::Unread("the wallet of a pay-out"))?;
+        if id != made.wallet {
+            // Only a book without clients pays out like this, and its lots are named within their wallet.
+            return Err(Refusal::of(Code::WalletMerged, "pay_out").by(pay_out).into());
+        }
         let lots = self.lots_of(before.account)?;
         let mut wanted = amount.tiyn();
         let mut moves = Vec::new();

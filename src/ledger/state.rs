@@ -93,6 +93,16 @@ impl StateRecord {
         }
     }
 
+    /// The same of the wallet by the id that it has now.
+    fn of(mut self, id: WalletId) -> Self {
+        let (Self::WalletBlocked { wallet, .. }
+        | Self::WalletUnblocked { wallet, .. }
+        | Self::WalletDeceased { wallet, .. }
+        | Self::WalletClosed { wallet, .. }) = &mut self;
+        *wallet = id;
+        self
+    }
+
     /// The members of its leaf.
     #[must_use]
     pub fn members(&self) -> Map<String, Value> {
@@ -121,8 +131,10 @@ impl StateRecord {
 impl Books {
     /// Changes a wallet's state. Only an operator may, where there are any.
     pub fn change_state(&mut self, entry: Entry<'_>, record: StateRecord) -> Ruling<u64> {
-        let id = record.wallet();
-        let Some(before) = self.wallet(id)? else { return refuse(Code::WalletUnknown, "wallet") };
+        let Some((id, before)) = self.find_wallet(record.wallet())? else {
+            return refuse(Code::WalletUnknown, "wallet");
+        };
+        let record = record.of(id);
         if !self.registry.is_empty() {
             self.need_operator(&entry.actor)?;
         }

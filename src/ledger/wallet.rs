@@ -133,6 +133,12 @@ pub enum EntryKind {
     Release,
     /// The wallet's state changed. Nothing was posted.
     State,
+    /// The holder chose a destination. Nothing was posted.
+    Choice,
+    /// A lot came from a wallet that was merged into this one, with what is left of it.
+    MovedIn,
+    /// All lots went to the wallet that this one was merged into, and it is closed.
+    MovedOut,
 }
 
 impl EntryKind {
@@ -147,6 +153,9 @@ impl EntryKind {
             Self::Hold => 5,
             Self::Release => 6,
             Self::State => 7,
+            Self::Choice => 8,
+            Self::MovedIn => 9,
+            Self::MovedOut => 10,
         }
     }
 
@@ -161,6 +170,9 @@ impl EntryKind {
             5 => Self::Hold,
             6 => Self::Release,
             7 => Self::State,
+            8 => Self::Choice,
+            9 => Self::MovedIn,
+            10 => Self::MovedOut,
             _ => return None,
         })
     }
@@ -176,6 +188,9 @@ impl EntryKind {
             Self::Hold => "hold",
             Self::Release => "release",
             Self::State => "state",
+            Self::Choice => "choice",
+            Self::MovedIn => "moved_in",
+            Self::MovedOut => "moved_out",
         }
     }
 }
@@ -192,11 +207,12 @@ pub struct WalletEntry {
     pub kind: EntryKind,
     /// Change of `posted`, tiyn, signed.
     pub amount: i64,
-    /// The benefit, for an accrual or its reversal.
+    /// The benefit, for an accrual, its reversal, or a lot that was moved in.
     pub benefit: Option<Benefit>,
     /// For an accrual: the class of its lot. The programme's class may change later; the lot's does not.
     pub class: Option<FundClass>,
-    /// The earlier journal entry that it undoes: the accrual of a reversal, the pay-out of a return.
+    /// The earlier journal entry that it undoes: the accrual of a reversal, the pay-out of a return. Of a lot that was moved in:
+    /// the accrual that made it.
     pub refers: Option<u64>,
     /// The head after this entry.
     pub after: Wallet,

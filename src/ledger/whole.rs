@@ -9,7 +9,7 @@ use std::hash::BuildHasherDefault;
 use crate::domain::{FundClass, WalletId};
 
 use super::cache::IdHasher;
-use super::wallet::{Benefit, Lot, Wallet};
+use super::wallet::{Benefit, Lot, Wallet, WalletState};
 
 /// Everything that grows with the book.
 #[derive(Default)]
@@ -28,11 +28,35 @@ pub(super) struct Wallets {
     numbers: HashMap<WalletId, u32, BuildHasherDefault<IdHasher>>,
     /// The wallet of number n is at n - 1.
     heads: Vec<Wallet>,
+    /// Ids that lead to another: of new numbers, and of wallets that were merged.
+    led: HashMap<WalletId, WalletId>,
 }
 
 impl Wallets {
-    pub(super) fn get(&self, id: WalletId) -> Option<Wallet> {
+    /// The wallet that was opened under an id.
+    pub(super) fn own(&self, id: WalletId) -> Option<Wallet> {
         self.numbers.get(&id).map(|number| self.heads[*number as usize - 1])
+    }
+
+    /// The wallet that an id leads to, with the id that it has now.
+    pub(super) fn find(&self, mut id: WalletId) -> Option<(WalletId, Wallet)> {
+        loop {
+            match self.own(id) {
+                Some(wallet) if wallet.state != WalletState::Closed => return Some((id, wallet)),
+                own => match self.led(id) {
+                    Some(to) => id = to,
+                    None => return own.map(|wallet| (id, wallet)),
+                },
+            }
+        }
+    }
+
+    pub(super) fn led(&self, id: WalletId) -> Option<WalletId> {
+        self.led.get(&id).copied()
+    }
+
+    pub(super) fn lead(&mut self, id: WalletId, to: WalletId) {
+        self.led.insert(id, to);
     }
 
     /// Keeps a wallet: a new one must have the next number.

@@ -16,7 +16,9 @@ use sha2::Sha256;
 
 use crate::domain::BookId;
 use crate::domain::time::Stamp;
+use crate::ledger::choice::ChoiceRecord;
 use crate::ledger::payment::{Limits, PaymentRecord};
+use crate::ledger::person::PersonRecord;
 use crate::ledger::record::{Actor, Record};
 use crate::ledger::registry::{Founder, Proposal};
 use crate::ledger::state::StateRecord;
@@ -342,7 +344,13 @@ impl<'a> Leaf<'a> {
     pub fn read(bytes: &'a [u8]) -> Result<Self, LeafError> {
         let json = |error: serde_json::Error| LeafError::Json(error.column());
         let Kind { kind } = serde_json::from_slice(bytes).map_err(json)?;
-        let leaf = if PaymentRecord::KINDS.contains(&kind) || StateRecord::KINDS.contains(&kind) {
+        let reads_its_own = [
+            PaymentRecord::KINDS.as_slice(),
+            &StateRecord::KINDS,
+            &ChoiceRecord::KINDS,
+            &PersonRecord::KINDS,
+        ];
+        let leaf = if reads_its_own.iter().any(|kinds| kinds.contains(&kind)) {
             let Common { actor, at, blind, book, currency, date, kind, seq, v, own } =
                 serde_json::from_slice(bytes).map_err(json)?;
             Self { actor, at, blind, book, currency, date, kind, seq, v, own: Some(own), ..Self::default() }
@@ -392,7 +400,9 @@ mod read {
         LegalBasis, Money, Part, Period, ProgrammeCode, PublicKey, Reason, Role, WalletId,
     };
     use crate::ledger::account::{Account, SystemAccount};
+    use crate::ledger::choice::ChoiceRecord;
     use crate::ledger::payment::PaymentRecord;
+    use crate::ledger::person::PersonRecord;
     use crate::ledger::record::{
         BatchDeclaration, BatchTotals, LostCheckpoint, LotShare, ProgrammeSpec, Record,
     };
@@ -631,7 +641,15 @@ mod read {
             if PaymentRecord::KINDS.contains(&self.kind) {
                 return Ok(PaymentRecord::of_members(self.kind, own).map_err(of_its_kind)?.into());
             }
+            if PersonRecord::KINDS.contains(&self.kind) {
+                return Ok(PersonRecord::of_members(self.kind, own).map_err(of_its_kind)?.into());
+            }
             own.insert("kind".into(), Value::String(self.kind.to_owned()));
+            if ChoiceRecord::KINDS.contains(&self.kind) {
+                let record: ChoiceRecord =
+                    serde_json::from_value(Value::Object(own)).map_err(of_its_kind)?;
+                return Ok(record.into());
+            }
             let record: StateRecord = serde_json::from_value(Value::Object(own)).map_err(of_its_kind)?;
             Ok(record.into())
         }

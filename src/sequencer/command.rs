@@ -7,6 +7,7 @@ use crate::domain::{
     Amount, BankReference, BatchId, Bic, Bin, ClientId, IdempotencyKey, Iin, KeyId, ProgrammeCode, PublicKey,
     Reason, Role, Scope, WalletId,
 };
+use super::holder::HolderCommand;
 use crate::ledger::batch_rules::{Chunk, ChunkOutcome};
 use crate::ledger::books::Bound;
 use crate::ledger::cash_rules::Dispensed;
@@ -105,6 +106,8 @@ pub enum Command {
     Payment(PaymentCommand),
     /// Change a wallet's state.
     ChangeState(Box<StateRecord>),
+    /// Choose where benefits go; add a person's number; merge two wallets of a person.
+    Holder(HolderCommand),
 }
 
 /// Something asked about money on its way out.
@@ -377,7 +380,7 @@ impl RegistryCommand {
 }
 
 /// A field of a command, the member of its entry, and the member's value.
-type Determined = (&'static str, &'static str, Value);
+pub(super) type Determined = (&'static str, &'static str, Value);
 
 /// What a command made.
 #[derive(Clone, PartialEq, Debug)]
@@ -523,6 +526,7 @@ impl Command {
                 ("return", vec![("pay_out", "pay_out", json!(pay_out)), text("amount", amount.to_string())])
             }
             Self::Registry(command) => command.determines(),
+            Self::Holder(command) => command.determines(),
             Self::Payment(command) => match command.determines() {
                 Some(determined) => determined,
                 None => return Some("path"),

@@ -23,7 +23,7 @@ use crate::ledger::refusal::{Refusal, RefusalCode};
 use crate::ledger::registry::Proposal;
 use crate::ledger::rules::{Entry, Person};
 use crate::ledger::signed::{Evidence, Nonce, SignedRequest};
-use crate::ledger::wallet::{Benefit, EntryKind, Lot};
+use crate::ledger::wallet::{Benefit, EntryKind, Lot, WalletState};
 use crate::log::leaf::{Leaf, LeafWriter};
 use crate::log::merkle::{Hash, leaf_hash};
 use crate::log::tile::{BundleEntries, RightEdge, TILE_WIDTH, write_bundle_entry};
@@ -31,6 +31,7 @@ use crate::payroll::{Line, LineKind};
 use crate::store::{Bundle, Commit, Head, Standing, Store, StoreError, Tile};
 
 use super::command::{Command, CommandError, EntryView, Outcome, PaymentCommand, RegistryCommand};
+use super::holder::{Choosing, HolderCommand};
 use super::edge::{EdgeError, edge_at, read_frontier};
 
 /// How many entries of another writer are followed one by one; beyond it everything is forgotten and read again.
@@ -185,6 +186,7 @@ impl Desk {
         let programmes = self.store.programmes().await?;
         let changes = self.store.log_changes().await?;
         let registry = self.store.registry_changes().await?;
+        self.books.leads = self.books.leads || self.store.has_leads().await?;
         self.books.forget_small();
         self.books.load_log(&changes);
         self.books.load_registry(&registry);
@@ -219,6 +221,14 @@ impl Desk {
                 }
             }
             Record::State(record) => self.books.wallets.forget(record.wallet()),
+            Record::Choice(record) => self.books.wallets.forget(record.wallet()),
+            Record::Person(record) => {
+                for wallet in record.wallets() {
+                    self.books.wallets.forget(wallet);
+                }
+                // A merging pays its wallet whatever the other was paid. It is rare.
+                self.books.benefits.clear();
+            }
             _ => {} // programmes, system accounts and batches are all read again
         }
     }
@@ -298,14 +308,21 @@ impl Desk {
         let wanted = Wanted::of(requests, &self.books);
         self.read_wallets(wanted.wallets).await?;
         self.read_benefits(wanted.benefits, settled).await?;
-        let paid: HashSet<(u32, Benefit)> = wanted
-            .accruals
-            .into_iter()
-            .filter_map(|(wallet, benefit)| {
-                let account = self.books.wallets.get(wallet)??.account;
-                self.books.benefits.get(&benefit)?.contains(account).then_some((account, benefit))
-            })
-            .collect();
+        let mut paid: HashSet<(u32, Benefit)> = HashSet::new();
+        let mut choosing = Choosing::default();
+        for (wallet, benefit) in wanted.accruals {
+            let Some(Some(head)) = self.books.wallets.get(wallet) else { continue };
+            if head.choice {
+                choosing.0.insert(head.account);
+            }
+            if self.books.benefits.get(&benefit).is_some_and(|accounts| accounts.contains(head.account)) {
+                paid.insert((head.account, benefit));
+            }
+        }
+        // What a choice sends on is counted against limits, which a commit under way may be changing.
+        if !settled && !choosing.0.is_empty() {
+            return Ok(None);
+        }
         if !paid.is_empty() {
             if !settled {
                 return Ok(None);
@@ -317,12 +334,18 @@ impl Desk {
                 self.books.paid.extend(paid.iter().map(|key| (*key, known(key))));
             }
             for (key, entry) in self.store.paid(&paid).await? {
-                self.books.paid.insert(key, entry);
+                // Where two wallets were both paid and merged, the first is named.
+                self.books.paid.entry(key).or_insert(entry);
             }
         }
         if settled {
             self.read_lots(requests).await?;
-            self.read_usage(requests).await?;
+            for command in requests.iter().filter_map(holder_of) {
+                choosing.add(&mut self.books, command);
+                self.read_merge(command).await?;
+            }
+            self.read_choices(&choosing).await?;
+            self.read_usage(requests, &choosing).await?;
             for request in requests {
                 if let Command::Chunk(chunk) = &request.command {
                     self.read_prior(chunk).await?;
@@ -365,6 +388,7 @@ impl Desk {
                 _ => {}
             }
         }
+        authorisations.extend(requests.iter().filter_map(|request| request.command.authorisation()));
         let references: Vec<_> = references.into_iter().collect();
         for (reference, cash) in self.store.cash_outs(&references).await? {
             self.books.cash.insert(reference, cash);
@@ -381,9 +405,66 @@ impl Desk {
         Ok(())
     }
 
+    /// What holders have chosen, with the authorisations that they chose.
+    async fn read_choices(&mut self, choosing: &Choosing) -> Result<(), DeskError> {
+        if choosing.0.is_empty() {
+            return Ok(());
+        }
+        let accounts: Vec<u32> = choosing.0.iter().copied().collect();
+        for account in &accounts {
+            self.books.choices.entry(*account).or_default();
+        }
+        let mut named: BTreeSet<u64> = BTreeSet::new();
+        for (account, programme, chosen) in self.store.choices(&accounts).await? {
+            named.extend(chosen.authorisation);
+            self.books.choices.entry(account).or_default().insert(programme, chosen);
+        }
+        let unread: Vec<u64> =
+            named.into_iter().filter(|seq| !self.books.authorisations.contains_key(seq)).collect();
+        let found = self.store.authorisations(&unread).await?;
+        // An authorisation may have been given to a wallet that was merged since.
+        self.read_wallets(found.iter().map(|known| known.wallet).collect()).await?;
+        self.books.authorisations.extend(found.into_iter().map(|known| (known.seq, known)));
+        Ok(())
+    }
+
+    /// Everything that a wallet ever was paid, which is to be merged, and what of it the other was paid too.
+    async fn read_merge(&mut self, command: &HolderCommand) -> Result<(), DeskError> {
+        let HolderCommand::Merge { wallet, merged, .. } = command else { return Ok(()) };
+        let heads = (self.books.wallets.get(*wallet), self.books.wallets.get(*merged));
+        let (Some(Some(kept)), Some(Some(gone))) = heads else { return Ok(()) };
+        self.books.lots.entry(gone.account).or_default();
+        self.books.lots.entry(kept.account).or_default();
+        let mut benefits: BTreeSet<Benefit> = BTreeSet::new();
+        if gone.version > 0 {
+            for (account, lot) in self.store.lots(&[(gone.account, 1, gone.version)]).await? {
+                benefits.insert(lot.benefit);
+                self.books.lots.entry(account).or_default().insert(lot.version, lot);
+            }
+        }
+        self.read_benefits(benefits.clone(), true).await?;
+        let keys: Vec<_> = benefits.into_iter().map(|benefit| (kept.account, benefit)).collect();
+        if !keys.is_empty() {
+            for (account, lot) in self.store.lots_of_benefits(&keys).await? {
+                self.books.lots.entry(account).or_default().insert(lot.version, lot);
+            }
+        }
+        Ok(())
+    }
+
     /// What was counted lately of what commands will count.
-    async fn read_usage(&mut self, requests: &[Request]) -> Result<(), DeskError> {
+    async fn read_usage(&mut self, requests: &[Request], choosing: &Choosing) -> Result<(), DeskError> {
         let mut counted: BTreeSet<Counted> = BTreeSet::new();
+        for account in &choosing.0 {
+            counted.extend([Counted::Wallet(*account), Counted::WalletCash(*account)]);
+            let chosen = self.books.choices.get(account).into_iter().flat_map(|choices| choices.values());
+            let authorisations = chosen.filter_map(|chosen| chosen.authorisation);
+            let known = authorisations.filter_map(|seq| self.books.authorisations.get(&seq));
+            counted.extend(known.map(|known| Counted::Channel(known.channel)));
+        }
+        let chosen = requests.iter().filter_map(holder_of).filter_map(HolderCommand::authorisation);
+        let known = chosen.filter_map(|seq| self.books.authorisations.get(&seq));
+        counted.extend(known.map(|known| Counted::Channel(known.channel)));
         for command in requests.iter().filter_map(payment_of) {
             match command {
                 PaymentCommand::Transfer { authorisation, .. }
@@ -444,7 +525,8 @@ impl Desk {
     /// The id, other than its instruction's, that a command would bind: of a bank reference, or of a consent.
     fn reference_of(&self, request: &Request) -> Option<[u8; 16]> {
         let proposal = match &request.command {
-            Command::Payment(PaymentCommand::Authorise { consent, .. }) => {
+            Command::Payment(PaymentCommand::Authorise { consent, .. })
+            | Command::Holder(HolderCommand::Choose { consent, .. }) => {
                 return Some(consent_id(request.actor.client, &consent.evidence));
             }
             Command::Fund { bank_reference, .. } => return Some(bank_reference_id(bank_reference)),
@@ -479,22 +561,36 @@ impl Desk {
         Ok(leaves)
     }
 
-    async fn read_wallets(&mut self, wanted: Vec<WalletId>) -> Result<(), DeskError> {
-        let mut unknown: Vec<WalletId> =
-            wanted.into_iter().filter(|id| self.books.wallets.get(*id).is_none()).collect();
-        unknown.sort_unstable();
-        unknown.dedup();
-        if unknown.is_empty() {
-            return Ok(());
+    async fn read_wallets(&mut self, mut wanted: Vec<WalletId>) -> Result<(), DeskError> {
+        loop {
+            let mut unknown: Vec<WalletId> =
+                wanted.into_iter().filter_map(|id| self.books.wallets.missing(id)).collect();
+            unknown.sort_unstable();
+            unknown.dedup();
+            if unknown.is_empty() {
+                return Ok(());
+            }
+            let found = self.store.wallets(&unknown).await?;
+            for id in &unknown {
+                self.books.wallets.put(*id, None);
+            }
+            for (id, wallet) in found {
+                self.books.wallets.put(id, Some(wallet));
+            }
+            if !self.books.leads {
+                return Ok(());
+            }
+            // Where no wallet is, or a closed one, the id may lead to another.
+            unknown.retain(|id| {
+                let known = self.books.wallets.get(*id).flatten();
+                known.is_none_or(|wallet| wallet.state == WalletState::Closed)
+            });
+            let leads = self.store.leads(&unknown).await?;
+            for (id, to) in &leads {
+                self.books.wallets.lead(*id, *to);
+            }
+            wanted = leads.into_iter().map(|(_, to)| to).collect();
         }
-        let found = self.store.wallets(&unknown).await?;
-        for id in unknown {
-            self.books.wallets.put(id, None);
-        }
-        for (id, wallet) in found {
-            self.books.wallets.put(id, Some(wallet));
-        }
-        Ok(())
     }
 
     async fn read_benefits(&mut self, wanted: BTreeSet<Benefit>, settled: bool) -> Result<(), DeskError> {
@@ -540,6 +636,9 @@ impl Desk {
                 Command::PayOut { wallet, .. } => {
                     wallets.insert(*wallet);
                 }
+                Command::Holder(HolderCommand::Merge { wallet, .. }) => {
+                    wallets.insert(*wallet);
+                }
                 Command::Return { pay_out, .. } => {
                     pay_outs.insert(*pay_out);
                 }
@@ -548,7 +647,10 @@ impl Desk {
         }
         let mut from: HashMap<WalletId, u32> = HashMap::new();
         for known in self.books.payments.values() {
-            let first = known.drawn.iter().map(|drawn| drawn.0).min().unwrap_or(u32::MAX);
+            // Where lots were moved to from a merged wallet, their numbers there are not known.
+            let is_there = self.books.wallets.led(known.wallet).is_none();
+            let drawn = known.drawn.iter().map(|drawn| if is_there { drawn.0 } else { 1 });
+            let first = drawn.min().unwrap_or(u32::MAX);
             let lowest = from.entry(known.wallet).or_insert(u32::MAX);
             *lowest = first.min(*lowest);
             wallets.insert(known.wallet);
@@ -718,18 +820,15 @@ impl Desk {
             let known =
                 self.books.instructions.get(&id).ok_or(Fault::Unread("whether an instruction is bound"))?;
             if let Some(bound) = known {
-                let differs = request.command.differs(bound);
+                let bound = &bound.clone();
+                let differs = self.differs(&request.command, bound);
                 let differs = differs.or_else(|| self.other_payer(&request.command));
                 let differs = differs.or_else(|| self.other_cash(&request.command, bound, stamp));
                 return Ok(repeat(differs, bound, stamp));
             }
         }
         // Nobody has been told yet of what this batch makes, and what goes with it was not read.
-        if let Command::Payment(
-            PaymentCommand::Transfer { authorisation, .. } | PaymentCommand::CreateCash { authorisation, .. },
-        ) = &request.command
-            && *authorisation >= self.head.size
-        {
+        if request.command.authorisation().is_some_and(|authorisation| authorisation >= self.head.size) {
             let refusal = Refusal::of(RefusalCode::AuthorisationUnknown, "authorisation");
             return Ok(Err(CommandError::Refused(refusal)));
         }
@@ -742,6 +841,20 @@ impl Desk {
             Err(Fault::Refused(refusal) | Fault::Told(refusal)) => Ok(Err(CommandError::Refused(refusal))),
             Err(fault) => Err(fault),
         }
+    }
+
+    /// The field in which a command differs from the one that made an entry. The wallet is the same if the command's number leads,
+    /// or has led, to it.
+    fn differs(&mut self, command: &Command, bound: &Bound) -> Option<&'static str> {
+        let named = bound.content.get("wallet").and_then(Value::as_str);
+        if let (Some(wallet), Some(named)) = (command.wallet(), named)
+            && self.books.has_led(wallet, named)
+        {
+            let mut content = bound.content.clone();
+            content.insert("wallet".into(), json!(wallet.to_string()));
+            return command.differs(&Bound { content, ..bound.clone() });
+        }
+        command.differs(bound)
     }
 
     /// `payer`, if a command that made an entry cannot have named this one: the entry does not repeat the payer, since
@@ -796,7 +909,15 @@ impl Desk {
             }
             Command::Accrue { accrual, iin, payer } => {
                 let person = || Person { tag: keys.tag(iin), sealed_iin: keys.seal(iin, accrual.wallet) };
-                books.accrue(entry, accrual, Some(*payer), None, Some(&person))?;
+                let Entry { fx, stamp, actor } = entry;
+                let entry = Entry { fx: &mut *fx, stamp, actor };
+                let seq = books.accrue(entry, accrual, Some(*payer), None, Some(&person))?;
+                // What the holder's choice made of it comes after it; the answer is the accrual.
+                let after = usize::try_from(books.size - seq).ok();
+                let place = after.and_then(|after| fx.records.len().checked_sub(after));
+                let record = place.and_then(|place| fx.records.get(place));
+                let (record, _) = record.ok_or(Fault::Unread("the entry that a command made"))?;
+                return Ok(Some(Outcome::Entry(view(seq, record, stamp))));
             }
             Command::Reverse { reversal, payer } => {
                 books.reverse(entry, reversal, Some(*payer), None)?;
@@ -847,6 +968,7 @@ impl Desk {
             }
             Command::Registry(command) => return run_registry(books, entry, command),
             Command::Payment(command) => return run_payment(books, entry, command),
+            Command::Holder(command) => command.run(books, entry, &keys)?,
             Command::ChangeState(record) => {
                 books.change_state(entry, (**record).clone())?;
             }
@@ -952,6 +1074,13 @@ fn run_registry(
 fn payment_of(request: &Request) -> Option<&PaymentCommand> {
     match &request.command {
         Command::Payment(command) => Some(command),
+        _ => None,
+    }
+}
+
+fn holder_of(request: &Request) -> Option<&HolderCommand> {
+    match &request.command {
+        Command::Holder(command) => Some(command),
         _ => None,
     }
 }
@@ -1148,6 +1277,7 @@ impl Wanted {
                 | Command::PayOut { wallet, .. }
                 | Command::Payment(PaymentCommand::Authorise { wallet, .. }) => wanted.wallets.push(*wallet),
                 Command::ChangeState(record) => wanted.wallets.push(record.wallet()),
+                Command::Holder(command) => wanted.wallets.extend(command.wallets()),
                 _ => {}
             }
         }

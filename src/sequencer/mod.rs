@@ -34,6 +34,7 @@ pub mod desk;
 pub mod edge;
 pub mod expiry;
 pub mod figures;
+pub mod holder;
 pub mod rehearsal;
 
 use std::collections::VecDeque;

@@ -10,6 +10,7 @@
 //! It may use `domain` and `ledger`. It holds no rules: what it refuses (an update, a second wallet for a person, a
 //! negative balance) is refused by the schema itself, as a second wall behind the rules.
 
+pub mod holders;
 pub mod payments;
 pub mod postgres;
 pub mod projections;
@@ -223,7 +224,7 @@ pub struct StatementRange {
 
 /// A place where a book is kept.
 #[async_trait]
-pub trait Store: projections::Projections + payments::Payments + 'static {
+pub trait Store: projections::Projections + payments::Payments + holders::Holders + 'static {
     /// `sqlite` or `postgres`.
     fn name(&self) -> &'static str;
 
@@ -245,14 +246,14 @@ pub trait Store: projections::Projections + payments::Payments + 'static {
     /// Who has been paid these benefits. A benefit that nobody was paid is left out.
     async fn benefits(&self, benefits: &[Benefit]) -> Result<Vec<(Benefit, RoaringBitmap)>, StoreError>;
 
-    /// The entries that paid these benefits to these wallets.
+    /// The entries that paid these benefits to these wallets, the oldest of a wallet first: after a merging there may be several.
     async fn paid(&self, keys: &[(u32, Benefit)]) -> Result<Vec<((u32, Benefit), Paid)>, StoreError>;
 
     /// The lots of wallets as of the wallet's version given last, from the lot version given second: (account, from,
     /// as of). Spent lots included.
     async fn lots(&self, keys: &[(u32, u32, u32)]) -> Result<Vec<(u32, Lot)>, StoreError>;
 
-    /// The lots that these benefits made, as they are now.
+    /// The lots that these benefits made, as they are now, in the order of their versions.
     async fn lots_of_benefits(&self, keys: &[(u32, Benefit)]) -> Result<Vec<(u32, Lot)>, StoreError>;
 
     /// Pay-outs by entry, with what has come back of each.

@@ -12,7 +12,7 @@ use crate::ledger::payment::{
 
 use super::StoreError;
 use super::postgres::PostgresStore;
-use super::rows::{Columns, Reader};
+use super::rows::{Columns, Reader, row_hash};
 use super::sqlite::SqliteStore;
 use super::tables::json_text;
 
@@ -139,14 +139,6 @@ fn authorisation_entry<R: Columns>(row: &R) -> Result<AuthorisationEntry, StoreE
 
 fn number<R: Columns>(row: &R) -> Result<u64, StoreError> {
     Reader::new("payment", row).integer("seq")
-}
-
-/// The hash of a row of a table of this file, for an audit: of its values, in the order of their columns.
-fn row_hash(row: &impl std::hash::Hash) -> u64 {
-    use std::hash::{DefaultHasher, Hasher as _};
-    let mut hasher = DefaultHasher::new();
-    row.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// A row of `authorisation` as an audit knows it.

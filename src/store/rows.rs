@@ -50,6 +50,14 @@ where
     S::try_from(value).map_err(|_| inconsistent(table, column, format!("{value} does not fit the column")))
 }
 
+/// The hash of a row, for an audit: of its values, in the order of their columns.
+pub(super) fn row_hash(row: &impl std::hash::Hash) -> u64 {
+    use std::hash::{DefaultHasher, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    row.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// A row of either room.
 pub(super) trait Columns {
     /// An integer of any width, or a boolean.
@@ -115,6 +123,12 @@ pub(super) struct Reader<'r, R> {
 impl<'r, R: Columns> Reader<'r, R> {
     pub(super) fn new(table: &'static str, row: &'r R) -> Self {
         Self { row, table, next: 0 }
+    }
+
+    /// The reader after so many columns.
+    pub(super) fn past(mut self, columns: usize) -> Self {
+        self.next += columns;
+        self
     }
 
     fn index(&mut self) -> usize {
@@ -228,10 +242,14 @@ macro_rules! entry_columns {
     };
 }
 
-/// The columns of a lot as of some version: `wallet_entry e`, and `lot_movement m` or null.
+/// The columns of a lot as of some version: `wallet_entry e`, and `lot_movement m` or null. One that was moved in (kind 9) is named
+/// by its accrual, and what that credited is told beside it.
 macro_rules! lot_columns {
     () => {
-        "e.account, e.programme, e.period, e.part, e.version, e.seq, e.class, e.amount, \
+        "e.account, e.programme, e.period, e.part, e.version, \
+         CASE WHEN e.kind = 9 THEN e.refers ELSE e.seq END, e.class, \
+         CASE WHEN e.kind = 9 THEN (SELECT credited FROM moved_lot l WHERE l.account = e.account AND l.lot = e.version) \
+             ELSE e.amount END, \
          m.remaining, m.held, m.reversed, m.movement"
     };
 }

@@ -6,12 +6,14 @@
 use uuid::Uuid;
 
 use crate::ledger::batch::BatchEntry;
+use crate::ledger::choice::NewChoice;
 use crate::ledger::effects::{
     Effects, LogChange, NewBatch, NewClass, NewProgramme, NewSystemAccount, SystemEntry,
 };
 use crate::ledger::payment::{
     Audience, AuthorisationEntry, NewAuthorisation, NewPayment, PaymentEntry, PaymentKind, UsageEntry,
 };
+use crate::ledger::person::{MovedLot, NewLead};
 use crate::ledger::registry::RegistryChange;
 use crate::ledger::signed::{Evidence, Nonce};
 use crate::ledger::wallet::{Benefit, LotMovement, NewWallet, WalletEntry};
@@ -36,12 +38,12 @@ impl<'a> Many<'a> {
         let mut many = Self {
             bundles: commit.bundles.iter().collect(),
             wallets: wallets.iter().collect(),
-            tags: wallets.iter().map(Tag).collect(),
+            tags: wallets.iter().map(|wallet| Tag(&wallet.tag, wallet.account)).collect(),
             sealed: wallets.iter().map(Sealed).collect(),
             entries: entries.iter().collect(),
         };
         many.wallets.sort_unstable_by_key(|wallet| wallet.id);
-        many.tags.sort_unstable_by_key(|tag| tag.0.tag);
+        many.tags.sort_unstable_by_key(|tag| *tag.0);
         many.entries.sort_unstable_by_key(|entry| (entry.after.account, entry.after.version));
         many
     }
@@ -118,6 +120,12 @@ pub(super) async fn write(commit: &Commit, many: &Many<'_>, sink: &mut impl Sink
     sink.rows(&effects.payment_entries).await?;
     sink.rows(&effects.usage).await?;
     sink.rows(&effects.events).await?;
+    sink.rows(&effects.choices).await?;
+    sink.rows(&effects.leads).await?;
+    sink.rows(&effects.moved_lots).await?;
+    let numbers: Vec<Number<'_>> = effects.leads.iter().filter_map(Number::of).collect();
+    sink.rows(&numbers.iter().map(|number| Tag(&number.tag, number.account)).collect::<Vec<_>>()).await?;
+    sink.rows(&numbers).await?;
     sink.rows(&commit.nonces).await?;
     sink.rows(&commit.evidence).await
 }
@@ -360,16 +368,16 @@ impl Stored for NewWallet {
     }
 }
 
-/// The tag of a new wallet's person.
-pub(super) struct Tag<'a>(pub(super) &'a NewWallet);
+/// The tag of a new wallet's person, or of a further number.
+pub(super) struct Tag<'a>(pub(super) &'a [u8; 32], pub(super) u32);
 
 impl Stored for Tag<'_> {
     const TABLE: &'static str = "person_tag";
     const COLUMNS: &'static [(&'static str, Type)] = &[("tag", Type::Bytes), ("account", Type::Int4)];
 
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
-        put(Cell::Bytes(&self.0.tag));
-        put(int4(self.0.account)?);
+        put(Cell::Bytes(self.0));
+        put(int4(self.1)?);
         Ok(())
     }
 }
@@ -384,6 +392,78 @@ impl Stored for Sealed<'_> {
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
         put(int4(self.0.account)?);
         put(Cell::Bytes(&self.0.sealed_iin));
+        Ok(())
+    }
+}
+
+/// A further number of a person, encrypted, and its tag.
+pub(super) struct Number<'a> {
+    id: Uuid,
+    sealed_iin: &'a [u8],
+    tag: [u8; 32],
+    account: u32,
+}
+
+impl<'a> Number<'a> {
+    fn of(lead: &'a NewLead) -> Option<Self> {
+        let number = lead.number.as_ref()?;
+        let (id, account) = (lead.id.uuid(), lead.account);
+        Some(Self { id, sealed_iin: &number.sealed_iin, tag: number.tag, account })
+    }
+}
+
+impl Stored for Number<'_> {
+    const TABLE: &'static str = "person_number";
+    const COLUMNS: &'static [(&'static str, Type)] = &[("id", Type::Uuid), ("sealed_iin", Type::Bytes)];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(Cell::Uuid(self.id));
+        put(Cell::Bytes(self.sealed_iin));
+        Ok(())
+    }
+}
+
+impl Stored for NewLead {
+    const TABLE: &'static str = "wallet_lead";
+    const COLUMNS: &'static [(&'static str, Type)] =
+        &[("id", Type::Uuid), ("leads_to", Type::Uuid), ("seq", Type::Int8)];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(Cell::Uuid(self.id.uuid()));
+        put(Cell::Uuid(self.to.uuid()));
+        put(int8(self.seq)?);
+        Ok(())
+    }
+}
+
+impl Stored for MovedLot {
+    const TABLE: &'static str = "moved_lot";
+    const COLUMNS: &'static [(&'static str, Type)] =
+        &[("account", Type::Int4), ("lot", Type::Int4), ("credited", Type::Int8), ("seq", Type::Int8)];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(int4(self.account)?);
+        put(int4(self.lot)?);
+        put(Cell::Int8(self.credited));
+        put(int8(self.seq)?);
+        Ok(())
+    }
+}
+
+impl Stored for NewChoice {
+    const TABLE: &'static str = "choice";
+    const COLUMNS: &'static [(&'static str, Type)] = &[
+        ("account", Type::Int4),
+        ("programme", Type::Int4),
+        ("seq", Type::Int8),
+        ("authorisation", Type::Int8),
+    ];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(int4(self.account)?);
+        put(int4(self.programme)?);
+        put(int8(self.seq)?);
+        put(self.authorisation.map_or(Ok(Cell::Null), int8)?);
         Ok(())
     }
 }

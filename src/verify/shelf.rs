@@ -9,7 +9,9 @@ use std::path::PathBuf;
 
 use roaring::RoaringBitmap;
 
+use crate::domain::WalletId;
 use crate::ledger::books::Books;
+use crate::ledger::person::PersonRecord;
 use crate::ledger::record::Record;
 use crate::ledger::wallet::Benefit;
 
@@ -48,6 +50,11 @@ impl Shelf {
 
     /// Brings back what the next record will ask for, and puts away what there is no room for.
     pub fn make_ready(&mut self, books: &mut Books, record: &Record) -> io::Result<()> {
+        if let Record::Person(record) = record
+            && let PersonRecord::WalletsMerged { merged, .. } = &**record
+        {
+            return self.bring_back(books, *merged);
+        }
         let Record::Accrued { .. } = record else { return Ok(()) };
         let benefit = books.benefit_of(record);
         if self.until_measured == 0 {
@@ -62,6 +69,18 @@ impl Shelf {
         let Some(benefit) = benefit else { return Ok(()) };
         self.clock += 1;
         self.used.insert(benefit, self.clock);
+        self.unshelve(books, benefit)
+    }
+
+    /// Brings back what the merging of a wallet will ask for.
+    fn bring_back(&mut self, books: &mut Books, merged: WalletId) -> io::Result<()> {
+        for benefit in books.benefits_of_wallet(merged) {
+            self.unshelve(books, benefit)?;
+        }
+        Ok(())
+    }
+
+    fn unshelve(&mut self, books: &mut Books, benefit: Benefit) -> io::Result<()> {
         if books.is_shelved(&benefit) {
             let accounts = RoaringBitmap::deserialize_from(BufReader::new(File::open(self.path(benefit)?)?))?;
             books.unshelve(benefit, accounts);

@@ -66,6 +66,8 @@ pub(super) fn parameter(name: &str) -> Value {
         "statement_page" => json!({"type": "integer", "minimum": 1, "maximum": MOVEMENTS_LIMIT_MAX}),
         "wait" => json!({"type": "integer", "minimum": 0, "maximum": WAIT_MAX}),
         "cursor" => json!({"type": "string", "pattern": "^[0-9a-f]{8}$"}),
+        "choice_cursor" => json!({"type": "string", "pattern": "^[0-9]{1,16}-[0-9]{1,9}$"}),
+        "own" => json!({"type": "string", "enum": ["true", "false"]}),
         "idempotency_key" => json!({"type": "string", "pattern": "^[!#-\\[\\]-~]{1,64}$"}),
         other => panic!("no parameter schema {other}: a test makes the whole document"),
     }
@@ -83,6 +85,8 @@ pub(super) fn example(name: &str) -> Value {
         "owed" => json!("clearing"),
         "wait" => json!(30),
         "cursor" => json!("00000064"),
+        "choice_cursor" => json!("1041-1"),
+        "own" => json!("false"),
         "idempotency_key" => json!("8f14e45f-ceea-4a6b-9c1d-2f3a4b5c6d7e"),
         "Binary" => json!("\u{0}"),
         other => all()[other]["examples"][0].clone(),
@@ -310,7 +314,7 @@ pub(super) fn all() -> Map<String, Value> {
                 ("currency", kzt()),
                 ("standing?", nullable("boolean")),
                 ("expires", time()),
-                ("consent", consent),
+                ("consent", consent.clone()),
             ],
             json!({"wallet": WALLET, "for": "transfer", "bank": "CASPKZKA",
                 "card": {"token": "tok-8f14e45f", "last_four": "4242"}, "amount": "50000.00", "currency": "KZT",
@@ -319,6 +323,33 @@ pub(super) fn all() -> Map<String, Value> {
         ),
     );
     let entry_number = || json!({"type": "integer", "minimum": 0});
+    put(
+        "NewChoice",
+        object(
+            &[
+                ("programme?", json!({"type": ["string", "null"], "pattern": PROGRAMME})),
+                ("destination", chosen(&["wallet", "transfer"])),
+                ("authorisation?", json!({"type": ["integer", "null"], "minimum": 0})),
+                ("consent", consent.clone()),
+            ],
+            json!({"programme": "ASP", "destination": "transfer", "authorisation": 1041,
+                "consent": {"method": "sms_code", "evidence": HASH, "at": "2026-11-22T20:50:00Z"}}),
+        ),
+    );
+    put(
+        "NewNumber",
+        object(
+            &[("iin", iin()), ("document", text(300))],
+            json!({"iin": NOBODY, "document": "civil registry 7-113 of 2026-11-20"}),
+        ),
+    );
+    put(
+        "Merging",
+        object(
+            &[("merged", uuid()), ("document", text(300))],
+            json!({"merged": WALLET, "document": "civil registry 7-114 of 2026-11-20"}),
+        ),
+    );
     put(
         "NewTransfer",
         object(
@@ -551,6 +582,45 @@ pub(super) fn all() -> Map<String, Value> {
             "required": ["entry", "kind", "at", "date"],
             "examples": [entry_example],
         }),
+    );
+    let destination = || chosen(&["wallet", "transfer"]);
+    let consented = json!({"type": ["object", "null"], "description": "How and when the holder was asked"});
+    put(
+        "Choices",
+        object(
+            &[
+                ("wallet", uuid()),
+                (
+                    "current",
+                    list(plain(&[
+                        ("programme", nullable("string")),
+                        ("destination", destination()),
+                        ("authorisation", nullable("integer")),
+                        ("entry", count()),
+                    ])),
+                ),
+                (
+                    "history",
+                    list(plain(&[
+                        ("entry", count()),
+                        ("at", time()),
+                        ("by", client()),
+                        ("programme", nullable("string")),
+                        ("destination", destination()),
+                        ("authorisation", nullable("integer")),
+                        ("consent", consented),
+                        ("merged", nullable("string")),
+                    ])),
+                ),
+                ("next", nullable("string")),
+            ],
+            json!({"wallet": WALLET,
+                "current": [{"programme": "ASP", "destination": "transfer", "authorisation": 1041, "entry": 1042}],
+                "history": [{"entry": 1042, "at": "2026-11-22T20:51:20.123Z", "by": "egov", "programme": "ASP",
+                    "destination": "transfer", "authorisation": 1041,
+                    "consent": {"method": "sms_code", "at": "2026-11-22T20:50:00.000Z"}, "merged": null}],
+                "next": null}),
+        ),
     );
     put(
         "Authorisation",
@@ -850,7 +920,18 @@ pub(super) fn all() -> Map<String, Value> {
                         ("at", time()),
                         (
                             "kind",
-                            chosen(&["accrual", "reversal", "pay_out", "return", "hold", "release", "state"]),
+                            chosen(&[
+                                "accrual",
+                                "reversal",
+                                "pay_out",
+                                "return",
+                                "hold",
+                                "release",
+                                "state",
+                                "choice",
+                                "moved_in",
+                                "moved_out",
+                            ]),
                         ),
                         ("amount", sum()),
                         ("balance", sum()),

@@ -127,14 +127,14 @@ pub(super) async fn benefits(
     Ok(paid.into_iter().collect())
 }
 
-/// The lots that benefits made, as they are now.
+/// The lots that benefits made, as they are now. After a merging there may be several of one.
 const LOTS_OF_BENEFITS: &str = concat!(
     "SELECT ",
     lot_columns!(),
     " FROM unnest($1::int[], $2::int[], $3::int[], $4::smallint[]) k (account, programme, period, part)
       CROSS JOIN LATERAL (SELECT * FROM wallet_entry
-          WHERE account = k.account AND kind = 1 AND programme = k.programme AND period = k.period AND part = k.part
-          ORDER BY version LIMIT 1) e
+          WHERE account = k.account AND kind IN (1, 9) AND programme = k.programme AND period = k.period AND part = k.part
+          ORDER BY version) e
       LEFT JOIN LATERAL (SELECT * FROM lot_movement
           WHERE account = e.account AND lot = e.version ORDER BY movement DESC LIMIT 1) m ON true"
 );
@@ -146,7 +146,9 @@ pub(super) async fn lots_of_benefits(
     let accounts: Vec<i32> = keys.iter().map(|(account, _)| int4(*account)).collect();
     let (programmes, periods, parts) = benefit_arrays(keys.iter().map(|(_, benefit)| benefit));
     let query = sqlx::query(LOTS_OF_BENEFITS).bind(accounts).bind(programmes).bind(periods).bind(parts);
-    all(connection, query, rows::lot).await
+    let mut lots = all(connection, query, rows::lot).await?;
+    lots.sort_unstable_by_key(|(account, lot)| (*account, lot.version));
+    Ok(lots)
 }
 
 /// The lots of wallets from a version on, as of a version.
@@ -155,7 +157,7 @@ const LOTS: &str = concat!(
     lot_columns!(),
     " FROM unnest($1::int[], $2::int[], $3::int[]) k (account, first, as_of)
       CROSS JOIN LATERAL (SELECT * FROM wallet_entry
-          WHERE account = k.account AND version BETWEEN k.first AND k.as_of AND kind = 1 ORDER BY version) e
+          WHERE account = k.account AND version BETWEEN k.first AND k.as_of AND kind IN (1, 9) ORDER BY version) e
       LEFT JOIN LATERAL (SELECT * FROM lot_movement
           WHERE account = e.account AND lot = e.version AND version <= k.as_of ORDER BY movement DESC LIMIT 1) m ON true"
 );

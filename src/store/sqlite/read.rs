@@ -132,11 +132,11 @@ pub(super) async fn benefits(
     Ok(paid.into_iter().collect())
 }
 
-/// The lots that benefits made, as they are now.
+/// The lots that benefits made, as they are now. After a merging there may be several of one.
 const LOTS_OF_BENEFITS: &str = concat!(
     "SELECT ",
     lot_columns!(),
-    " FROM json_each(?) k CROSS JOIN wallet_entry e ON e.account = k.value ->> 0 AND e.kind = 1
+    " FROM json_each(?) k CROSS JOIN wallet_entry e ON e.account = k.value ->> 0 AND e.kind IN (1, 9)
           AND e.programme = k.value ->> 1 AND e.period = k.value ->> 2 AND e.part = k.value ->> 3
       LEFT JOIN lot_movement m ON m.account = e.account AND m.lot = e.version
           AND m.movement = (SELECT max(movement) FROM lot_movement WHERE account = e.account AND lot = e.version)"
@@ -147,7 +147,9 @@ pub(super) async fn lots_of_benefits(
     keys: &[(u32, Benefit)],
 ) -> Read<Vec<(u32, Lot)>> {
     let keys = json(keys.iter().map(|(account, benefit)| format!("[{account},{}]", benefit_json(benefit))));
-    all(connection, sqlx::query(LOTS_OF_BENEFITS).bind(keys), rows::lot).await
+    let mut lots = all(connection, sqlx::query(LOTS_OF_BENEFITS).bind(keys), rows::lot).await?;
+    lots.sort_unstable_by_key(|(account, lot)| (*account, lot.version));
+    Ok(lots)
 }
 
 /// The lots of wallets from a version on, as of a version.
@@ -155,7 +157,7 @@ const LOTS: &str = concat!(
     "SELECT ",
     lot_columns!(),
     " FROM json_each(?) k CROSS JOIN wallet_entry e ON e.account = k.value ->> 0
-          AND e.version BETWEEN k.value ->> 1 AND k.value ->> 2 AND e.kind = 1
+          AND e.version BETWEEN k.value ->> 1 AND k.value ->> 2 AND e.kind IN (1, 9)
       LEFT JOIN lot_movement m ON m.account = e.account AND m.lot = e.version AND m.movement =
           (SELECT max(movement) FROM lot_movement
                WHERE account = e.account AND lot = e.version AND version <= k.value ->> 2)"
