@@ -155,6 +155,8 @@ const SIGNED: &[Code] = &[
 ];
 const SIGNED_BODY: &[Code] = &[Code::SignatureBodyFieldMissing, Code::ContentDigestMismatch];
 const STORE: &[Code] = &[Code::DatabaseUnavailable];
+/// A text for people to read, which is kept.
+const FREE_TEXT: &[Code] = &[Code::CardNumberRefused, Code::PersonNumberRefused];
 const QUERY: &[Code] = &[Code::ParameterUnknown, Code::ParameterMalformed, Code::FieldMalformed];
 const BODY: &[Code] = &[
     Code::BodyIncomplete,
@@ -337,7 +339,7 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "NewProgramme")])),
         answers: ENTRY,
-        problems: &[KEY, BODY, WRITE, &[Code::ProgrammeExists]],
+        problems: &[KEY, FREE_TEXT, BODY, WRITE, &[Code::ProgrammeExists]],
     },
     Operation {
         id: "show_programme",
@@ -486,6 +488,7 @@ pub static OPERATIONS: &[Operation] = &[
         problems: &[
             &[Code::PayerNotYours],
             KEY,
+            FREE_TEXT,
             BODY,
             IIN,
             BENEFIT,
@@ -685,7 +688,7 @@ pub static OPERATIONS: &[Operation] = &[
         answers: ENTRY,
         problems: &[
             KEY,
-            &[Code::CardNumberRefused],
+            FREE_TEXT,
             BODY,
             WRITE,
             WALLET,
@@ -747,7 +750,7 @@ pub static OPERATIONS: &[Operation] = &[
         answers: ENTRY,
         problems: &[
             KEY,
-            &[Code::CardNumberRefused],
+            FREE_TEXT,
             BODY,
             WRITE,
             &[Code::AuthorisationUnknown, Code::AuthorisationRevoked, Code::ClientNotEntitled],
@@ -796,7 +799,7 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "Answers")])),
         answers: &[json(&[("application/json", "AnswersTaken")], "What became of each")],
-        problems: &[KEY, &[Code::CardNumberRefused], BODY, WRITE],
+        problems: &[KEY, FREE_TEXT, BODY, WRITE],
     },
     Operation {
         id: "show_transfer",
@@ -822,7 +825,7 @@ pub static OPERATIONS: &[Operation] = &[
         answers: ENTRY,
         problems: &[
             KEY,
-            &[Code::CardNumberRefused],
+            FREE_TEXT,
             BODY,
             WRITE,
             &[
@@ -868,7 +871,7 @@ pub static OPERATIONS: &[Operation] = &[
         answers: ENTRY,
         problems: &[
             KEY,
-            &[Code::CardNumberRefused],
+            FREE_TEXT,
             BODY,
             WRITE,
             CASH,
@@ -885,14 +888,7 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "CashOutcome")])),
         answers: ENTRY,
-        problems: &[
-            KEY,
-            &[Code::CardNumberRefused],
-            BODY,
-            WRITE,
-            CASH,
-            &[Code::CashNotReserved, Code::DocumentRequired],
-        ],
+        problems: &[KEY, FREE_TEXT, BODY, WRITE, CASH, &[Code::CashNotReserved, Code::DocumentRequired]],
     },
     Operation {
         id: "cancel_cash",
@@ -1077,7 +1073,7 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "WithReason")])),
         answers: ENTRY,
-        problems: &[KEY, BODY, WRITE, REGISTRY, CLIENT_STATE],
+        problems: &[KEY, FREE_TEXT, BODY, WRITE, REGISTRY, CLIENT_STATE],
     },
     Operation {
         id: "reinstate_client",
@@ -1089,7 +1085,7 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "WithReason")])),
         answers: ENTRY,
-        problems: &[KEY, BODY, WRITE, REGISTRY, CLIENT_STATE],
+        problems: &[KEY, FREE_TEXT, BODY, WRITE, REGISTRY, CLIENT_STATE],
     },
     Operation {
         id: "list_approvals",
@@ -1156,7 +1152,7 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "WithReason")])),
         answers: ENTRY,
-        problems: &[KEY, BODY, WRITE, APPROVAL],
+        problems: &[KEY, FREE_TEXT, BODY, WRITE, APPROVAL],
     },
     Operation {
         id: "trial_balance",

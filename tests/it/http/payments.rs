@@ -499,6 +499,9 @@ async fn a_cards_number_is_refused_and_kept_nowhere(place: &Place) {
     let kept = json!({"state": "blocked", "document": "card 4111 1111 1111 1111"});
     let state = format!("/v1/wallets/{wallet}/state");
     post(&service, "operator", &state, &kept).await.refused(400, "card_number_refused", Some("document"));
+    // Invariant 11: nor is a person's number.
+    let kept = json!({"state": "blocked", "document": "court order of 830717350867"});
+    post(&service, "operator", &state, &kept).await.refused(400, "person_number_refused", Some("document"));
     assert_eq!(service.size().await, size);
     let account = with(without(body, "card"), "iban", json!("KZ86125KZT5004100100"));
     let given = authorise(&service, &account).await;
