@@ -894,6 +894,8 @@ pub async fn provoke(service: &Service) {
     let body = authorisation(&wallet, "transfer", "10.00", false);
     let card = json!({"token": "4111111111111111", "last_four": "1111"});
     channel("/v1/authorisations", &with(body.clone(), "card", card)).await;
+    let state = json!({"state": "blocked", "document": "order about 830717350867"});
+    post(service, "operator", &format!("/v1/wallets/{wallet}/state"), &state).await;
     channel("/v1/authorisations", &with(body.clone(), "expires", json!(AT))).await;
     let old = with(body["consent"].clone(), "at", json!("2026-11-19T00:00:00Z"));
     channel("/v1/authorisations", &with(body.clone(), "consent", old)).await;
