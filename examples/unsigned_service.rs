@@ -9,7 +9,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use social_wallet::http::{self, App, Terms};
+use social_wallet::http::server::Terms;
+use social_wallet::http::{self, App};
 use social_wallet::keys::BookKeys;
 use social_wallet::log::origin::key_name;
 use social_wallet::publisher::Publisher;
@@ -48,11 +49,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let keys = Arc::new(keys);
     let started = Sequencer::start(store.clone(), keys.clone(), Clock::system(), WALLETS_IN_MEMORY).await?;
     let (sequencer, writer) = started;
-    let published = publisher.published();
+    let shown = publisher.published();
     let publishing = tokio::spawn(publisher.run(sequencer.durable()));
     let listener = http::listen("127.0.0.1:0".parse()?, false).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    let app = App::new(store, keys, sequencer, published, NonZeroU32::MAX, None);
+    let app = App::new(store, keys, sequencer, shown, NonZeroU32::MAX, None);
     http::serve(listener, app, Terms::default(), async { drop(tokio::signal::ctrl_c().await) }).await;
     writer.await?;
     publishing.await??;

@@ -107,18 +107,18 @@ async fn invariant_7_what_would_be_refused_on_trust_is_asked_about_before_anybod
     assert_sound(&place.open().await).await;
 }
 
-fn signed(nonce: u8) -> Option<Box<SignedRequest>> {
+fn signed(nonce: u8) -> Box<SignedRequest> {
     let nonce = Nonce { expires: 1_790_000_300, id: [nonce; 16] };
     let key = KeyId::of(client("ministry"), &public_key(1));
     let (base, signature, sealed_body) = ("base".to_owned(), [7; 64], vec![1].into());
-    Some(Box::new(SignedRequest { nonce, key, base, signature, sealed_body }))
+    Box::new(SignedRequest { nonce, key, base, signature, sealed_body })
 }
 
 async fn a_spent_nonce_is_found_out_by_the_commit_and_spoils_no_neighbour(place: &Place) {
     let room = room(place).await;
     let pay = |person, nonce| {
         let (command, actor) = (accrue(person, "ASP", month(3), 100), actor(Some(900 + person)));
-        room.sequencer.submit_signed(command, actor, signed(nonce))
+        room.sequencer.submit_signed(command, actor, Some(signed(nonce)))
     };
     made(pay(10, 1).await);
     let size = journal(&*place.open().await).await.len();
@@ -128,9 +128,9 @@ async fn a_spent_nonce_is_found_out_by_the_commit_and_spoils_no_neighbour(place:
     assert_eq!(twice, Err(CommandError::NonceUsed));
     // What was refused on trust spends its nonce once, when the refusal is told.
     let much = accrue(4, "ASP", month(3), 99_999_999_999_999);
-    let refusal = room.sequencer.submit_signed(much.clone(), actor(None), signed(3)).await;
+    let refusal = room.sequencer.submit_signed(much.clone(), actor(None), Some(signed(3))).await;
     assert_eq!(refused_for(refusal), RefusalCode::FundingInsufficient);
-    let again = room.sequencer.submit_signed(much, actor(None), signed(3)).await;
+    let again = room.sequencer.submit_signed(much, actor(None), Some(signed(3))).await;
     assert_eq!(again, Err(CommandError::NonceUsed));
     assert_eq!(journal(&*place.open().await).await.len(), size + 1);
     assert_sound(&place.open().await).await;
