@@ -51,7 +51,11 @@ impl Room {
     }
 
     fn id_of(&self, line: &Line) -> WalletId {
-        self.keys.wallet_id(&line.key().iin)
+        self.keys.wallet_id(match line {
+            Line::Accrual(line) => &line.iin,
+            Line::Reversal(line) => &line.iin,
+            Line::Opening(line) => &line.iin,
+        })
     }
 
     /// The chunks of a month's payroll, and what a batch of them declares.
@@ -92,7 +96,7 @@ impl Room {
             programmes: catalogue().iter().map(|programme| programme.code).collect(),
             periods: vec![period, Period::Once],
             lines: self.lines,
-            total: Money::from_tiyn(total)?,
+            total: Money::from_tiyn(total).ok_or("a total below what there is")?,
             not_before: None,
             release_required: false,
         };
