@@ -15,7 +15,8 @@ use super::extract::Path;
 use super::problem::Problem;
 use super::{App, BODY_BYTES_MAX, entry_answer, instructing, read_body};
 use crate::domain::{
-    BankReference, Bin, FundClass, IsoPurpose, Kbe, Knp, LegalBasis, Money, Names, ProgrammeCode, Text,
+    BankReference, Bin, FundClass, IsoPurpose, Kbe, Knp, Money, Names, ProgrammeCode, Text, has_card_number,
+    has_person_number,
 };
 use crate::ledger::account::SystemAccount;
 use crate::ledger::record::ProgrammeSpec;
@@ -33,7 +34,7 @@ pub async fn register(State(app): State<Arc<App>>, request: Request) -> Result<R
         code: body.required("code", |text| ProgrammeCode::parse(text.as_bytes()))?,
         names: names(&mut body)?,
         payer: body.required("payer", |text| Bin::parse(text.as_bytes()))?,
-        legal_basis: body.required("legal_basis", LegalBasis::parse)?,
+        legal_basis: body.required_free_text("legal_basis")?,
         class: body.required("class", |text| FundClass::parse(text.as_bytes()))?,
         knp: body.optional("knp", |text| Knp::parse(text.as_bytes()))?,
         kbe: body.optional("kbe", |text| Kbe::parse(text.as_bytes()))?,
@@ -51,7 +52,11 @@ fn names(body: &mut Body) -> Result<Names, Problem> {
     let Some(Value::Object(names)) = body.take("names") else { return Err(malformed()) };
     let name = |language: &str| {
         let text = names.get(language).and_then(Value::as_str).ok_or_else(malformed)?;
-        Text::parse(text).map_err(|_| malformed())
+        let name = Text::parse(text).map_err(|_| malformed())?;
+        if has_card_number(text) || has_person_number(text) {
+            return Err(malformed());
+        }
+        Ok(name)
     };
     if names.len() != 3 {
         return Err(malformed());

@@ -1,7 +1,7 @@
 //! Ends cash-outs whose time is over. Every replica looks; the rules let each end once, and only what no agent has reserved.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::domain::ClientId;
 use crate::ledger::cash_rules::SYSTEM;
@@ -17,6 +17,16 @@ pub const INTERVAL: Duration = Duration::from_secs(5);
 /// Cash-outs that one command ends: few enough that a payday's chunks get their turn between.
 pub const PORTION: u32 = 100;
 
+/// A portion that took no longer met nobody else in the queue: the next may follow at once.
+const QUICK: Duration = Duration::from_millis(25);
+
+/// After a portion that others waited with, nothing is asked of the writer for so many times as long as it took: they have all but
+/// a twentieth of the time to themselves. A code is dead when its time is over, whenever its money is let go.
+const GIVEN_WAY: u32 = 19;
+
+/// How long nothing is asked at the most.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
 /// For how long after its end a cash-out is looked for again, milliseconds: far longer than clocks differ.
 const LOOK_BACK: i64 = 60 * 60_000;
 
@@ -29,6 +39,11 @@ pub enum ExpiryError {
     /// The writer did not take the command.
     #[error(transparent)]
     Command(#[from] CommandError),
+}
+
+/// How long the writer is left to others after a portion that took so long.
+fn pause_after(took: Duration) -> Duration {
+    if took <= QUICK { Duration::ZERO } else { (took * GIVEN_WAY).min(PAUSE_MAX) }
 }
 
 /// Looks again and again.
@@ -62,8 +77,13 @@ impl Expiry {
             let entries = over.into_iter().map(|(_, cash)| cash).collect();
             let client = ClientId::parse(SYSTEM).expect("a client id of the documented form");
             let actor = Actor { client, request: [0; 32], line: None, instruction: None };
+            let asked = Instant::now();
             self.sequencer.submit(Command::Payment(PaymentCommand::ExpireCash(entries)), actor).await?;
             from = last;
+            let pause = pause_after(asked.elapsed());
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
         }
     }
 
@@ -75,5 +95,18 @@ impl Expiry {
                 tracing::warn!(%error, "cash-outs whose time is over wait");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_with_others_gives_way_to_them() {
+        let millis = Duration::from_millis;
+        assert_eq!(pause_after(QUICK), Duration::ZERO);
+        assert_eq!(pause_after(millis(26)), millis(26 * 19));
+        assert_eq!(pause_after(Duration::from_secs(60)), PAUSE_MAX);
     }
 }

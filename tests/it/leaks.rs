@@ -78,6 +78,19 @@ async fn invariant_11_nothing_that_the_service_writes_holds_a_persons_or_a_cards
     let chunk = format!("{}{}", crate::http::HEADER, crate::http::lines(1..3, "1.00"));
     answers.push(call("payer", "PUT", &format!("/v1/batches/{batch}/chunks/1"), chunk).await);
     assert_eq!(answers[3].status, 200);
+    // A client's own numbers may be anything: here a person's, in the idempotency key of what is accepted.
+    let named = RawRequest {
+        method: "POST".into(),
+        path: "/v1/accruals".into(),
+        key: Some(IdempotencyKey::parse(&format!("{}-2026-12", iin(1))).unwrap()),
+        content_type: "application/json".into(),
+        accept: "application/json".into(),
+        body: crate::http::with(accrual(1, "2.00"), "period", serde_json::json!("2026-12"))
+            .to_string()
+            .into_bytes(),
+    };
+    answers.push(crew.client("payer", &url).call(&named).await.unwrap());
+    assert_eq!(answers[4].status, 201);
     // Every operation, as every role and unsigned, with the numbers wherever a request has room.
     for operation in OPERATIONS {
         let roles = match access::of(operation).who {

@@ -155,6 +155,8 @@ const SIGNED: &[Code] = &[
 ];
 const SIGNED_BODY: &[Code] = &[Code::SignatureBodyFieldMissing, Code::ContentDigestMismatch];
 const STORE: &[Code] = &[Code::DatabaseUnavailable];
+/// A text for people to read, which is kept.
+const FREE_TEXT: &[Code] = &[Code::CardNumberRefused, Code::PersonNumberRefused];
 const QUERY: &[Code] = &[Code::ParameterUnknown, Code::ParameterMalformed, Code::FieldMalformed];
 const BODY: &[Code] = &[
     Code::BodyIncomplete,
@@ -337,7 +339,7 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "NewProgramme")])),
         answers: ENTRY,
-        problems: &[KEY, BODY, WRITE, &[Code::ProgrammeExists]],
+        problems: &[KEY, FREE_TEXT, BODY, WRITE, &[Code::ProgrammeExists]],
     },
     Operation {
         id: "show_programme",
@@ -487,6 +489,7 @@ pub static OPERATIONS: &[Operation] = &[
         problems: &[
             &[Code::PayerNotYours],
             KEY,
+            FREE_TEXT,
             BODY,
             IIN,
             BENEFIT,
@@ -686,7 +689,7 @@ pub static OPERATIONS: &[Operation] = &[
         answers: ENTRY,
         problems: &[
             KEY,
-            &[Code::CardNumberRefused],
+            FREE_TEXT,
             BODY,
             WRITE,
             WALLET,
@@ -838,7 +841,7 @@ pub static OPERATIONS: &[Operation] = &[
         answers: ENTRY,
         problems: &[
             KEY,
-            &[Code::CardNumberRefused],
+            FREE_TEXT,
             BODY,
             WRITE,
             &[Code::AuthorisationUnknown, Code::AuthorisationRevoked, Code::ClientNotEntitled],
@@ -887,7 +890,7 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "Answers")])),
         answers: &[json(&[("application/json", "AnswersTaken")], "What became of each")],
-        problems: &[KEY, &[Code::CardNumberRefused], BODY, WRITE],
+        problems: &[KEY, FREE_TEXT, BODY, WRITE],
     },
     Operation {
         id: "show_transfer",
@@ -913,7 +916,7 @@ pub static OPERATIONS: &[Operation] = &[
         answers: ENTRY,
         problems: &[
             KEY,
-            &[Code::CardNumberRefused],
+            FREE_TEXT,
             BODY,
             WRITE,
             &[
@@ -959,7 +962,7 @@ pub static OPERATIONS: &[Operation] = &[
         answers: ENTRY,
         problems: &[
             KEY,
-            &[Code::CardNumberRefused],
+            FREE_TEXT,
             BODY,
             WRITE,
             CASH,
@@ -976,14 +979,7 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "CashOutcome")])),
         answers: ENTRY,
-        problems: &[
-            KEY,
-            &[Code::CardNumberRefused],
-            BODY,
-            WRITE,
-            CASH,
-            &[Code::CashNotReserved, Code::DocumentRequired],
-        ],
+        problems: &[KEY, FREE_TEXT, BODY, WRITE, CASH, &[Code::CashNotReserved, Code::DocumentRequired]],
     },
     Operation {
         id: "cancel_cash",
@@ -1168,7 +1164,7 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "WithReason")])),
         answers: ENTRY,
-        problems: &[KEY, BODY, WRITE, REGISTRY, CLIENT_STATE],
+        problems: &[KEY, FREE_TEXT, BODY, WRITE, REGISTRY, CLIENT_STATE],
     },
     Operation {
         id: "reinstate_client",
@@ -1180,7 +1176,7 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "WithReason")])),
         answers: ENTRY,
-        problems: &[KEY, BODY, WRITE, REGISTRY, CLIENT_STATE],
+        problems: &[KEY, FREE_TEXT, BODY, WRITE, REGISTRY, CLIENT_STATE],
     },
     Operation {
         id: "list_approvals",
@@ -1247,7 +1243,7 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "WithReason")])),
         answers: ENTRY,
-        problems: &[KEY, BODY, WRITE, APPROVAL],
+        problems: &[KEY, FREE_TEXT, BODY, WRITE, APPROVAL],
     },
     Operation {
         id: "trial_balance",
