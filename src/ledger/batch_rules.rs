@@ -225,7 +225,8 @@ impl Books {
                     return Err(Fault::Unread("a stored verdict is accepted or refused"));
                 };
                 let same_chunk = before.chunk == (chunk.digest, chunk.first_line);
-                let differs = if same_chunk { None } else { self.differing_field(line, before.content.as_ref()) };
+                let differs =
+                    if same_chunk { None } else { self.differing_field(line, before.content.as_ref()) };
                 let verdict = match differs {
                     None => Verdict::AlreadyAccepted { entry },
                     Some(field) => {

@@ -210,7 +210,13 @@ impl Books {
     }
 
     /// Notes that a credit is to be sent on, if the wallet's holder has chosen so for its programme.
-    pub(super) fn note_due(&mut self, wallet: WalletId, after: &Wallet, lot: Lot, actor: Actor) -> Ruling<()> {
+    pub(super) fn note_due(
+        &mut self,
+        wallet: WalletId,
+        after: &Wallet,
+        lot: Lot,
+        actor: Actor,
+    ) -> Ruling<()> {
         let choices = self.choices_of(after.account)?;
         let chosen = choices.get(&lot.benefit.programme).or_else(|| choices.get(&ALL_PROGRAMMES));
         if let Some(authorisation) = chosen.and_then(|chosen| chosen.authorisation) {

@@ -7,9 +7,7 @@ use proptest::prelude::*;
 
 use super::choice::ChoiceRecord;
 use super::effects::Effects;
-use super::payment::{
-    Consent, ConsentMethod, Counted, Limits, PaymentRecord, Purpose, ReleaseCause, Terms,
-};
+use super::payment::{Consent, ConsentMethod, Counted, Limits, PaymentRecord, Purpose, ReleaseCause, Terms};
 use super::payment_rules::{Answer, Party};
 use super::payment_tests::{MINUTE, World, amount, bank, code, document, id, reason};
 use super::person::{Collision, MERGED_LOTS_MAX, PersonRecord};
@@ -111,7 +109,11 @@ impl World {
             for lot in self.books.lots_of(wallet.account).unwrap() {
                 assert!(seen.insert(lot.seq), "a lot is in one wallet");
                 let (gone, held) = out.get(&lot.seq).copied().unwrap_or_default();
-                assert_eq!(lot.remaining + lot.reversed + gone, lot.amount, "invariant 2: nothing is made or lost");
+                assert_eq!(
+                    lot.remaining + lot.reversed + gone,
+                    lot.amount,
+                    "invariant 2: nothing is made or lost"
+                );
                 assert_eq!(lot.held, held, "invariant 13: payments hold the lots that they name");
             }
         }
@@ -199,7 +201,8 @@ fn what_would_refuse_a_transfer_never_refuses_the_accrual_and_is_told() {
     assert_eq!(world.not_started(), None, "the third of the day");
     world.accrue(0, 1, 6, 1).unwrap();
     assert_eq!(world.not_started(), Some(Code::WalletLimitExceeded));
-    let limits = Limits { channel_day_amount: crate::domain::Money::from_tiyn(102).unwrap(), ..Limits::DEFAULT };
+    let limits =
+        Limits { channel_day_amount: crate::domain::Money::from_tiyn(102).unwrap(), ..Limits::DEFAULT };
     world.run("operator", |books, entry| books.set_limits(entry, limits)).unwrap();
     world.accrue(0, 1, 7, 2).unwrap();
     assert_eq!(world.not_started(), Some(Code::ChannelLimitExceeded));
@@ -235,15 +238,13 @@ fn a_channel_that_is_stopped_sends_nothing_on() {
     ];
     world.run("anna", |books, entry| books.bootstrap(entry, operators)).unwrap();
     world
-        .run("anna", |books, entry| books.register_client(entry, client("egov"), Role::Channel, Scope::None))
+        .run("anna", |books, entry| books.register_client(entry, client("egov"), Role::Channel, Scope::Book))
         .unwrap();
     world.accrue(0, 1, 0, 10).unwrap();
     let given = world.standing(0, 10_000);
     let chosen = world.choose(0, None, Some(given));
     assert!(chosen.is_ok(), "{chosen:?}");
-    world
-        .run("anna", |books, entry| books.set_suspended(entry, client("egov"), true, reason()))
-        .unwrap();
+    world.run("anna", |books, entry| books.set_suspended(entry, client("egov"), true, reason())).unwrap();
     world.accrue(0, 1, 1, 10).unwrap();
     assert_eq!(world.not_started(), Some(Code::ChannelStopped));
     assert_eq!(world.choose(0, None, None), Err(Code::ClientNotEntitled));
@@ -365,8 +366,7 @@ fn a_journal_that_does_not_send_on_what_was_chosen_or_does_so_unasked_does_not_r
         panic!("a transfer")
     };
     let reason = Code::OutflowBlocked;
-    lied[last].0 =
-        ChoiceRecord::TransferNotStarted { wallet, authorisation, accrual, amount, reason }.into();
+    lied[last].0 = ChoiceRecord::TransferNotStarted { wallet, authorisation, accrual, amount, reason }.into();
     assert!(told(&lied).contains("transfer_requested"), "it could have been started");
 }
 
@@ -400,7 +400,9 @@ fn invariants_3_and_8_a_new_number_leads_to_the_old_wallet_and_a_benefit_is_paid
     world.run("pipeline", |books, entry| books.reverse(entry, &reversal, None, None)).unwrap();
     let [Record::Reversed { wallet, share, .. }] = world.written.as_slice() else { panic!("a reversal") };
     assert_eq!((*wallet, share.lot), (id(0), seq));
-    assert!(world.books.has_led(id(5), &id(0).to_string()) && !world.books.has_led(id(0), &id(5).to_string()));
+    assert!(
+        world.books.has_led(id(5), &id(0).to_string()) && !world.books.has_led(id(0), &id(5).to_string())
+    );
     world.check_lots();
 }
 
@@ -409,7 +411,8 @@ fn invariants_1_2_8_and_13_a_merging_moves_lots_holds_payments_keys_and_choices(
     let mut world = World::new();
     world.accrue(0, 1, 0, 100).unwrap(); // kept, collides
     let collides = world.accrue(1, 1, 0, 90).unwrap();
-    let kept = world.books.lots_of(world.wallet(0).account).unwrap()[0].seq;
+    let account = world.wallet(0).account;
+    let kept = world.books.lots_of(account).unwrap()[0].seq;
     world.accrue(1, 0, 1, 80).unwrap();
     world.accrue(1, 2, 1, 70).unwrap();
     let given = world.standing(1, 10_000);
@@ -442,7 +445,8 @@ fn invariants_1_2_8_and_13_a_merging_moves_lots_holds_payments_keys_and_choices(
     assert!(world.returned(open, Some(15), 2));
     let general = world.lots(0)[2];
     assert_eq!(general, (65, 0), "60, and 5 of 15: 10 went to the protected lot first");
-    world.run("egov", |books, entry| books.release_cash(entry, Party::Channel, cash, ReleaseCause::Cancelled))
+    world
+        .run("egov", |books, entry| books.release_cash(entry, Party::Channel, cash, ReleaseCause::Cancelled))
         .unwrap();
     world.check_lots();
 
@@ -532,7 +536,9 @@ fn a_wallet_of_at_most_256_accruals_is_merged_and_its_entry_has_room_in_a_leaf()
                 let (period, part) = (Period::Once, Part::new(number).unwrap());
                 let accrual =
                     Accrual { wallet: id(person), programme: code(1), period, part, amount: amount(7) };
-                world.run("pipeline", |books, entry| books.accrue(entry, &accrual, None, None, None)).unwrap();
+                world
+                    .run("pipeline", |books, entry| books.accrue(entry, &accrual, None, None, None))
+                    .unwrap();
             }
         }
         assert_eq!(MERGED_LOTS_MAX, 256);

@@ -155,7 +155,13 @@ impl World {
         }
     }
 
-    pub(super) fn accrue(&mut self, person: u8, programme: usize, period: u8, tiyn: i64) -> Result<u64, Code> {
+    pub(super) fn accrue(
+        &mut self,
+        person: u8,
+        programme: usize,
+        period: u8,
+        tiyn: i64,
+    ) -> Result<u64, Code> {
         let accrual = Accrual {
             wallet: id(person),
             programme: code(programme),

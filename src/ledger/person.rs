@@ -115,9 +115,7 @@ impl PersonRecord {
         if let Self::WalletsMerged { wallet, merged, shares, .. } = self {
             let (debit, credit) =
                 (Account::Wallet(*merged).to_string(), Account::Wallet(*wallet).to_string());
-            let posting = |share: &LotShare| {
-                json!({"amount": share.amount, "credit": credit, "debit": debit, "lot": share.lot})
-            };
+            let posting = |share: &LotShare| json!({"amount": share.amount, "credit": credit, "debit": debit, "lot": share.lot});
             map.remove("shares");
             if !shares.is_empty() {
                 map.insert("postings".into(), shares.iter().map(posting).collect());
@@ -281,14 +279,7 @@ impl Books {
     }
 
     /// What left the merged wallet today counts for the other: a merging gives no second day's limit.
-    fn merge_usage(
-        &mut self,
-        fx: &mut Effects,
-        seq: u64,
-        date: i32,
-        account: u32,
-        gone: u32,
-    ) -> Ruling<()> {
+    fn merge_usage(&mut self, fx: &mut Effects, seq: u64, date: i32, account: u32, gone: u32) -> Ruling<()> {
         for of in [Counted::Wallet, Counted::WalletCash] {
             let (so_often, so_much) = self.used(&of(gone), date)?;
             if so_often > 0 {

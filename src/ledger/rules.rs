@@ -415,8 +415,7 @@ impl Books {
         if out < amount.tiyn() {
             return Err(Refusal::of(Code::ReturnExceedsPayOut, "amount").by(pay_out).into());
         }
-        let (id, before) =
-            self.find_wallet(made.wallet)?.ok_or(Fault::Unread("the wallet of a pay-out"))?;
+        let (id, before) = self.find_wallet(made.wallet)?.ok_or(Fault::Unread("the wallet of a pay-out"))?;
         if id != made.wallet {
             // Only a book without clients pays out like this, and its lots are named within their wallet.
             return Err(Refusal::of(Code::WalletMerged, "pay_out").by(pay_out).into());

@@ -646,8 +646,7 @@ mod read {
             }
             own.insert("kind".into(), Value::String(self.kind.to_owned()));
             if ChoiceRecord::KINDS.contains(&self.kind) {
-                let record: ChoiceRecord =
-                    serde_json::from_value(Value::Object(own)).map_err(of_its_kind)?;
+                let record: ChoiceRecord = serde_json::from_value(Value::Object(own)).map_err(of_its_kind)?;
                 return Ok(record.into());
             }
             let record: StateRecord = serde_json::from_value(Value::Object(own)).map_err(of_its_kind)?;

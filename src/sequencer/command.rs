@@ -3,11 +3,11 @@
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::holder::HolderCommand;
 use crate::domain::{
     Amount, BankReference, BatchId, Bic, Bin, ClientId, IdempotencyKey, Iin, KeyId, ProgrammeCode, PublicKey,
     Reason, Role, Scope, WalletId,
 };
-use super::holder::HolderCommand;
 use crate::ledger::batch_rules::{Chunk, ChunkOutcome};
 use crate::ledger::books::Bound;
 use crate::ledger::cash_rules::Dispensed;

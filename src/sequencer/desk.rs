@@ -31,8 +31,8 @@ use crate::payroll::{Line, LineKind};
 use crate::store::{Bundle, Commit, Head, Standing, Store, StoreError, Tile};
 
 use super::command::{Command, CommandError, EntryView, Outcome, PaymentCommand, RegistryCommand};
-use super::holder::{Choosing, HolderCommand};
 use super::edge::{EdgeError, edge_at, read_frontier};
+use super::holder::{Choosing, HolderCommand};
 
 /// How many entries of another writer are followed one by one; beyond it everything is forgotten and read again.
 pub const TAIL_MAX: u64 = 50_000;

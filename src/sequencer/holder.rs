@@ -53,7 +53,9 @@ impl HolderCommand {
     #[must_use]
     pub fn wallet(&self) -> WalletId {
         match self {
-            Self::Choose { wallet, .. } | Self::AddNumber { wallet, .. } | Self::Merge { wallet, .. } => *wallet,
+            Self::Choose { wallet, .. } | Self::AddNumber { wallet, .. } | Self::Merge { wallet, .. } => {
+                *wallet
+            }
         }
     }
 

@@ -8,8 +8,8 @@ use super::page;
 use crate::http::access::{self, Who};
 use crate::http::catalogue::Code;
 use crate::http::{
-    App, authorisations, batches, cash, clients, events, evidence, health, holders, instructions, log, programmes,
-    proofs, receipts, reports, statements, transfers, wallets,
+    App, authorisations, batches, cash, clients, events, evidence, health, holders, instructions, log,
+    programmes, proofs, receipts, reports, statements, transfers, wallets,
 };
 
 /// An operation: a method on a path.

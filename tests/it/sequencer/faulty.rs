@@ -12,11 +12,13 @@ use social_wallet::domain::{BatchId, Bic, BookId, WalletId};
 use social_wallet::ledger::account::SystemAccount;
 use social_wallet::ledger::batch::Batch;
 use social_wallet::ledger::books::{Paid, PayOut, SystemHead};
+use social_wallet::ledger::choice::{Chosen, NewChoice};
 use social_wallet::ledger::effects::{LogChange, SystemEntry};
 use social_wallet::ledger::payment::{Audience, Authorisation, CashReference, Counted, Payment, UsageEntry};
 use social_wallet::ledger::registry::RegistryChange;
 use social_wallet::ledger::signed::{Evidence, Nonce};
 use social_wallet::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
+use social_wallet::store::holders::Holders;
 use social_wallet::store::payments::Payments;
 use social_wallet::store::projections::{BatchEntryRow, PayOutRow, Projections};
 use social_wallet::store::{
@@ -339,6 +341,15 @@ all_delegated! {
     fn expired_cash(before: i64, after: (i64, u64), limit: u32) -> Vec<(i64, u64)>;
     fn events(audience: Audience, after: u64, limit: u32) -> Vec<u64>;
     fn payment_digests() -> Vec<(&'static str, u64, u64)>;
+}
+
+all_delegated! {
+    Holders,
+    fn choices(accounts: &[u32]) -> Vec<(u32, u32, Chosen)>;
+    fn choice_history(account: u32, after: Option<(u64, u32)>, limit: u32) -> Vec<NewChoice>;
+    fn has_leads() -> bool;
+    fn leads(ids: &[WalletId]) -> Vec<(WalletId, WalletId)>;
+    fn holder_digests() -> Vec<(&'static str, u64, u64)>;
 }
 
 // What only an audit reads.
