@@ -142,6 +142,13 @@ impl Command {
         }
     }
 
+    /// Whether other commands may reach another wallet by the same id after it. What is read for a batch is read for the wallets that
+    /// are there before it, so such a command is decided alone.
+    #[must_use]
+    pub fn moves_wallets(&self) -> bool {
+        matches!(self, Self::Holder(HolderCommand::AddNumber { .. } | HolderCommand::Merge { .. }))
+    }
+
     /// The entry of an authorisation that must have been answered before it is of use.
     #[must_use]
     pub fn authorisation(&self) -> Option<u64> {

@@ -386,7 +386,12 @@ impl Writer {
         let mut weight = 0;
         while let Some(next) = self.pending.front() {
             let heavier = weight + next.request.command.weight();
-            let full = !batch.is_empty() && (heavier > BATCH_WEIGHT_MAX || self.careful > 0);
+            let alone = |waiting: &Waiting| waiting.request.command.moves_wallets();
+            let full = !batch.is_empty()
+                && (heavier > BATCH_WEIGHT_MAX
+                    || self.careful > 0
+                    || alone(next)
+                    || batch.last().is_some_and(alone));
             let may_overtake = self.careful == 0 && self.desk.can_overtake(&next.request.command);
             if full || !(settled || may_overtake) {
                 break;

@@ -12,6 +12,7 @@ mod door;
 mod entries;
 mod evidence;
 mod failing;
+mod holders;
 mod log;
 mod nonces;
 mod operations;

@@ -90,6 +90,8 @@ pub struct Faulty {
     pub tiles_read: AtomicU64,
     /// How often it was asked what is bound and spent.
     pub standing_read: AtomicU64,
+    /// How often it was asked what holders have chosen, or where ids lead.
+    pub holders_read: AtomicU64,
 }
 
 /// A write is where it ends.
@@ -115,6 +117,7 @@ impl Faulty {
             next_report: Mutex::new(None),
             tiles_read: AtomicU64::new(0),
             standing_read: AtomicU64::new(0),
+            holders_read: AtomicU64::new(0),
         })
     }
 
@@ -343,13 +346,34 @@ all_delegated! {
     fn payment_digests() -> Vec<(&'static str, u64, u64)>;
 }
 
-all_delegated! {
-    Holders,
-    fn choices(accounts: &[u32]) -> Vec<(u32, u32, Chosen)>;
-    fn choice_history(account: u32, after: Option<(u64, u32)>, limit: u32) -> Vec<NewChoice>;
-    fn has_leads() -> bool;
-    fn leads(ids: &[WalletId]) -> Vec<(WalletId, WalletId)>;
-    fn holder_digests() -> Vec<(&'static str, u64, u64)>;
+#[async_trait]
+impl Holders for Faulty {
+    async fn choices(&self, accounts: &[u32]) -> Result<Vec<(u32, u32, Chosen)>, StoreError> {
+        self.holders_read.fetch_add(1, Ordering::Relaxed);
+        self.inner().choices(accounts).await
+    }
+
+    async fn choice_history(
+        &self,
+        account: u32,
+        after: Option<(u64, u32)>,
+        limit: u32,
+    ) -> Result<Vec<NewChoice>, StoreError> {
+        self.inner().choice_history(account, after, limit).await
+    }
+
+    async fn has_leads(&self) -> Result<bool, StoreError> {
+        self.inner().has_leads().await
+    }
+
+    async fn leads(&self, ids: &[WalletId]) -> Result<Vec<(WalletId, WalletId)>, StoreError> {
+        self.holders_read.fetch_add(1, Ordering::Relaxed);
+        self.inner().leads(ids).await
+    }
+
+    async fn holder_digests(&self) -> Result<Vec<(&'static str, u64, u64)>, StoreError> {
+        self.inner().holder_digests().await
+    }
 }
 
 // What only an audit reads.

@@ -1,6 +1,7 @@
 //! The one writer: what it promises, held on both stores, alone and beside other writers, over stores that fail.
 
 mod bounds;
+mod choices;
 mod equivalence;
 mod faults;
 pub mod faulty;

@@ -9,7 +9,9 @@ use social_wallet::domain::{
 use social_wallet::ledger::batch_rules::{Chunk, ChunkLine, People};
 use social_wallet::ledger::books::Books;
 use social_wallet::ledger::effects::Effects;
-use social_wallet::ledger::payment::{CashReference, Consent, ConsentMethod, Purpose, Terminal, Terms};
+use social_wallet::ledger::payment::{
+    CashReference, Consent, ConsentMethod, Document, Purpose, Terminal, Terms,
+};
 use social_wallet::ledger::payment_rules::{Answer as TransferAnswer, Party};
 use social_wallet::ledger::record::{Actor, BatchDeclaration, ProgrammeSpec};
 use social_wallet::ledger::registry::{Founder, Proposal};
@@ -196,6 +198,26 @@ impl Draft<'_> {
         let (attempt, terminal) = ([if right { 4 } else { 0 }; 32], Terminal::parse("ATM-1").unwrap());
         let (books, entry) = self.entry(None);
         books.redeem_cash(entry, bank(), reference, &attempt, terminal).unwrap();
+    }
+
+    /// A holder chooses where all benefits go: on under an authorisation.
+    pub fn choose(&mut self, number: u32, authorisation: u64) {
+        let consent = Consent { method: ConsentMethod::Session, evidence: [77; 32], at: self.stamp.at };
+        let (books, entry) = self.entry(None);
+        books.choose(entry, wallet_id(number), None, Some(authorisation), consent).unwrap();
+    }
+
+    /// A further number of a person.
+    pub fn add_number(&mut self, number: u32, further: u32) {
+        let document = Document::parse("act 1").unwrap();
+        let (books, entry) = self.entry(None);
+        books.add_number(entry, wallet_id(number), wallet_id(further), person(further), document).unwrap();
+    }
+
+    pub fn merge(&mut self, number: u32, merged: u32) {
+        let document = Document::parse("act 2").unwrap();
+        let (books, entry) = self.entry(None);
+        books.merge(entry, wallet_id(number), wallet_id(merged), document).unwrap();
     }
 
     pub fn rotate_log_key(&mut self) -> u64 {
@@ -417,9 +439,10 @@ impl Book {
             draft.pay_out(3, 2_400);
         })
         .await;
-        let mut transfer = 0;
+        let (mut transfer, mut standing) = (0, 0);
         book.write(store, |draft| {
             let given = draft.authorise(6, false, 2_000);
+            standing = given;
             transfer = draft.transfer(given, 600);
             draft.transfer(given, 700);
             let given = draft.authorise(7, true, 1_000);
@@ -439,6 +462,14 @@ impl Book {
             draft.answer(transfer, &TransferAnswer::Returned { amount, reference, reason });
         })
         .await;
+        // More than is authorised is not sent on.
+        book.write(store, |draft| {
+            draft.choose(6, standing);
+            draft.accrue(6, "BONUS", month(5), 1, 5_000);
+        })
+        .await;
+        book.write(store, |draft| draft.add_number(38, 100_038)).await;
+        book.write(store, |draft| draft.merge(39, 40)).await;
         book.write(store, |draft| {
             draft.open_batch(1, 1_000, 1_000_000, false);
             draft.open_batch(2, 10, 100, true);

@@ -3,6 +3,7 @@
 mod append_only;
 pub mod book;
 mod commits;
+mod holders;
 mod nonces;
 mod payments;
 mod postgres;
