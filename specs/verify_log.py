@@ -128,7 +128,11 @@ def kzt(amount):
 SILENT = """book_opened programme_registered wallet_opened batch_opened batch_released chunk_received batch_closed
     batch_cancelled origin_declared log_key_rotated programme_class_changed operators_bootstrapped client_registered
     client_key_added client_key_revoked client_suspended client_reinstated approval_requested approval_given
-    approval_closed""".split()  # the kinds that move no money
+    approval_closed authorisation_given authorisation_revoked transfer_requested transfer_sent transfer_unknown
+    cash_created cash_tried cash_reserved cash_unknown cash_released wallet_blocked wallet_unblocked wallet_deceased
+    wallet_closed limits_set destination_chosen transfer_not_started number_added""".split()  # the kinds that move no money
+
+MANY = "pay_out return transfer_settled transfer_returned cash_captured wallets_merged".split()  # a posting for each lot
 
 class Books:
     """The balances that the postings make, and what may happen once only."""
@@ -159,25 +163,41 @@ class Books:
         elif kind == "accrual":
             self.once_only(*benefit, seq=seq)
             check(entry["class"] == self.classes.get(programme), "its class is not that of its programme")
+        elif kind == "number_added":
+            self.once_only("person", entry["person"], seq=seq)
+            self.once_only(f"wallet:{entry['leads']}", seq=seq)
+        elif kind == "wallets_merged":
+            self.merge(wallet, f"wallet:{entry['merged']}", entry)
+        self.check_sent_on(entry)
         check(programme is None or programme in self.classes, f"programme {programme} is not registered")
         check("wallet" not in entry or wallet in self.wallets, f"{wallet} was not opened")
         funding, bank = f"funding:{programme}", "clearing:"
         sides = {"programme_funded": ("backing", funding), "accrual": (funding, wallet), "reversal": (wallet, funding),
-                 "pay_out": (wallet, bank), "return": (bank, wallet)}.get(kind)
-        check(sides or kind in SILENT, f"its kind {kind} is unknown")
+                 "pay_out": (wallet, bank), "return": (bank, wallet), "transfer_settled": (wallet, bank),
+                 "cash_captured": (wallet, "cash:")}.get(kind)
+        if kind == "transfer_returned":
+            sides = (bank, wallet) if entry["from"] == "clearing" else None
+        elif kind == "clearing_settled":
+            owed = f"{entry['owed']}:{entry['bank']}"
+            sides = (owed, "backing") if entry["direction"] == "paid" else ("backing", owed)
+        elif kind == "wallets_merged":
+            sides = (f"wallet:{entry['merged']}", wallet) if "postings" in entry else None
+        check(sides or kind in ("transfer_returned", "wallets_merged") or kind in SILENT, f"its kind {kind} is unknown")
         postings = entry.get("postings", [])
         check(bool(postings) == bool(sides), "it moves money and should not, or the other way round")
-        check(len(postings) < 2 or kind in ("pay_out", "return"), "it has more than one posting")
+        check(len(postings) < 2 or kind in MANY, "it has more than one posting")
         for posting in postings:
             amount = tiyn(posting["amount"])
             check(amount > 0, "a posting's amount is not above zero")
             for side, want in zip(("debit", "credit"), sides):
-                fits = posting[side].startswith(bank) if want == bank else posting[side] == want
+                fits = posting[side].startswith(want) if want.endswith(":") else posting[side] == want
                 check(fits, f"a posting's {side} is {posting[side]}, not {want}")
             self.balance[posting["debit"]] -= amount
             self.balance[posting["credit"]] += amount
             debited = self.balance[posting["debit"]]
             check(debited >= 0 or posting["debit"] == "backing", f"{posting['debit']} would hold {kzt(debited)}")
+            if kind == "clearing_settled":
+                continue
             if kind != "programme_funded":
                 programme = self.move_lot(entry, posting.get("lot", seq), amount, wallet, benefit)
             self.totals[programme][kind] += amount
@@ -185,13 +205,39 @@ class Books:
     def move_lot(self, entry, number, amount, wallet, benefit):
         """A credit of a benefit is a lot; what leaves a wallet leaves its lots, and comes back to them."""
         if entry["kind"] == "accrual":
-            self.lots[number] = [wallet, entry["programme"], amount, 0]
+            self.lots[number] = [wallet, entry["programme"], amount, 0, benefit[:4]]
         lot = self.lots.get(number)
         check(lot and lot[0] == wallet, f"lot {number} is not one of {wallet}")
-        check(entry["kind"] != "reversal" or number == self.once.get(benefit), f"lot {number} is not that of the benefit")
-        lot[3] += amount if entry["kind"] in ("accrual", "return") else -amount
+        check(entry["kind"] != "reversal" or lot[4] == benefit[:4], f"lot {number} is not that of the benefit")
+        if entry["kind"] == "wallets_merged":
+            check(amount == lot[3], f"lot {number} is not moved whole")
+            return lot[1]  # it has changed hands, and holds what it held
+        lot[3] += amount if entry["kind"] in ("accrual", "return", "transfer_returned") else -amount
         check(0 <= lot[3] <= lot[2], f"lot {number} of {kzt(lot[2])} would hold {kzt(lot[3])}")
         return lot[1]
+
+    def merge(self, wallet, merged, entry):
+        """All lots of one wallet become another's; a benefit that was paid to either is paid."""
+        check(wallet != merged and merged in self.wallets, f"{merged} is no wallet that could be merged")
+        collisions = 0
+        for key in [key for key in self.once if key[0] == "benefit" and key[4] == merged]:
+            collisions += key[:4] + (wallet,) in self.once
+            self.once.setdefault(key[:4] + (wallet,), self.once[key])
+        check(collisions <= len(entry["collisions"]), f"{collisions} benefits were paid to both, and not all are told")
+        moved = [number for number, lot in self.lots.items() if lot[0] == merged]
+        left = sorted(number for number in moved if self.lots[number][3])
+        check(left == sorted(posting["lot"] for posting in entry.get("postings", [])), "it does not move all that is left")
+        for number in moved:
+            self.lots[number][0] = wallet
+        self.wallets.discard(merged)
+
+    def check_sent_on(self, entry):
+        """What a holder's choice makes of an accrual is said by the very next entry, of that accrual."""
+        kind, seq, wallet = entry["kind"], entry["seq"], f"wallet:{entry.get('wallet')}"
+        if kind == "transfer_not_started" or kind == "transfer_requested" and "accrual" in entry:
+            lot = self.lots.get(entry["accrual"])
+            check(entry["accrual"] == seq - 1 and lot and lot[0] == wallet, "it is not of the accrual before it")
+            check(tiyn(entry["amount"]) == lot[2], "it is not of the amount that was credited")
 
 class Trust:
     """What the log says of itself: its keys and origins, each with the size of tree from which it holds."""
@@ -257,7 +303,7 @@ def verify(directory, key, earlier):
 
 def report(head, books):
     total = lambda kind: sum(amount for account, amount in books.balance.items() if account.startswith(kind))
-    check(total("backing") + total("wallet:") + total("funding:") + total("clearing:") == 0, "the books do not balance")
+    check(total("backing") + total("wallet:") + total("funding:") + total("clearing:") + total("cash:") == 0, "the books do not balance")
     print(f"{head.origin}: {head.size} entries, root {head.root.hex()}: everything holds")
     for programme, sums in sorted(books.totals.items()):
         held = sum(lot[3] for lot in books.lots.values() if lot[1] == programme)

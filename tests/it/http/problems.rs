@@ -27,6 +27,7 @@ const ELSEWHERE: &[(Code, &str, &str)] = &[
     (Code::RequestTimeout, "src/http/mod.rs", "two minutes; see its unit test"),
     (Code::PayOutNotFound, "src/ledger/rules.rs", "a command of tests only"),
     (Code::LotsTooMany, "src/ledger/payment_rules.rs", "257 accruals; see its unit test"),
+    (Code::MergeTooLarge, "src/ledger/person.rs", "257 accruals; see its unit test"),
     (Code::ReturnsTooMany, "src/ledger/payment_rules.rs", "a hundred returns"),
     (Code::AuthorisationExpired, "src/ledger/payment_rules.rs", "a day; see its unit test"),
     (
@@ -74,6 +75,7 @@ async fn every_code_can_be_met(place: &Place) {
     let guarded = Service::guarded_beside(place, outside).await;
     provoke_signatures(&guarded).await;
     super::payments::provoke(&guarded).await;
+    super::holders::provoke(&guarded).await;
     provoke_clients(&guarded).await;
     answers.append(&mut guarded.answers.lock().unwrap());
     guarded.stop().await;

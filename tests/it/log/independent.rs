@@ -4,9 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use social_wallet::domain::{FundClass, Period};
+use social_wallet::domain::{BankReference, FundClass, Period, Reason};
 use social_wallet::ledger::account::SystemAccount;
 use social_wallet::ledger::books::SystemHead;
+use social_wallet::ledger::payment::CashReference;
+use social_wallet::ledger::payment_rules::Answer;
 use social_wallet::ledger::record::{LostCheckpoint, Record};
 use social_wallet::log::checkpoint::Checkpoint;
 use social_wallet::log::note::SigningKey;
@@ -15,7 +17,7 @@ use social_wallet::log::tile::BundleEntries;
 
 use super::{checkpoint, leaves, log_key, rotation, unruled, write_directory};
 use crate::audit::furnished;
-use crate::store::book::{Book, book_id, month};
+use crate::store::book::{Book, amount, book_id, month, wallet_id};
 use crate::store::{Place, in_both_rooms};
 
 /// Runs the verifier: its exit code and what it says.
@@ -231,6 +233,63 @@ fn what_the_rules_forbid_is_found_though_the_log_is_signed() {
         let record = &book.commits[0].effects.records[7].0;
         leaves[5] = unruled(5, book.at - 1_000, record);
     });
+}
+
+/// Money on its way out, what a choice sends on, a further number, and two wallets that become one.
+#[test]
+fn what_is_sent_on_and_what_is_merged_is_checked() {
+    let mut book = Book::new();
+    book.draft(|draft| {
+        draft.open_book();
+        draft.register("ASP", FundClass::Protected);
+        draft.fund("ASP", 1_000_000);
+        draft.accrue(1, "ASP", month(1), 1, 1_000);
+        let given = draft.authorise(1, false, 50_000);
+        draft.choose(1, given);
+        let transfer = draft.accrue(1, "ASP", month(2), 1, 700) + 1;
+        draft.accrue(1, "ASP", month(3), 1, 50_000);
+        draft.answer(transfer, &Answer::Settled);
+        let (amount, reason) = (Some(amount(150)), Reason::parse("card closed").unwrap());
+        let reference = BankReference::parse("R-1").unwrap();
+        draft.answer(transfer, &Answer::Returned { amount, reference, reason });
+        let given = draft.authorise(1, true, 1_000);
+        let reference = CashReference::from_bytes([1; 10]);
+        draft.cash(given, 300, reference);
+        draft.redeem(reference, true);
+        draft.add_number(1, 101);
+        draft.accrue(2, "ASP", month(1), 1, 1_000);
+        draft.accrue(2, "ASP", month(5), 1, 80);
+        draft.merge(1, 2);
+        draft.accrue(101, "ASP", month(6), 1, 60_000);
+        draft.reverse(1, "ASP", month(5), 1);
+    });
+    let leaves = leaves(&book);
+    let (code, said) = verdict(&leaves, 1, 1, 1);
+    assert_eq!(code, 0, "{said}");
+    for kind in ["transfer_settled 7.00", "transfer_returned 1.50", "wallets_merged 10.80"] {
+        assert!(said.contains(kind), "{kind}: {said}");
+    }
+    let rewritten = |kind: &str, from: &str, to: &str, finding: &str| {
+        let of_kind = |leaf: &&mut Vec<u8>| text(leaf).contains(&format!("\"kind\":\"{kind}\""));
+        let mut leaves = leaves.clone();
+        let leaf = leaves.iter_mut().find(of_kind).unwrap();
+        let before = text(leaf);
+        *leaf = before.replacen(from, to, 1).into_bytes();
+        assert_ne!(text(leaf), before, "{from}");
+        refused(verdict(&leaves, 1, 1, 1), finding);
+    };
+    let (of, credited) = ("it is not of the accrual before it", "it is not of the amount that was credited");
+    rewritten("transfer_requested", "\"accrual\":", "\"accrual\":1", of);
+    rewritten("transfer_requested", "\"amount\":\"7.00\"", "\"amount\":\"7.01\"", credited);
+    rewritten("transfer_not_started", "\"accrual\":", "\"accrual\":1", of);
+    rewritten("transfer_settled", "\"amount\":\"7.00\"", "\"amount\":\"0.00\"", "not above zero");
+    let (ours, theirs) = (wallet_id(1).to_string(), wallet_id(2).to_string());
+    rewritten("number_added", &wallet_id(101).to_string(), &ours, "was already there");
+    rewritten("wallets_merged", "\"amount\":\"0.80\"", "\"amount\":\"0.79\"", "is not moved whole");
+    rewritten("wallets_merged", &format!("\"merged\":\"{theirs}\""), &format!("\"merged\":\"{ours}\""), "is no wallet");
+    let told = text(leaves.iter().find(|leaf| text(leaf).contains("wallets_merged")).unwrap());
+    let (start, end) = (told.find("\"collisions\":[").unwrap() + 14, told.find("],\"currency").unwrap());
+    rewritten("wallets_merged", &told[start..end], "", "not all are told");
 }
 
 #[test]

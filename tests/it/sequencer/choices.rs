@@ -1,8 +1,10 @@
 //! Where holders want benefits to go, further numbers and mergings, through the writer: a batch is what its commands are one by one,
 //! both stores have the same bytes, and what fails halfway is made once.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
+use social_wallet::audit::audit;
 use social_wallet::domain::{BankReference, DestinationForm, LastFour, ProgrammeCode, Reason};
 use social_wallet::ledger::payment::{Consent, ConsentMethod, Document, PaymentState, Purpose, Terms};
 use social_wallet::ledger::payment_rules::{Answer as Told, Party};
@@ -24,10 +26,14 @@ in_both_rooms! {
     an_accrual_to_a_wallet_without_a_choice_asks_and_writes_nothing_more,
     choices_and_mergings_survive_commits_that_fail,
     a_command_after_a_merging_finds_the_other_wallet_also_at_once,
+    invariant_10_the_audit_finds_a_choice_a_lead_and_a_moved_lot_that_nobody_made,
 }
 
 const PEOPLE: u64 = 8;
 const FURTHER: u64 = 40_000;
+
+const KINDS: [&str; 5] =
+    ["destination_chosen", "transfer_requested", "transfer_not_started", "number_added", "wallets_merged"];
 
 fn consent(number: u64) -> Consent {
     let mut evidence = [3; 32];
@@ -144,17 +150,12 @@ async fn run(place: &Place, seed: u64, together: bool) -> (Vec<Answer>, Vec<Vec<
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn choices_numbers_and_mergings_in_a_batch_are_what_they_are_one_by_one_and_both_stores_have_the_same_bytes()
  {
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for seed in 1..4 {
         let places = [Place::sqlite(), Place::sqlite(), Place::postgres().await, Place::postgres().await];
         let (answers, leaves) = run(&places[0], seed, false).await;
-        for kind in [
-            "destination_chosen",
-            "transfer_requested",
-            "transfer_not_started",
-            "number_added",
-            "wallets_merged",
-        ] {
-            assert!(count(&leaves, kind) > 0, "seed {seed}: no {kind}");
+        for kind in KINDS {
+            *seen.entry(kind).or_default() += count(&leaves, kind);
         }
         for (place, together) in [(&places[1], true), (&places[2], false), (&places[3], true)] {
             let (found, others) = run(place, seed, together).await;
@@ -171,6 +172,7 @@ async fn choices_numbers_and_mergings_in_a_batch_are_what_they_are_one_by_one_an
             place.remove().await;
         }
     }
+    assert!(seen.values().all(|entries| *entries > 0), "{seen:?}");
 }
 
 async fn a_lines_accrual_is_sent_on_in_its_chunks_commit(place: &Place) {
@@ -260,4 +262,31 @@ async fn a_command_after_a_merging_finds_the_other_wallet_also_at_once(place: &P
     assert_eq!(store.leads(&[wallet(2), wallet(FURTHER)]).await.unwrap().len(), 2);
     assert_eq!(keys().wallet_id(&iin(FURTHER)), wallet(FURTHER));
     assert_sound(&store).await;
+}
+
+async fn invariant_10_the_audit_finds_a_choice_a_lead_and_a_moved_lot_that_nobody_made(place: &Place) {
+    let store = place.open().await;
+    let sequencer = serve(store.clone()).await;
+    let given = people(&sequencer).await;
+    made(sequencer.submit(choose(1, None, Some(given[1]), 1), actor(None)).await);
+    made(sequencer.submit(merge(1, 2), actor(None)).await);
+    assert_sound(&store).await;
+    let mut raw = place.raw().await;
+    let id = |byte: &str| match place {
+        Place::Sqlite { .. } => format!("x'{}'", byte.repeat(16)),
+        Place::Postgres { .. } => format!("'{}'", byte.repeat(16)),
+    };
+    for (table, sql) in [
+        ("choice", "INSERT INTO choice (account, programme, seq, authorisation) VALUES (3, 0, 9, 3)".to_owned()),
+        (
+            "wallet_lead",
+            format!("INSERT INTO wallet_lead (id, leads_to, seq) VALUES ({}, {}, 9)", id("a1"), id("a2")),
+        ),
+        ("moved_lot", "INSERT INTO moved_lot (account, lot, credited, seq) VALUES (3, 1, 5, 9)".to_owned()),
+    ] {
+        raw.run(&sql).await.unwrap();
+        let report = audit(store.clone(), |_| {}).await.unwrap();
+        let found = report.findings.iter().any(|finding| format!("{finding:?}").contains(table));
+        assert!(found, "{table}: {:?}", report.findings);
+    }
 }

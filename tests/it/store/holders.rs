@@ -55,12 +55,13 @@ async fn the_lots_of_a_merged_wallet_are_read_where_they_are(place: &Place) {
     let (wallet, lots) = read(kept).await;
     assert_eq!(book.books.find_wallet(wallet_id(gone)).unwrap(), Some((wallet_id(kept), wallet)));
     assert_eq!(lots, book.books.lots_of(wallet.account).unwrap());
-    assert_eq!(lots.len(), 2, "its own, and the merged one's");
+    assert_eq!(lots.len(), 3, "its own, the merged one's, and a line's that named the merged one");
     assert_eq!(lots.iter().map(|lot| lot.remaining).sum::<i64>(), wallet.posted);
     let (empty, left) = read(gone).await;
     assert_eq!((empty.posted, left.iter().map(|lot| lot.remaining).sum::<i64>()), (0, 0));
     let of_benefit = store.lots_of_benefits(&[(wallet.account, lots[0].benefit)]).await.unwrap();
-    assert_eq!(of_benefit.into_iter().map(|(_, lot)| lot).collect::<Vec<_>>(), lots, "both were paid it");
+    let of_benefit: Vec<_> = of_benefit.into_iter().map(|(_, lot)| lot).collect();
+    assert_eq!(of_benefit, lots[..2], "both were paid it");
 }
 
 async fn a_row_that_no_rule_wrote_shows_in_the_digests_of_holders(place: &Place) {

@@ -148,7 +148,9 @@ async fn array_reads_and_pages_go_by_indexes_on_empty_small_and_large_tables(pla
     check("small and analysed").await;
     for part in 3..8 {
         book.write(&store, |draft| {
-            (1..=4_000).for_each(|number| _ = draft.accrue(number, "ASP", month(1), part, 1));
+            // 40 was merged into 39.
+            let people = (1..=4_000).filter(|number| *number != 40);
+            people.for_each(|number| _ = draft.accrue(number, "ASP", month(1), part, 1));
         })
         .await;
     }
