@@ -286,7 +286,12 @@ fn what_is_sent_on_and_what_is_merged_is_checked() {
     let (ours, theirs) = (wallet_id(1).to_string(), wallet_id(2).to_string());
     rewritten("number_added", &wallet_id(101).to_string(), &ours, "was already there");
     rewritten("wallets_merged", "\"amount\":\"0.80\"", "\"amount\":\"0.79\"", "is not moved whole");
-    rewritten("wallets_merged", &format!("\"merged\":\"{theirs}\""), &format!("\"merged\":\"{ours}\""), "is no wallet");
+    rewritten(
+        "wallets_merged",
+        &format!("\"merged\":\"{theirs}\""),
+        &format!("\"merged\":\"{ours}\""),
+        "is no wallet",
+    );
     let told = text(leaves.iter().find(|leaf| text(leaf).contains("wallets_merged")).unwrap());
     let (start, end) = (told.find("\"collisions\":[").unwrap() + 14, told.find("],\"currency").unwrap());
     rewritten("wallets_merged", &told[start..end], "", "not all are told");

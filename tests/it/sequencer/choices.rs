@@ -277,7 +277,10 @@ async fn invariant_10_the_audit_finds_a_choice_a_lead_and_a_moved_lot_that_nobod
         Place::Postgres { .. } => format!("'{}'", byte.repeat(16)),
     };
     for (table, sql) in [
-        ("choice", "INSERT INTO choice (account, programme, seq, authorisation) VALUES (3, 0, 9, 3)".to_owned()),
+        (
+            "choice",
+            "INSERT INTO choice (account, programme, seq, authorisation) VALUES (3, 0, 9, 3)".to_owned(),
+        ),
         (
             "wallet_lead",
             format!("INSERT INTO wallet_lead (id, leads_to, seq) VALUES ({}, {}, 9)", id("a1"), id("a2")),
