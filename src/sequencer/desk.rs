@@ -672,10 +672,7 @@ impl Desk {
                         }
                     }
                 }
-                Command::PayOut { wallet, .. } => {
-                    wallets.insert(*wallet);
-                }
-                Command::Holder(HolderCommand::Merge { wallet, .. }) => {
+                Command::PayOut { wallet, .. } | Command::Holder(HolderCommand::Merge { wallet, .. }) => {
                     wallets.insert(*wallet);
                 }
                 Command::Return { pay_out, .. } => {
