@@ -14,6 +14,7 @@ mod ids;
 mod inline;
 mod money;
 mod number;
+mod order;
 mod period;
 mod programme;
 mod serde_text;
@@ -27,6 +28,9 @@ pub use funds::{FundClass, IsoPurpose, Kbe, Knp, PaymentCodeError};
 pub use ids::{BatchId, BookId, ClientId, IdError, IdempotencyKey, WalletId};
 pub use money::{Amount, AmountError, Currency, CurrencyError, Money};
 pub use number::{Bin, Iin, NumberError};
+pub use order::{
+    Day, DebtType, DocumentNumber, EnforcementDocument, Issuer, OrderDocument, OrderError, OrderKind, OrderPurpose, Reach,
+};
 pub use period::{Part, PartError, Period, PeriodError};
 pub use programme::{CodeError, Names, ProgrammeCode};
 pub use text::{BankReference, LegalBasis, Reason, Text, TextError};

@@ -11,13 +11,14 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::domain::time::Stamp;
-use crate::domain::{Amount, BankReference, BatchId, Bic, ClientId, Money, ProgrammeCode, WalletId};
+use crate::domain::{Amount, BankReference, BatchId, Bic, Bin, ClientId, Money, ProgrammeCode, WalletId};
 
 use super::account::SystemAccount;
 use super::batch::{Batch, LineVerdict};
 use super::cache::WalletCache;
 use super::effects::{Effects, NewSystemAccount, SystemEntry};
 use super::log_rules::LogState;
+use super::order_rules::Orders;
 use super::payment::{Authorisation, CashReference, Counted, Direction, Payment, UsageEntry};
 use super::record::{Actor, ProgrammeSpec, Record};
 use super::refusal::Refusal;
@@ -213,6 +214,8 @@ pub struct Books {
     pub cash: HashMap<CashReference, u64>,
     /// The newest row of what is counted by business day; `None`: there is none.
     pub usage: HashMap<Counted, Option<UsageEntry>>,
+    /// Orders against wallets, and the rules that they are decided by.
+    pub orders: Orders,
 }
 
 impl Books {
@@ -242,6 +245,7 @@ impl Books {
             payments: HashMap::new(),
             cash: HashMap::new(),
             usage: HashMap::new(),
+            orders: Orders::default(),
         }
     }
 
@@ -264,6 +268,7 @@ impl Books {
             self.payments.clear();
             self.cash.clear();
             self.usage.clear();
+            self.orders.forget();
         }
     }
 
@@ -486,6 +491,17 @@ pub fn settlement_id(bank: Bic, direction: Direction, reference: &BankReference)
         hash.update(part);
         hash.update([0]);
     }
+    hash.update(reference.as_str().as_bytes());
+    shortened(hash)
+}
+
+/// The id under which the reference of a payment to an authority is bound to its entry.
+#[must_use]
+pub fn levy_settlement_id(authority: Bin, reference: &BankReference) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    hash.update(b"social-wallet/levy-settlement/v1\0");
+    hash.update(authority.to_string().as_bytes());
+    hash.update([0]);
     hash.update(reference.as_str().as_bytes());
     shortened(hash)
 }

@@ -6,6 +6,7 @@ use crate::domain::FundClass;
 
 use super::account::SystemAccount;
 use super::batch::BatchEntry;
+use super::order::{NewOrder, OrderEnd, RuleTable};
 use super::payment::{Audience, AuthorisationEntry, NewAuthorisation, NewPayment, PaymentEntry, UsageEntry};
 use super::record::{Actor, BatchDeclaration, ProgrammeSpec, Record};
 use super::registry::RegistryChange;
@@ -131,6 +132,12 @@ pub struct Effects {
     pub usage: Vec<UsageEntry>,
     /// Who is told of which entry.
     pub events: Vec<(Audience, u64)>,
+    /// Rule tables, with the entries from which on they are in force.
+    pub rule_tables: Vec<(u64, RuleTable)>,
+    /// Orders decided.
+    pub orders: Vec<NewOrder>,
+    /// Orders that stood, and stand no longer.
+    pub order_ends: Vec<OrderEnd>,
 }
 
 impl Effects {
@@ -157,6 +164,9 @@ impl Effects {
             payment_entries,
             usage,
             events,
+            rule_tables,
+            orders,
+            order_ends,
         } = self;
         records.clear();
         wallets.clear();
@@ -177,6 +187,9 @@ impl Effects {
         payment_entries.clear();
         usage.clear();
         events.clear();
+        rule_tables.clear();
+        orders.clear();
+        order_ends.clear();
         if benefits.len() > BENEFITS_KEPT_MAX {
             benefits.clear();
         }

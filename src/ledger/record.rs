@@ -16,6 +16,7 @@ use crate::domain::{
 use crate::payroll::LineKind;
 
 use super::account::{Account, SystemAccount};
+use super::order::OrderRecord;
 use super::payment::PaymentRecord;
 use super::registry::Change;
 use super::state::StateRecord;
@@ -264,6 +265,8 @@ pub enum Record {
     Payment(Box<PaymentRecord>),
     /// A wallet's state was changed by an operator.
     State(Box<StateRecord>),
+    /// Something happened to an order, or to the rules that orders are decided by.
+    Order(Box<OrderRecord>),
     /// Who may call was changed, or what takes two was asked for, approved, or given up.
     Registry(Box<Change>),
 }
@@ -323,6 +326,7 @@ impl Record {
             Self::ProgrammeClassChanged { .. } => "programme_class_changed",
             Self::Payment(record) => record.kind(),
             Self::State(record) => record.kind(),
+            Self::Order(record) => record.kind(),
             Self::Registry(change) => change.kind(),
         }
     }
@@ -450,6 +454,7 @@ impl Record {
             }
             Self::Payment(record) => map = record.members(),
             Self::State(record) => map = record.members(),
+            Self::Order(record) => map = record.members(),
             Self::Registry(change) => map = change.members(),
         }
         map

@@ -5,7 +5,7 @@
 
 #![allow(clippy::needless_pass_by_value)] // a record is used up by its replay
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
 use crate::domain::time::{Stamp, rfc3339};
@@ -15,8 +15,10 @@ use crate::payroll::LineKind;
 use super::batch::{BatchEntry, BatchEntryKind, BatchState};
 use super::books::{Books, Fault, SystemHead};
 use super::cache::IdHasher;
-use super::cash_rules::Dispensed;
+use super::cash_rules::{Dispensed, SYSTEM};
 use super::effects::Effects;
+use super::order::{OrderRecord, Outcome};
+use super::order_rules::Intake;
 use super::payment::{Document, Payment, PaymentKind, PaymentRecord, ReleaseCause, Terms};
 use super::payment_rules::{Answer, Party};
 use super::record::{Actor, BatchDeclaration, BatchTotals, LotShare, Record};
@@ -83,8 +85,8 @@ pub struct Replay {
     accepted: HashMap<BatchId, Accepted>,
     /// The batch whose lines are being replayed.
     lines: Option<Lines>,
-    /// The first half of every person's tag: 128 bits, so that no two people share one by chance.
-    tags: HashSet<[u8; 16], BuildHasherDefault<IdHasher>>,
+    /// The first half of every person's tag, 128 bits, so that no two people share one by chance: whose wallet, by its number.
+    tags: HashMap<[u8; 16], u32, BuildHasherDefault<IdHasher>>,
     /// The wallet and the instruction of the entry before, if it opened one: the same instruction may go on.
     opened: Option<(WalletId, [u8; 16])>,
     last_at: i64,
@@ -114,7 +116,7 @@ impl Default for Replay {
             books: Books::whole(),
             accepted: HashMap::new(),
             lines: None,
-            tags: HashSet::default(),
+            tags: HashMap::default(),
             opened: None,
             last_at: 0,
         }
@@ -226,7 +228,7 @@ impl Replay {
             }
             Record::WalletOpened { wallet, person } => {
                 let (tag, _) = person.split_first_chunk().expect("a tag has 32 bytes");
-                if !self.tags.insert(*tag) {
+                if self.tags.insert(*tag, books.wallet_count + 1).is_some() {
                     let found = "a tag that an earlier entry opened a wallet for";
                     return Err(Wrong::claim("one wallet for a person's tag", found));
                 }
@@ -296,10 +298,55 @@ impl Replay {
             }
             Record::Payment(record) => run_payment(books, entry, record)?,
             Record::State(record) => drop(books.change_state(entry, (**record).clone())?),
+            Record::Order(record) => self.run_order(entry, record)?,
             Record::Registry(change) => run_change(books, entry, change)?,
             Record::ChunkReceived { batch, first_line, lines, totals, .. } => {
                 let claim = Claim { batch: *batch, first_line: *first_line, lines: *lines, totals: *totals };
                 self.chunk(entry, &claim, record)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides again what became of an order. The debtor's wallet is the one that was opened for the debtor's tag.
+    fn run_order(&mut self, entry: Entry<'_>, record: &OrderRecord) -> Result<(), Wrong> {
+        let books = &mut self.books;
+        match record {
+            OrderRecord::RulesSet { rules } => {
+                let rules = (**rules).clone();
+                if entry.actor.client.as_str() == SYSTEM {
+                    books.set_first_rules(entry, rules)?;
+                } else {
+                    books.set_rules(entry, rules)?;
+                }
+            }
+            OrderRecord::Decided(decision) => {
+                let (tag, _) = decision.said.debtor.split_first_chunk().expect("a tag has 32 bytes");
+                let opened = self.tags.get(tag).copied();
+                let wallet = match decision.wallet {
+                    None => None,
+                    Some(id) => books.wallet(id)?.map(|wallet| wallet.account),
+                };
+                if decision.wallet.is_some() && (wallet.is_none() || wallet != opened) {
+                    let found = "another wallet, or none";
+                    return Err(Wrong::claim("the wallet that was opened for the debtor's tag", found));
+                }
+                if decision.outcome == Outcome::NoWallet && opened.is_some() {
+                    let found = "no wallet";
+                    return Err(Wrong::claim("the wallet that was opened for the debtor's tag", found));
+                }
+                let none = WalletId::from_uuid(uuid::Uuid::nil());
+                let wallet = Some(decision.wallet.unwrap_or(none));
+                let intake = Intake { said: Ok(decision.said.clone()), wallet, sealed: Vec::new() };
+                books.decide_order(entry, intake)?;
+            }
+            OrderRecord::Malformed { order, field, .. } => {
+                let intake = Intake { said: Err((*order, *field)), wallet: None, sealed: Vec::new() };
+                books.decide_order(entry, intake)?;
+            }
+            OrderRecord::Expired { order, .. } => drop(books.expire_order(entry, *order)?),
+            OrderRecord::LevySettled { authority, amount, bank_reference } => {
+                books.settle_levy(entry, *authority, *amount, bank_reference.clone())?;
             }
         }
         Ok(())
@@ -438,8 +485,8 @@ impl Replay {
 fn run_change(books: &mut Books, entry: Entry<'_>, change: &Change) -> Result<(), Wrong> {
     match change {
         Change::OperatorsBootstrapped { operators } => drop(books.bootstrap(entry, operators.clone())?),
-        Change::ClientRegistered { client, role, bin, bic } => {
-            let scope = Scope::of(*role, *bin, *bic)
+        Change::ClientRegistered { client, role, bin, bic, issuer } => {
+            let scope = Scope::of(*role, *bin, *bic, *issuer)
                 .map_err(|error| Wrong::claim("a scope that fits the role", error.to_string()))?;
             books.register_client(entry, *client, *role, scope)?;
         }

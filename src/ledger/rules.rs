@@ -104,6 +104,7 @@ impl Books {
         if let Some(known) = self.programme(spec.code) {
             return Err(Refusal::of(Code::ProgrammeExists, "programme").by(known.seq).into());
         }
+        self.check_general(spec.class)?;
         let fx = entry.fx;
         let funding = self.system_place(fx, SystemAccount::Funding(spec.code));
         let wallets = self.system_place(fx, SystemAccount::Wallets(spec.code));

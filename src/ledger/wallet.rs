@@ -83,6 +83,8 @@ pub struct Wallet {
     pub state: WalletState,
     /// Whether the holder has chosen a destination other than the wallet.
     pub choice: bool,
+    /// Whether a freeze stands: nothing new leaves the wallet until it ends.
+    pub frozen: bool,
 }
 
 impl Wallet {
@@ -99,6 +101,7 @@ impl Wallet {
             first_open_lot: 0,
             state: WalletState::Provisioned,
             choice: false,
+            frozen: false,
         }
     }
 
@@ -133,6 +136,8 @@ pub enum EntryKind {
     Release,
     /// The wallet's state changed. Nothing was posted.
     State,
+    /// General money was taken for an authority, lot by lot.
+    Levy,
 }
 
 impl EntryKind {
@@ -147,6 +152,7 @@ impl EntryKind {
             Self::Hold => 5,
             Self::Release => 6,
             Self::State => 7,
+            Self::Levy => 8,
         }
     }
 
@@ -161,6 +167,7 @@ impl EntryKind {
             5 => Self::Hold,
             6 => Self::Release,
             7 => Self::State,
+            8 => Self::Levy,
             _ => return None,
         })
     }
@@ -176,6 +183,7 @@ impl EntryKind {
             Self::Hold => "hold",
             Self::Release => "release",
             Self::State => "state",
+            Self::Levy => "levy",
         }
     }
 }

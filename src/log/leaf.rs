@@ -342,7 +342,8 @@ impl<'a> Leaf<'a> {
     pub fn read(bytes: &'a [u8]) -> Result<Self, LeafError> {
         let json = |error: serde_json::Error| LeafError::Json(error.column());
         let Kind { kind } = serde_json::from_slice(bytes).map_err(json)?;
-        let leaf = if PaymentRecord::KINDS.contains(&kind) || StateRecord::KINDS.contains(&kind) {
+        let reads_itself = [&PaymentRecord::KINDS[..], &StateRecord::KINDS, &OrderRecord::KINDS];
+        let leaf = if reads_itself.iter().any(|kinds| kinds.contains(&kind)) {
             let Common { actor, at, blind, book, currency, date, kind, seq, v, own } =
                 serde_json::from_slice(bytes).map_err(json)?;
             Self { actor, at, blind, book, currency, date, kind, seq, v, own: Some(own), ..Self::default() }
@@ -388,10 +389,11 @@ mod read {
     use super::{Leaf, LeafError, LeafPosting};
     use crate::domain::time::parse_rfc3339;
     use crate::domain::{
-        Amount, BankReference, BatchId, Bic, Bin, ClientId, FundClass, IsoPurpose, Kbe, KeyId, Knp,
+        Amount, BankReference, BatchId, Bic, Bin, ClientId, FundClass, IsoPurpose, Issuer, Kbe, KeyId, Knp,
         LegalBasis, Money, Part, Period, ProgrammeCode, PublicKey, Reason, Role, WalletId,
     };
     use crate::ledger::account::{Account, SystemAccount};
+    use crate::ledger::order::OrderRecord;
     use crate::ledger::payment::PaymentRecord;
     use crate::ledger::record::{
         BatchDeclaration, BatchTotals, LostCheckpoint, LotShare, ProgrammeSpec, Record,
@@ -631,6 +633,9 @@ mod read {
             if PaymentRecord::KINDS.contains(&self.kind) {
                 return Ok(PaymentRecord::of_members(self.kind, own).map_err(of_its_kind)?.into());
             }
+            if OrderRecord::KINDS.contains(&self.kind) {
+                return Ok(OrderRecord::of_members(self.kind, own).map_err(of_its_kind)?.into());
+            }
             own.insert("kind".into(), Value::String(self.kind.to_owned()));
             let record: StateRecord = serde_json::from_value(Value::Object(own)).map_err(of_its_kind)?;
             Ok(record.into())
@@ -647,6 +652,7 @@ mod read {
                     role: member("role", Role::parse(self.role.unwrap_or_default()))?,
                     bin: self.bin.map(|text| member("bin", Bin::parse(text.as_bytes()))).transpose()?,
                     bic: self.bic.map(|text| member("bic", Bic::parse(text.as_bytes()))).transpose()?,
+                    issuer: self.issuer.map(|text| member("issuer", Issuer::parse(text))).transpose()?,
                 },
                 "client_key_added" => Change::ClientKeyAdded {
                     client: self.client()?,
