@@ -18,6 +18,7 @@ mod order;
 mod period;
 mod programme;
 mod serde_text;
+pub mod strict_json;
 mod text;
 pub mod time;
 
