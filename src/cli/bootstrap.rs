@@ -14,7 +14,7 @@ use super::place::PlaceArgs;
 use super::programme::{DEFAULT_PAYER, parse_payer};
 use super::{CliError, Global, Outcome, table};
 use crate::client::key;
-use crate::domain::{Bic, ClientId, PublicKey, Role, Scope};
+use crate::domain::{Bic, ClientId, Issuer, PublicKey, Role, Scope};
 use crate::ledger::record::Actor;
 use crate::ledger::registry::{Founder, Proposal};
 use crate::publisher::Publisher;
@@ -134,7 +134,7 @@ fn scope_of(role: Role) -> Scope {
     let bin = parse_payer(DEFAULT_PAYER).expect("a test reads it");
     match role {
         Role::Payer => Scope::Payer(bin),
-        Role::Authority => Scope::Authority(bin),
+        Role::Authority => Scope::Authority(bin, Issuer::Bailiff),
         Role::Bank => Scope::Bank(Bic::parse(TRIAL_BIC).expect("a test reads it")),
         Role::Channel | Role::Auditor | Role::Operator => Scope::Book,
     }
@@ -149,8 +149,9 @@ async fn register_all(sequencer: &Sequencer, cast: &[Member]) -> Result<EntryVie
     for Member { client, role, public_key } in others {
         let (client, role, public_key, scope) = (*client, *role, *public_key, scope_of(*role));
         let steps = if role == Role::Authority {
-            let (bin, bic) = (scope.bin(), scope.bic());
-            agree(sequencer, first, second, Proposal::RegisterClient { client, role, bin, bic }).await?;
+            let (bin, bic, issuer) = (scope.bin(), scope.bic(), scope.issuer());
+            let register = Proposal::RegisterClient { client, role, bin, bic, issuer };
+            agree(sequencer, first, second, register).await?;
             agree(sequencer, first, second, Proposal::AddKey { client, public_key }).await?;
             continue;
         } else {
@@ -201,7 +202,7 @@ mod tests {
         for (name, role) in TRIAL {
             assert!(ClientId::parse(name).is_ok());
             let scope = scope_of(role);
-            assert_eq!(Scope::of(role, scope.bin(), scope.bic()), Ok(scope));
+            assert_eq!(Scope::of(role, scope.bin(), scope.bic(), scope.issuer()), Ok(scope));
         }
         assert!(TRIAL[..2].iter().all(|(_, role)| *role == Role::Operator));
     }

@@ -30,7 +30,8 @@ pub use ids::{BatchId, BookId, ClientId, IdError, IdempotencyKey, WalletId};
 pub use money::{Amount, AmountError, Currency, CurrencyError, Money};
 pub use number::{Bin, Iin, NumberError};
 pub use order::{
-    Day, DebtType, DocumentNumber, EnforcementDocument, Issuer, OrderDocument, OrderError, OrderKind, OrderPurpose, Reach,
+    Day, DebtType, DocumentNumber, EnforcementDocument, Issuer, OrderDocument, OrderError, OrderKind,
+    OrderPurpose, Reach,
 };
 pub use period::{Part, PartError, Period, PeriodError};
 pub use programme::{CodeError, Names, ProgrammeCode};

@@ -42,14 +42,8 @@ pub enum Issuer {
 
 impl Issuer {
     /// All.
-    pub const ALL: [Self; 6] = [
-        Self::Bailiff,
-        Self::TaxAuthority,
-        Self::Bank,
-        Self::Creditor,
-        Self::PayingBody,
-        Self::Investigator,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Bailiff, Self::TaxAuthority, Self::Bank, Self::Creditor, Self::PayingBody, Self::Investigator];
 
     /// The name in the API and the journal.
     #[must_use]
@@ -228,7 +222,9 @@ mod tests {
     #[test]
     fn a_day_is_one_of_the_calendar_and_days_are_in_their_order() {
         let day = |text| Day::parse(text);
-        for bad in ["", "2026-02-29", "2026-2-01", "20260201", "2026-13-01", "2026-02-01T00:00:00Z", " 2026-02-01"] {
+        for bad in
+            ["", "2026-02-29", "2026-2-01", "20260201", "2026-13-01", "2026-02-01T00:00:00Z", " 2026-02-01"]
+        {
             assert!(day(bad).is_err(), "{bad}");
         }
         assert!(day("2026-01-31").unwrap() < day("2026-02-01").unwrap());

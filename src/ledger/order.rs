@@ -175,6 +175,12 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Reads the name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == text)
+    }
+
     /// All.
     pub const ALL: [Self; 8] = [
         Self::RefusedProtected,
@@ -298,6 +304,9 @@ pub struct Decision {
     pub rules: u64,
     /// What became of it.
     pub outcome: Outcome,
+    /// Of one that is malformed though it could be read: the first field that cannot be right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<MalformedField>,
     /// The rows of that table that decided it: their places, from 0.
     pub rows: Vec<u8>,
     /// What was taken.
@@ -327,7 +336,7 @@ pub enum OrderRecord {
     },
     /// An order was decided.
     Decided(Box<Decision>),
-    /// An order could not be read.
+    /// An order could not be read. What can be read and cannot be right is decided as malformed, so that it can be decided again.
     Malformed {
         /// The tag that its issuer, number and date have.
         order: [u8; 32],
@@ -502,7 +511,8 @@ impl OrderRecord {
     #[must_use]
     pub fn members(&self) -> Map<String, Value> {
         let posting = |debit: Account, credit: Account, amount: Amount, lot: Option<u64>| {
-            let mut posting = json!({"amount": amount, "credit": credit.to_string(), "debit": debit.to_string()});
+            let mut posting =
+                json!({"amount": amount, "credit": credit.to_string(), "debit": debit.to_string()});
             if let (Some(lot), Some(map)) = (lot, posting.as_object_mut()) {
                 map.insert("lot".into(), json!(lot));
             }
@@ -510,9 +520,12 @@ impl OrderRecord {
         };
         match self {
             Self::RulesSet { rules } => object(&RulesSet { rules: rules.clone() }),
-            Self::Malformed { order, issuer, issuer_kind, field } => {
-                object(&Malformed { order: *order, issuer: *issuer, issuer_kind: *issuer_kind, field: *field })
-            }
+            Self::Malformed { order, issuer, issuer_kind, field } => object(&Malformed {
+                order: *order,
+                issuer: *issuer,
+                issuer_kind: *issuer_kind,
+                field: *field,
+            }),
             Self::Expired { wallet, order, shares } => {
                 object(&Expired { wallet: *wallet, order: *order, shares: shares.clone() })
             }
@@ -617,6 +630,20 @@ pub struct Known {
     pub ended: Option<u64>,
 }
 
+impl Decision {
+    /// Whether its document is used up: what is malformed may be sent again under the same number.
+    #[must_use]
+    pub fn binds(&self) -> bool {
+        self.outcome != Outcome::Malformed
+    }
+
+    /// What was asked; 0 if it does not say.
+    #[must_use]
+    pub fn asked(&self) -> i64 {
+        self.said.amount.map_or(0, Amount::tiyn)
+    }
+}
+
 impl Known {
     /// Whether it holds money, or a wallet, now.
     #[must_use]
@@ -680,7 +707,10 @@ mod hexadecimal_if_any {
     use serde::{Deserialize, Deserializer, Serializer};
 
     #[allow(clippy::ref_option)] // as serde calls it
-    pub(super) fn serialize<S: Serializer>(bytes: &Option<[u8; 32]>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        bytes: &Option<[u8; 32]>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         match bytes {
             Some(bytes) => hexadecimal::serialize(bytes, serializer),
             None => serializer.serialize_none(),

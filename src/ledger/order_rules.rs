@@ -9,7 +9,7 @@
 //! | its issuer may not give such orders | `unauthorised_issuer` |
 //! | a tax debt of the same date, amount and type was met, here in full or elsewhere | `returned_duplicate` |
 //! | the debtor has no wallet | `no_wallet` |
-//! | it names an order that its issuer has not given, or that has ended | `malformed` |
+//! | it names an order that its issuer has not given on this wallet, or that has ended; or an accrual that was not paid | `malformed` |
 //! | the money | below |
 //!
 //! | kind | reaches | outcome |
@@ -33,7 +33,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{
-    Amount, BankReference, Bin, ClientId, Day, FundClass, Issuer, Money, OrderKind, Reach, Role, Scope, WalletId,
+    Amount, BankReference, Bin, ClientId, Day, FundClass, Issuer, Money, OrderKind, Reach, Role, Scope,
+    WalletId,
 };
 
 use super::account::SystemAccount;
@@ -62,6 +63,8 @@ pub struct Intake {
     pub wallet: Option<WalletId>,
     /// What is written in it, encrypted.
     pub sealed: Vec<u8>,
+    /// Its line, if it came with others.
+    pub line: Option<u64>,
 }
 
 impl Intake {
@@ -175,9 +178,13 @@ impl RuleTable {
     }
 }
 
-/// What is decided about the money of one order.
-#[derive(Default)]
+/// What is decided about one order.
 struct Judged {
+    outcome: Outcome,
+    /// Of one that is malformed: the field that cannot be right.
+    field: Option<MalformedField>,
+    /// The debtor's wallet, as it was.
+    wallet: Option<(WalletId, Wallet)>,
     rows: BTreeSet<u8>,
     /// What is taken or held for the authority.
     reached: Reached,
@@ -186,7 +193,30 @@ struct Judged {
     /// What the order that is ended had held.
     released: Vec<(Lot, i64)>,
     ended: Option<u64>,
+    /// Whether the wallet is frozen after it, if that may change.
     frozen: Option<bool>,
+}
+
+impl Judged {
+    /// An order that moves nothing.
+    fn unmoved(outcome: Outcome, wallet: Option<(WalletId, Wallet)>) -> Self {
+        Self {
+            outcome,
+            field: None,
+            wallet,
+            rows: BTreeSet::new(),
+            reached: Reached::default(),
+            recovered: None,
+            released: Vec::new(),
+            ended: None,
+            frozen: None,
+        }
+    }
+
+    /// An order with a field that cannot be right.
+    fn malformed(field: MalformedField, wallet: Option<(WalletId, Wallet)>) -> Self {
+        Self { field: Some(field), ..Self::unmoved(Outcome::Malformed, wallet) }
+    }
 }
 
 impl Books {
@@ -204,16 +234,22 @@ impl Books {
         Ok(())
     }
 
-    /// Whether a table may come into force.
-    pub(super) fn check_rules(&self, table: &RuleTable) -> Ruling<()> {
+    fn check_table(&self, table: &RuleTable) -> Ruling<()> {
         if let Some((field, why)) = table.fault() {
             return Err(Refusal::of(Code::RulesUnsound, field).with(why).into());
         }
         if table.rules.iter().filter_map(|rule| rule.programme).any(|code| self.programme(code).is_none()) {
             return refuse(Code::ProgrammeUnknown, "rules");
         }
+        Ok(())
+    }
+
+    /// Whether a table may come into force.
+    pub(super) fn check_rules(&self, table: &RuleTable) -> Ruling<()> {
+        self.check_table(table)?;
         let general = |programme: &Programme| programme.spec.class == FundClass::General;
-        if table.mode == Mode::Container && !self.registry.is_empty() && self.programmes().iter().any(general) {
+        if table.mode == Mode::Container && !self.registry.is_empty() && self.programmes().iter().any(general)
+        {
             return refuse(Code::GeneralNotAllowed, "mode");
         }
         if self.orders.rules.as_ref().is_some_and(|(_, current)| current == table) {
@@ -235,7 +271,7 @@ impl Books {
         if self.orders.rules.is_some() || table.mode != Mode::Container {
             return refuse(Code::ApprovalRequired, "approval");
         }
-        self.check_rules(&table)?;
+        self.check_table(&table)?;
         Ok(self.put_rules(entry, table))
     }
 
@@ -292,6 +328,7 @@ impl Books {
         if self.orders.rules.is_none() {
             let client = ClientId::parse(SYSTEM).expect("a client id of the documented form");
             let system = Actor { client, request: [0; 32], line: None, instruction: None };
+            // It stands before what is decided by it, whatever that is.
             self.set_first_rules(Entry { fx, stamp, actor: system }, RuleTable::shipped())?;
         }
         let entry = Entry { fx, stamp, actor };
@@ -301,20 +338,13 @@ impl Books {
                 return Ok(Answered::Made(self.note_malformed(entry, tag, field, intake.sealed)?));
             }
         };
-        if let Some(field) = order.fault(issuer_kind, entry.stamp.at) {
-            return Ok(Answered::Made(self.note_malformed(entry, order.order, field, intake.sealed)?));
-        }
-        let decision = self.decide(&entry.stamp.date_text(), &order, issuer, issuer_kind, intake.wallet)?;
-        match decision {
-            Ok((outcome, wallet, judged)) => {
-                let said = order;
-                let rules = self.orders.rules.as_ref().map_or(0, |(seq, _)| *seq);
-                let decision = decision_of(said, (issuer, issuer_kind), rules, outcome, wallet.map(|(id, _)| id), &judged);
-                let seq = self.carry_out_order(entry, decision, wallet, judged, intake.sealed)?;
-                Ok(Answered::Made(seq))
-            }
-            Err(field) => Ok(Answered::Made(self.note_malformed(entry, order.order, field, intake.sealed)?)),
-        }
+        let judged = match order.fault(issuer_kind, entry.stamp.at) {
+            Some(field) => Judged::malformed(field, None),
+            None => self.judge(&entry.stamp.date_text(), &order, issuer, issuer_kind, intake.wallet)?,
+        };
+        let rules = self.orders.rules.as_ref().map_or(0, |(seq, _)| *seq);
+        let decision = decision_of(order, (issuer, issuer_kind), rules, &judged);
+        Ok(Answered::Made(self.carry_out_order(entry, decision, judged, intake.sealed)?))
     }
 
     /// Notes that an order could not be read. Its document is not bound by it.
@@ -334,28 +364,27 @@ impl Books {
         Ok(seq)
     }
 
-    /// What becomes of an order: the outcome, the wallet, and what is done to its money; or the field that cannot be right.
-    #[allow(clippy::type_complexity)] // read once, right above
-    fn decide(
+    /// What becomes of an order. The rows of the table in the module's description stand here one below the other.
+    fn judge(
         &mut self,
         date: &str,
         order: &Order,
         issuer: Bin,
         issuer_kind: Issuer,
         wallet: Option<WalletId>,
-    ) -> Ruling<Result<(Outcome, Option<(WalletId, Wallet)>, Judged), MalformedField>> {
+    ) -> Ruling<Judged> {
         let kind = order.order_kind;
         let day = Day::parse(date).map_err(|_| Fault::Unread("a business day"))?;
         let table = self.orders.rules.as_ref().map(|(_, table)| table).ok_or(Fault::Unread("rules"))?;
         if !table.may(issuer_kind, kind) {
-            return Ok(Ok((Outcome::UnauthorisedIssuer, None, Judged::default())));
+            return Ok(Judged::unmoved(Outcome::UnauthorisedIssuer, None));
         }
         let overpaid = match order.overpaid {
             None => None,
             Some(overpaid) => match self.programme(overpaid.programme) {
-                None => return Ok(Err(MalformedField::Overpaid)),
+                None => return Ok(Judged::malformed(MalformedField::Overpaid, None)),
                 Some(programme) if programme.spec.payer != issuer => {
-                    return Ok(Ok((Outcome::UnauthorisedIssuer, None, Judged::default())));
+                    return Ok(Judged::unmoved(Outcome::UnauthorisedIssuer, None));
                 }
                 Some(programme) => {
                     let (period, part) = (overpaid.period, overpaid.part);
@@ -363,19 +392,18 @@ impl Books {
                 }
             },
         };
+        let id = wallet.ok_or(Fault::Unread("the debtor's wallet"))?;
+        let known = self.wallet(id)?.map(|wallet| (id, wallet));
         if let Some(debt) = order.debt
             && (debt.met_elsewhere || self.met(&debt.tag)?.is_some())
         {
-            let id = wallet.ok_or(Fault::Unread("the debtor's wallet"))?;
-            let known = self.wallet(id)?.map(|wallet| (id, wallet));
-            return Ok(Ok((Outcome::ReturnedDuplicate, known, Judged::default())));
+            return Ok(Judged::unmoved(Outcome::ReturnedDuplicate, known));
         }
-        let id = wallet.ok_or(Fault::Unread("the debtor's wallet"))?;
-        let Some(before) = self.wallet(id)? else {
-            return Ok(Ok((Outcome::NoWallet, None, Judged::default())));
-        };
-        let mut judged = Judged::default();
-        let mut lots = self.lots_of(before.account)?;
+        let Some((_, before)) = known else { return Ok(Judged::unmoved(Outcome::NoWallet, None)) };
+        let mut judged = Judged::unmoved(Outcome::Executed, known);
+        // Most wallets have nothing general: nothing of them is looked at.
+        let is_bare = before.general == before.general_held && order.lifts.is_none() && overpaid.is_none();
+        let mut lots = if is_bare { Vec::new() } else { self.lots_of(before.account)? };
         if let Some(tag) = &order.lifts {
             let known = match self.order_of(tag)? {
                 Some(seq) => Some(self.orders.known.get(&seq).ok_or(Fault::Unread("an order"))?),
@@ -385,7 +413,7 @@ impl Books {
             let Some(known) = known.filter(|known| {
                 known.stands() && known.account == before.account && known.decision.issuer == issuer
             }) else {
-                return Ok(Err(MalformedField::Lifts));
+                return Ok(Judged::malformed(MalformedField::Lifts, judged.wallet));
             };
             judged.ended = Some(known.seq);
             for Drawn(version, held) in &known.drawn {
@@ -398,11 +426,13 @@ impl Books {
                 judged.frozen = Some(self.is_frozen_beside(before.account, known.seq)?);
             }
         }
-        let outcome = match kind.reach() {
+        judged.outcome = match kind.reach() {
             Reach::Lifts => Outcome::Executed,
             Reach::Recovers => {
                 let lot = lots.iter().find(|lot| Some(lot.benefit) == overpaid).copied();
-                let Some(lot) = lot else { return Ok(Err(MalformedField::Overpaid)) };
+                let Some(lot) = lot else {
+                    return Ok(Judged::malformed(MalformedField::Overpaid, judged.wallet));
+                };
                 let asked = order.amount.map_or(0, Amount::tiyn);
                 let taken = asked.min(lot.available());
                 judged.recovered = (taken > 0).then_some((lot, taken));
@@ -430,7 +460,7 @@ impl Books {
         if kind.reach() == Reach::Takes && self.levied(issuer) > SUM_MAX {
             return refuse(Code::SumTooLarge, "amount");
         }
-        Ok(Ok((outcome, Some((id, before)), judged)))
+        Ok(judged)
     }
 
     fn levied(&self, issuer: Bin) -> i64 {
@@ -490,11 +520,11 @@ impl Books {
         &mut self,
         entry: Entry<'_>,
         decision: Decision,
-        wallet: Option<(WalletId, Wallet)>,
         judged: Judged,
         sealed: Vec<u8>,
     ) -> Ruling<u64> {
         let Entry { fx, stamp, actor } = entry;
+        let wallet = judged.wallet;
         let reach = decision.said.order_kind.reach();
         let record = OrderRecord::Decided(Box::new(decision.clone()));
         let levy = (reach == Reach::Takes && !judged.reached.is_empty())
@@ -509,26 +539,31 @@ impl Books {
             if reach == Reach::Holds {
                 drawn = judged.reached.pieces().map(|(lot, held)| Drawn(lot.version, held)).collect();
             }
-            self.move_for_order(fx, stamp.at, seq, id, before, reach, &judged);
-            fx.events.push((Audience::Holders, seq));
+            self.move_for_order(fx, stamp.at, seq, (id, before), reach, &judged);
+            if decision.binds() {
+                fx.events.push((Audience::Holders, seq));
+            }
+        }
+        let (date, client) = (stamp.date, actor.client);
+        let made = NewOrder { seq, date, client, account, drawn: drawn.clone(), record, sealed };
+        fx.orders.push(made);
+        if !decision.binds() {
+            return Ok(seq);
         }
         if let Some(order) = judged.ended {
             self.end_order(fx, order, seq);
         }
-        let tag = decision.said.order;
         if let Some(debt) = &decision.said.debt
             && decision.outcome == Outcome::Executed
         {
             self.orders.met.insert(debt.tag, Some(seq));
         }
-        self.orders.by_tag.insert(tag, Some(seq));
-        let known = Known { seq, decision, account, drawn: drawn.clone(), ended: None };
+        self.orders.by_tag.insert(decision.said.order, Some(seq));
+        let known = Known { seq, decision, account, drawn, ended: None };
         if known.stands() && known.decision.said.order_kind == OrderKind::Freeze {
             self.orders.freezes.entry(account).or_default().insert(seq);
         }
         self.orders.known.insert(seq, known);
-        let (date, client) = (stamp.date, actor.client);
-        fx.orders.push(NewOrder { seq, date, client, account, drawn, record, sealed });
         Ok(seq)
     }
 
@@ -546,8 +581,7 @@ impl Books {
         fx: &mut Effects,
         at: i64,
         seq: u64,
-        id: WalletId,
-        before: Wallet,
+        (id, before): (WalletId, Wallet),
         reach: Reach,
         judged: &Judged,
     ) {
@@ -591,7 +625,7 @@ impl Books {
             (None, Reach::Takes) if amount != 0 => {
                 WalletEntry { amount, ..moneyless(seq, at, EntryKind::Levy, None, after) }
             }
-            (None, Reach::Holds) if !moves.is_empty() => moneyless(seq, at, EntryKind::Hold, None, after),
+            (None, Reach::Holds) if !moves.is_empty() => moneyless(seq, at, EntryKind::Arrest, None, after),
             _ if moves.is_empty() => moneyless(seq, at, EntryKind::State, None, after),
             _ => moneyless(seq, at, EntryKind::Release, judged.ended, after),
         };
@@ -626,8 +660,9 @@ impl Books {
         let Entry { fx, stamp, actor } = entry;
         let shares = released.iter().map(|(lot, held)| share(lot, *held)).collect();
         let seq = self.write(fx, OrderRecord::Expired { wallet: id, order, shares }.into(), actor);
-        let judged = Judged { released, ended: Some(order), frozen, ..Judged::default() };
-        self.move_for_order(fx, stamp.at, seq, id, before, Reach::Lifts, &judged);
+        let judged =
+            Judged { released, ended: Some(order), frozen, ..Judged::unmoved(Outcome::Executed, None) };
+        self.move_for_order(fx, stamp.at, seq, (id, before), Reach::Lifts, &judged);
         self.end_order(fx, order, seq);
         fx.events.push((Audience::Holders, seq));
         Ok(seq)
@@ -697,14 +732,7 @@ fn outcome_of(asked: i64, taken: i64) -> Outcome {
     }
 }
 
-fn decision_of(
-    said: Order,
-    (issuer, issuer_kind): (Bin, Issuer),
-    rules: u64,
-    outcome: Outcome,
-    wallet: Option<WalletId>,
-    judged: &Judged,
-) -> Decision {
+fn decision_of(said: Order, (issuer, issuer_kind): (Bin, Issuer), rules: u64, judged: &Judged) -> Decision {
     let money = |tiyn: i64| Money::from_tiyn(tiyn).expect("a part of what a wallet holds");
     let reach = said.order_kind.reach();
     let recovered = judged.recovered.as_ref();
@@ -718,9 +746,10 @@ fn decision_of(
         said,
         issuer,
         issuer_kind,
-        wallet,
+        wallet: judged.wallet.map(|(id, _)| id),
         rules,
-        outcome,
+        outcome: judged.outcome,
+        field: judged.field,
         rows: judged.rows.iter().copied().collect(),
         taken: money(taken),
         held: money(held),

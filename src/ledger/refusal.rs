@@ -482,10 +482,14 @@ impl RefusalCode {
             Self::WalletStateUnchanged => ("wallet_state_unchanged", "Read the wallet's state."),
             Self::WalletNotEmpty => ("wallet_not_empty", "Close it when nothing is left on it."),
             Self::LimitsUnchanged => ("limits_unchanged", "There is nothing to do."),
-            Self::GeneralNotAllowed => ("general_not_allowed", "Have two operators set rules of the mode mixed first."),
+            Self::GeneralNotAllowed => {
+                ("general_not_allowed", "Have two operators set rules of the mode mixed first.")
+            }
             Self::RulesUnsound => ("rules_unsound", "Correct what the detail names."),
             Self::RulesUnchanged => ("rules_unchanged", "There is nothing to do."),
-            Self::OrderConflict => ("order_conflict", "Send the order as it was, or the new one under a number of its own."),
+            Self::OrderConflict => {
+                ("order_conflict", "Send the order as it was, or the new one under a number of its own.")
+            }
             Self::OrderUnknown => ("order_unknown", "Name the entry of the decision."),
             Self::LevyInsufficient => ("levy_insufficient", "Pay no more than the detail says."),
             Self::ConsentUsed => ("consent_used", "Ask the holder again, for this authorisation."),

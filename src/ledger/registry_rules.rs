@@ -483,7 +483,13 @@ mod tests {
     }
 
     fn operator(id: &str) -> Proposal {
-        Proposal::RegisterClient { client: client(id), role: Role::Operator, bin: None, bic: None }
+        Proposal::RegisterClient {
+            client: client(id),
+            role: Role::Operator,
+            bin: None,
+            bic: None,
+            issuer: None,
+        }
     }
 
     fn state(world: &World, id: &str) -> bool {
@@ -521,7 +527,7 @@ mod tests {
         assert_eq!(world.register("payer", "x", Role::Auditor, Scope::Book), Err(Code::OperatorRequired));
         assert_eq!(world.register("nobody", "x", Role::Auditor, Scope::Book), Err(Code::OperatorRequired));
         assert_eq!(world.register("a", "c", Role::Operator, Scope::Book), Err(Code::ApprovalRequired));
-        let authority = Scope::Authority(bin);
+        let authority = Scope::Authority(bin, crate::domain::Issuer::Bailiff);
         assert_eq!(world.register("a", "court", Role::Authority, authority), Err(Code::ApprovalRequired));
         world.agree(&operator("c")).unwrap();
         assert_eq!(world.books.registry.client(client("c")).unwrap().client.role, Role::Operator);

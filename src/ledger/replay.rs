@@ -331,17 +331,21 @@ impl Replay {
                     let found = "another wallet, or none";
                     return Err(Wrong::claim("the wallet that was opened for the debtor's tag", found));
                 }
-                if decision.outcome == Outcome::NoWallet && opened.is_some() {
+                // Of an order that is not looked at any further it is not told whether its debtor has a wallet.
+                let is_told = !matches!(decision.outcome, Outcome::UnauthorisedIssuer | Outcome::Malformed);
+                if decision.wallet.is_none() && opened.is_some() && is_told {
                     let found = "no wallet";
                     return Err(Wrong::claim("the wallet that was opened for the debtor's tag", found));
                 }
                 let none = WalletId::from_uuid(uuid::Uuid::nil());
                 let wallet = Some(decision.wallet.unwrap_or(none));
-                let intake = Intake { said: Ok(decision.said.clone()), wallet, sealed: Vec::new() };
+                let said = Ok(decision.said.clone());
+                let intake = Intake { said, wallet, sealed: Vec::new(), line: None };
                 books.decide_order(entry, intake)?;
             }
             OrderRecord::Malformed { order, field, .. } => {
-                let intake = Intake { said: Err((*order, *field)), wallet: None, sealed: Vec::new() };
+                let said = Err((*order, *field));
+                let intake = Intake { said, wallet: None, sealed: Vec::new(), line: None };
                 books.decide_order(entry, intake)?;
             }
             OrderRecord::Expired { order, .. } => drop(books.expire_order(entry, *order)?),

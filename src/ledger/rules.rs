@@ -365,7 +365,7 @@ impl Books {
             return refuse(Code::WalletUnknown, "wallet");
         };
         self.need_nobody()?;
-        if !matches!(before.state, WalletState::Provisioned | WalletState::Active) {
+        if before.frozen || !matches!(before.state, WalletState::Provisioned | WalletState::Active) {
             return refuse(Code::OutflowBlocked, "wallet");
         }
         if before.posted - before.held < amount.tiyn() {

@@ -138,6 +138,8 @@ pub enum EntryKind {
     State,
     /// General money was taken for an authority, lot by lot.
     Levy,
+    /// General money was held for an authority, lot by lot. Nothing was posted.
+    Arrest,
 }
 
 impl EntryKind {
@@ -153,6 +155,7 @@ impl EntryKind {
             Self::Release => 6,
             Self::State => 7,
             Self::Levy => 8,
+            Self::Arrest => 9,
         }
     }
 
@@ -168,6 +171,7 @@ impl EntryKind {
             6 => Self::Release,
             7 => Self::State,
             8 => Self::Levy,
+            9 => Self::Arrest,
             _ => return None,
         })
     }
@@ -184,6 +188,7 @@ impl EntryKind {
             Self::Release => "release",
             Self::State => "state",
             Self::Levy => "levy",
+            Self::Arrest => "arrest",
         }
     }
 }

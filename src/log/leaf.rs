@@ -16,6 +16,7 @@ use sha2::Sha256;
 
 use crate::domain::BookId;
 use crate::domain::time::Stamp;
+use crate::ledger::order::OrderRecord;
 use crate::ledger::payment::{Limits, PaymentRecord};
 use crate::ledger::record::{Actor, Record};
 use crate::ledger::registry::{Founder, Proposal};
@@ -223,6 +224,7 @@ pub struct Leaf<'a> {
     pub expires: Option<&'a str>,
     pub first_line: Option<u64>,
     pub iso_purpose: Option<&'a str>,
+    pub issuer: Option<&'a str>,
     pub kbe: Option<&'a str>,
     pub key: Option<&'a str>,
     pub knp: Option<&'a str>,
@@ -882,7 +884,13 @@ mod tests {
         let reason = Reason::parse("кілт жоғалды \"бүгін\"").unwrap();
         let programme = ProgrammeCode::parse(b"ASP").unwrap();
         let proposals = [
-            Proposal::RegisterClient { client, role: Role::Authority, bin: Some(bin), bic: None },
+            Proposal::RegisterClient {
+                client,
+                role: Role::Authority,
+                bin: Some(bin),
+                bic: None,
+                issuer: Some(Issuer::Bailiff),
+            },
             Proposal::AddKey { client, public_key },
             Proposal::ChangeClass { programme, class: FundClass::Protected },
             Proposal::Fund {
@@ -905,9 +913,9 @@ mod tests {
         ];
         let mut changes = vec![
             Change::OperatorsBootstrapped { operators },
-            Change::ClientRegistered { client, role: Role::Operator, bin: None, bic: None },
-            Change::ClientRegistered { client, role: Role::Payer, bin: Some(bin), bic: None },
-            Change::ClientRegistered { client, role: Role::Bank, bin: None, bic: Some(bic) },
+            Change::ClientRegistered { client, role: Role::Operator, bin: None, bic: None, issuer: None },
+            Change::ClientRegistered { client, role: Role::Payer, bin: Some(bin), bic: None, issuer: None },
+            Change::ClientRegistered { client, role: Role::Bank, bin: None, bic: Some(bic), issuer: None },
             Change::ClientKeyAdded { client, key: KeyId::of(client, &public_key), public_key },
             Change::ClientKeyRevoked { key: KeyId::of(client, &public_key) },
             Change::ClientSuspended { client, reason: reason.clone() },

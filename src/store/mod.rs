@@ -10,6 +10,7 @@
 //! It may use `domain` and `ledger`. It holds no rules: what it refuses (an update, a second wallet for a person, a
 //! negative balance) is refused by the schema itself, as a second wall behind the rules.
 
+pub mod orders;
 pub mod payments;
 pub mod postgres;
 pub mod projections;
@@ -223,7 +224,7 @@ pub struct StatementRange {
 
 /// A place where a book is kept.
 #[async_trait]
-pub trait Store: projections::Projections + payments::Payments + 'static {
+pub trait Store: projections::Projections + payments::Payments + orders::Orders + 'static {
     /// `sqlite` or `postgres`.
     fn name(&self) -> &'static str;
 

@@ -55,6 +55,7 @@ pub(super) trait Columns {
     /// An integer of any width, or a boolean.
     fn integer(&self, index: usize) -> Result<Option<i64>, sqlx::Error>;
     fn bytes(&self, index: usize) -> Result<Vec<u8>, sqlx::Error>;
+    fn bytes_or_null(&self, index: usize) -> Result<Option<Vec<u8>>, sqlx::Error>;
     fn text(&self, index: usize) -> Result<Option<String>, sqlx::Error>;
     fn uuid(&self, index: usize) -> Result<Uuid, sqlx::Error>;
 }
@@ -65,6 +66,10 @@ impl Columns for SqliteRow {
     }
 
     fn bytes(&self, index: usize) -> Result<Vec<u8>, sqlx::Error> {
+        self.try_get(index)
+    }
+
+    fn bytes_or_null(&self, index: usize) -> Result<Option<Vec<u8>>, sqlx::Error> {
         self.try_get(index)
     }
 
@@ -93,6 +98,10 @@ impl Columns for PgRow {
     }
 
     fn bytes(&self, index: usize) -> Result<Vec<u8>, sqlx::Error> {
+        self.try_get(index)
+    }
+
+    fn bytes_or_null(&self, index: usize) -> Result<Option<Vec<u8>>, sqlx::Error> {
         self.try_get(index)
     }
 
@@ -167,6 +176,16 @@ impl<'r, R: Columns> Reader<'r, R> {
         bytes.as_slice().try_into().map_err(|_| self.bad(column, format!("{} bytes, not {N}", bytes.len())))
     }
 
+    pub(super) fn exactly_or_null<const N: usize>(
+        &mut self,
+        column: &'static str,
+    ) -> Result<Option<[u8; N]>, StoreError> {
+        let index = self.index();
+        let Some(bytes) = self.row.bytes_or_null(index)? else { return Ok(None) };
+        let exact = bytes.as_slice().try_into();
+        exact.map(Some).map_err(|_| self.bad(column, format!("{} bytes, not {N}", bytes.len())))
+    }
+
     pub(super) fn uuid(&mut self) -> Result<Uuid, StoreError> {
         let index = self.index();
         Ok(self.row.uuid(index)?)
@@ -214,7 +233,8 @@ impl<'r, R: Columns> Reader<'r, R> {
 /// The columns of a wallet's head, of `wallet_entry`.
 macro_rules! head_columns {
     () => {
-        "e.version, e.posted, e.held, e.general, e.general_held, e.first_open_lot, e.state, e.choice"
+        "e.version, e.posted, e.held, e.general, e.general_held, e.first_open_lot, e.state, e.choice, \
+         e.frozen"
     };
 }
 
@@ -347,6 +367,7 @@ fn wallet_of<R: Columns>(row: &mut Reader<'_, R>, account: u32) -> Result<Wallet
         first_open_lot: row.integer("first_open_lot")?,
         state: row.code("state", WalletState::from_code)?,
         choice: row.flag("choice")?,
+        frozen: row.flag("frozen")?,
     };
     if version == 0 || !wallet.is_sound() {
         return Err(row.bad("posted", format!("an unsound head at version {version} of account {account}")));
