@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | the order's tag | issuer, number, date | that a decision is about this document |
 //! | the debtor's tag | the person's number: the tag of his wallet | that it is about this person |
-//! | a text's commitment | the order's tag, the field's name, the text | that the document had this text |
+//! | a text's commitment | the order's tag, the field's name, the text, the last four digits of the debtor's number | that the document had this text, and was about a number that ends so |
 //! | a tax debt's tag | the debtor's number, date, amount, type | nothing: it is compared, never shown |
 //!
 //! Every part of what is hashed stands after its length, so that no two documents run into one. An opening opens the one thing
@@ -105,8 +105,8 @@ impl BookKeys {
         self.tagged(TEXT_CONTEXT, &[&hex::encode(order), field.as_str(), text])
     }
 
-    fn order_text(&self, order: &[u8; 32], field: OrderText, text: &str) -> [u8; 32] {
-        order_text_of(&self.order_text_opening(order, field, text), field, text)
+    fn order_text(&self, order: &[u8; 32], field: OrderText, text: &str, last_four: &str) -> [u8; 32] {
+        order_text_of(&self.order_text_opening(order, field, text), field, text, last_four)
     }
 
     /// What the rules and the journal know of an order.
@@ -120,12 +120,13 @@ impl BookKeys {
             TaxDebt { tag: self.tagged(DEBT_CONTEXT, &parts), met_elsewhere: debt.met_elsewhere }
         };
         let document = written.enforcement_document.as_str();
+        let last_four = &written.debtor.expose()[8..];
         Order {
             order,
             order_kind: written.kind,
             debtor: self.tag(&written.debtor),
-            enforcement_document: self.order_text(&order, OrderText::EnforcementDocument, document),
-            purpose: self.order_text(&order, OrderText::Purpose, written.purpose.as_str()),
+            enforcement_document: self.order_text(&order, OrderText::EnforcementDocument, document, last_four),
+            purpose: self.order_text(&order, OrderText::Purpose, written.purpose.as_str(), last_four),
             amount: written.amount,
             expires: written.expires,
             debt: written.tax_debt.as_ref().map(debt),
@@ -173,10 +174,11 @@ pub fn order_tag_of(opening: &[u8; 32], issuer: Bin, document: &OrderDocument) -
     committed(ORDER_CONTEXT, opening, &order_parts(&issuer.to_string(), document))
 }
 
-/// The commitment that an opening and a text make.
+/// The commitment that an opening, a text and the last four digits of the debtor's number make: a document shows these digits, and
+/// nobody changes them there either.
 #[must_use]
-pub fn order_text_of(opening: &[u8; 32], field: OrderText, text: &str) -> [u8; 32] {
-    committed(TEXT_CONTEXT, opening, &[field.as_str(), text])
+pub fn order_text_of(opening: &[u8; 32], field: OrderText, text: &str, last_four: &str) -> [u8; 32] {
+    committed(TEXT_CONTEXT, opening, &[field.as_str(), text, last_four])
 }
 
 #[cfg(test)]
@@ -237,9 +239,10 @@ mod tests {
         let made = keys.order(&order);
         let field = OrderText::Purpose;
         let opening = keys.order_text_opening(&made.order, field, "КНП 911");
-        assert_eq!(order_text_of(&opening, field, "КНП 911"), made.purpose);
-        assert_ne!(order_text_of(&opening, field, "КНП 912"), made.purpose);
-        assert_ne!(order_text_of(&opening, OrderText::EnforcementDocument, "КНП 911"), made.purpose);
+        assert_eq!(order_text_of(&opening, field, "КНП 911", "0867"), made.purpose);
+        assert_ne!(order_text_of(&opening, field, "КНП 912", "0867"), made.purpose);
+        assert_ne!(order_text_of(&opening, field, "КНП 911", "0868"), made.purpose);
+        assert_ne!(order_text_of(&opening, OrderText::EnforcementDocument, "КНП 911", "0867"), made.purpose);
     }
 
     #[test]
