@@ -78,8 +78,7 @@ pub enum CheckError {
 /// What a document proves.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Checked {
-    /// The document, every member of which is the journal's or is committed to by it, but for four digits of the debtor's number
-    /// unless `debtor` is true.
+    /// The document, every member of which is the journal's or is committed to by it.
     pub document: Value,
     /// The checkpoint whose tree has the decision.
     pub checkpoint: Checkpoint,
@@ -169,7 +168,7 @@ fn open(proof: &Proof, shown: &Shown, iin: Option<&Iin>, is_page: bool) -> Resul
         OrderRecord::Decided(decision) => {
             named(&decision.said.order, decision.issuer)?;
             open_texts(proof, shown, &decision)?;
-            open_debtor(proof, shown, &decision, iin, is_page)
+            open_debtor(proof, &decision, iin, is_page)
         }
         OrderRecord::Malformed { order, issuer, .. } => {
             named(&order, issuer)?;
@@ -185,6 +184,7 @@ fn open(proof: &Proof, shown: &Shown, iin: Option<&Iin>, is_page: bool) -> Resul
 
 fn open_texts(proof: &Proof, shown: &Shown, decision: &Decision) -> Result<(), CheckError> {
     let openings = &proof.openings;
+    let last_four = shown.last_four.as_deref().ok_or(CheckError::Missing("debtor"))?;
     for (field, text, opening, committed) in [
         (
             OrderText::EnforcementDocument,
@@ -197,8 +197,11 @@ fn open_texts(proof: &Proof, shown: &Shown, decision: &Decision) -> Result<(), C
         let (Some(text), Some(opening)) = (text, opening) else {
             return Err(CheckError::Missing(field.as_str()));
         };
-        if order_text_of(&opening, field, text) != committed {
-            return Err(CheckError::Opening(field.as_str()));
+        if order_text_of(&opening, field, text, last_four) != committed {
+            return Err(CheckError::Opening(match field {
+                OrderText::EnforcementDocument => "enforcement document, or other digits of the debtor's number,",
+                OrderText::Purpose => "purpose",
+            }));
         }
     }
     Ok(())
@@ -206,22 +209,15 @@ fn open_texts(proof: &Proof, shown: &Shown, decision: &Decision) -> Result<(), C
 
 fn open_debtor(
     proof: &Proof,
-    shown: &Shown,
     decision: &Decision,
     iin: Option<&Iin>,
     is_page: bool,
 ) -> Result<bool, CheckError> {
-    let digits = shown.last_four.as_deref().ok_or(CheckError::Missing("debtor"))?;
-    if digits.len() != 4 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(CheckError::Form);
-    }
     let Some(iin) = iin else { return Ok(false) };
     match proof.openings.debtor {
         None if is_page => Err(CheckError::NoDebtorOpening),
         None => Err(CheckError::Missing("debtor")),
-        Some(opening) if tag_of(&opening, iin) == decision.said.debtor && iin.expose()[8..] == *digits => {
-            Ok(true)
-        }
+        Some(opening) if tag_of(&opening, iin) == decision.said.debtor => Ok(true),
         Some(_) => Err(CheckError::OtherDebtor),
     }
 }

@@ -7,8 +7,6 @@
 //! The debtor's opening lets whoever has it try numbers. It is in the JSON that the authority is given, and never on the page that is
 //! printed and passed on; the page shows four digits.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -114,8 +112,8 @@ fn facts(record: Record) -> Result<Facts, DocumentError> {
                 issuer: decision.issuer,
                 issuer_kind: decision.issuer_kind,
                 outcome: decision.outcome,
+                field: decision.field.map(crate::ledger::order::MalformedField::as_str),
                 decision: Some(decision),
-                field: None,
             }),
             OrderRecord::Malformed { issuer, issuer_kind, field, .. } => Ok(Facts {
                 issuer,
@@ -218,7 +216,10 @@ pub(super) fn basis_words(decision: &Decision, table: &RuleTable) -> Option<Word
 mod base64_bytes {
     use serde::de::Error as _;
 
-    use super::{BASE64, Deserialize, Engine as _};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD as BASE64;
+
+    use super::Deserialize;
 
     pub(super) fn serialize<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&BASE64.encode(bytes))
