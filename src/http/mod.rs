@@ -24,6 +24,7 @@ pub mod limits;
 pub mod log;
 pub mod metrics;
 pub mod openapi;
+pub mod order_report;
 pub mod orders;
 pub mod problem;
 pub mod programmes;

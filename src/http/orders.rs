@@ -32,7 +32,7 @@ use crate::orders::contents::{Contents, intake};
 use crate::orders::fields::{Fields, Unnamed};
 use crate::orders::file::{self, LineRefusal};
 use crate::payroll::{CHUNK_BYTES_MAX, ChunkFault, Encoding};
-use crate::sequencer::command::{Command, EntryView, ORDERS_MAX, OrderCommand, Outcome};
+use crate::sequencer::command::{Command, EntryView, OrderCommand, Outcome};
 use crate::store::orders::OrderRow;
 
 /// Orders on a page, at most; of so many that it looks through.
@@ -189,9 +189,6 @@ fn read_lines(
     bytes: &[u8],
 ) -> Result<Lines, ChunkFault> {
     let read = file::parse(encoding, bytes)?;
-    if read.len() > ORDERS_MAX {
-        return Err(ChunkFault::TooManyLines);
-    }
     let mut lines = Lines { orders: Vec::new(), places: Vec::new(), told: Vec::new() };
     for (line, read) in (1..).zip(read) {
         match read {

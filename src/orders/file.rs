@@ -1,7 +1,4 @@
-//! Many orders in a file, CSV or NDJSON, as `specs/order-file.md` describes it: at most [`LINES_PER_CHUNK_MAX`] lines in one
-//! request. A bad line never stops a good one.
-//!
-//! [`LINES_PER_CHUNK_MAX`]: crate::payroll::LINES_PER_CHUNK_MAX
+//! Many orders in a file, CSV or NDJSON, as `specs/order-file.md` describes it. A bad line never stops a good one.
 
 use std::borrow::Cow;
 
@@ -14,6 +11,9 @@ use crate::payroll::{ChunkFault, Encoding, LineFaultCode, below_header, columns,
 /// The header line of a CSV file of orders.
 pub const HEADER: &str = "number,date,kind,iin,amount,currency,enforcement_document,purpose,expires,debt_type,met_elsewhere,\
     programme,period,part,lifts_number,lifts_date";
+
+/// Orders in one file, at most: they are decided in one command.
+pub const ORDERS_PER_FILE_MAX: usize = 4_096;
 
 /// How many columns it has.
 const COLUMNS: usize = 16;
@@ -51,7 +51,7 @@ impl LineRefusal {
 /// Reads a file of orders into one item per line, in order.
 pub fn parse(encoding: Encoding, body: &[u8]) -> Result<Vec<Result<Written, LineRefusal>>, ChunkFault> {
     let lines = below_header(encoding, body, HEADER)?;
-    each_line(lines, |line| {
+    let read = each_line(lines, |line| {
         let line = line.map_err(LineRefusal::Line)?;
         let fields = match encoding {
             Encoding::Csv => columns(line).map(of_row),
@@ -59,7 +59,8 @@ pub fn parse(encoding: Encoding, body: &[u8]) -> Result<Vec<Result<Written, Line
         };
         let fields = fields.ok_or(LineRefusal::Line(LineFaultCode::MalformedLine))?;
         fields.read().map_err(LineRefusal::Unnamed)
-    })
+    })?;
+    if read.len() > ORDERS_PER_FILE_MAX { Err(ChunkFault::TooManyLines) } else { Ok(read) }
 }
 
 fn of_object(line: &[u8]) -> Option<Fields> {
@@ -110,7 +111,7 @@ mod tests {
 
     use super::*;
     use crate::ledger::order::MalformedField;
-    use crate::payroll::{CHUNK_BYTES_MAX, LINE_BYTES_MAX, LINES_PER_CHUNK_MAX};
+    use crate::payroll::{CHUNK_BYTES_MAX, LINE_BYTES_MAX};
 
     const FORMAT: &str = include_str!("../../specs/order-file.md");
     const GOOD: &str =
@@ -204,9 +205,9 @@ mod tests {
         assert_eq!(count(HEADER.as_bytes()), Err(ChunkFault::Empty));
         assert_eq!(count(GOOD.as_bytes()), Err(ChunkFault::UnknownHeader));
         for (lines, expected) in [
-            (LINES_PER_CHUNK_MAX - 1, Ok(LINES_PER_CHUNK_MAX - 1)),
-            (LINES_PER_CHUNK_MAX, Ok(LINES_PER_CHUNK_MAX)),
-            (LINES_PER_CHUNK_MAX + 1, Err(ChunkFault::TooManyLines)),
+            (ORDERS_PER_FILE_MAX - 1, Ok(ORDERS_PER_FILE_MAX - 1)),
+            (ORDERS_PER_FILE_MAX, Ok(ORDERS_PER_FILE_MAX)),
+            (ORDERS_PER_FILE_MAX + 1, Err(ChunkFault::TooManyLines)),
         ] {
             assert_eq!(count(format!("\u{feff}{HEADER}\r\n{}", "x\n".repeat(lines)).as_bytes()), expected);
         }
@@ -215,6 +216,12 @@ mod tests {
         assert_eq!(count(&large), Ok(1));
         large.push(b'x');
         assert_eq!(count(&large), Err(ChunkFault::TooLarge));
+    }
+
+    #[test]
+    fn a_file_is_one_command() {
+        assert_eq!(ORDERS_PER_FILE_MAX, crate::sequencer::command::ORDERS_MAX);
+        assert!(FORMAT.contains("4,096 lines"));
     }
 
     #[test]

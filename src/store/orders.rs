@@ -127,6 +127,15 @@ pub trait Orders: Send + Sync {
         limit: u32,
     ) -> Result<Vec<OrderRow>, StoreError>;
 
+    /// Those of them that took money.
+    async fn orders_that_took(
+        &self,
+        from: i32,
+        to: i32,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<OrderRow>, StoreError>;
+
     /// What was ordered and decided on the business days `from ..= to`, summed up by issuer, kind and outcome.
     async fn order_sums(&self, from: i32, to: i32) -> Result<Vec<OrderSums>, StoreError>;
 
@@ -402,6 +411,13 @@ const BETWEEN: &str = concat!(
       ORDER BY d.seq LIMIT $4"
 );
 
+const TOOK: &str = concat!(
+    "SELECT ",
+    order_columns!(),
+    " FROM decision d LEFT JOIN order_end e ON e.decision = d.seq
+      WHERE d.seq > $3 AND d.taken > 0 AND d.date BETWEEN $1 AND $2 ORDER BY d.seq LIMIT $4"
+);
+
 const SUMS: &str = "SELECT issuer, issuer_kind, kind, outcome, count(*),
         CAST(sum(asked / 1000000) AS bigint), CAST(sum(asked % 1000000) AS bigint),
         CAST(sum(taken / 1000000) AS bigint), CAST(sum(taken % 1000000) AS bigint),
@@ -528,6 +544,19 @@ macro_rules! orders {
                 limit: u32,
             ) -> Result<Vec<OrderRow>, StoreError> {
                 let query = sqlx::query(BETWEEN).bind(from).bind(to).bind(int8(after));
+                let rows =
+                    query.bind(i64::from(limit)).fetch_all(&mut *self.readers.acquire().await?).await?;
+                rows.iter().map(order).collect()
+            }
+
+            async fn orders_that_took(
+                &self,
+                from: i32,
+                to: i32,
+                after: u64,
+                limit: u32,
+            ) -> Result<Vec<OrderRow>, StoreError> {
+                let query = sqlx::query(TOOK).bind(from).bind(to).bind(int8(after));
                 let rows =
                     query.bind(i64::from(limit)).fetch_all(&mut *self.readers.acquire().await?).await?;
                 rows.iter().map(order).collect()
