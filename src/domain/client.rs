@@ -294,16 +294,20 @@ mod tests {
         let bic = Bic::parse(b"CASPKZKA").unwrap();
         for role in Role::ALL {
             assert_eq!(Role::parse(role.as_str()), Ok(role));
-            for (with_bin, with_bic) in [(false, false), (true, false), (false, true), (true, true)] {
+            for given in 0..8 {
+                let [with_bin, with_bic, with_issuer] = [1, 2, 4].map(|bit| given & bit != 0);
                 let fits = match role {
-                    Role::Payer | Role::Authority => with_bin && !with_bic,
-                    Role::Bank => with_bic && !with_bin,
-                    Role::Channel | Role::Auditor | Role::Operator => !with_bin && !with_bic,
+                    Role::Payer => with_bin && !with_bic && !with_issuer,
+                    Role::Authority => with_bin && !with_bic && with_issuer,
+                    Role::Bank => with_bic && !with_bin && !with_issuer,
+                    Role::Channel | Role::Auditor | Role::Operator => given == 0,
                 };
-                let scope = Scope::of(role, with_bin.then_some(bin), with_bic.then_some(bic));
-                assert_eq!(scope.is_ok(), fits, "{role} {with_bin} {with_bic}");
+                let issuer = with_issuer.then_some(Issuer::Bailiff);
+                let scope = Scope::of(role, with_bin.then_some(bin), with_bic.then_some(bic), issuer);
+                assert_eq!(scope.is_ok(), fits, "{role} {given}");
                 if let Ok(scope) = scope {
                     assert_eq!((scope.bin().is_some(), scope.bic().is_some()), (with_bin, with_bic));
+                    assert_eq!(scope.issuer(), issuer);
                 }
             }
         }

@@ -32,6 +32,8 @@ pub mod wallet;
 mod whole;
 
 #[cfg(test)]
+mod order_tests;
+#[cfg(test)]
 mod payment_tests;
 #[cfg(test)]
 mod tests;

@@ -889,7 +889,7 @@ mod tests {
                 role: Role::Authority,
                 bin: Some(bin),
                 bic: None,
-                issuer: Some(Issuer::Bailiff),
+                issuer: Some(crate::domain::Issuer::Bailiff),
             },
             Proposal::AddKey { client, public_key },
             Proposal::ChangeClass { programme, class: FundClass::Protected },
