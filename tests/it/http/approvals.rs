@@ -109,7 +109,7 @@ async fn what_an_operator_asks_for_is_read_member_by_member(place: &Place) {
         let answer = send(&service, "operator", ("POST", "/v1/approvals", &body)).await;
         answer.refused(400, code, Some(field));
     }
-    let client = json!({"kind": "register_client", "client": "court", "role": "authority", "bin": PAYER});
+    let client = json!({"kind": "register_client", "client": "court", "role": "authority", "bin": PAYER, "issuer": "bailiff"});
     for (field, bad, status, code) in [
         ("client", json!("Court"), 400, "field_malformed"),
         ("role", json!("judge"), 400, "field_malformed"),
@@ -186,7 +186,7 @@ async fn an_operator_or_an_authority_is_made_by_two(place: &Place) {
     let service = Service::guarded(place).await;
     for (name, body) in [
         ("operator-3", json!({"client": "operator-3", "role": "operator"})),
-        ("court", json!({"client": "court", "role": "authority", "bin": PAYER})),
+        ("court", json!({"client": "court", "role": "authority", "bin": PAYER, "issuer": "bailiff"})),
     ] {
         let alone = send(&service, "operator", ("POST", "/v1/clients", &body.to_string())).await;
         alone.refused(403, "approval_required", Some("approval"));

@@ -15,6 +15,8 @@ mod failing;
 mod log;
 mod nonces;
 mod operations;
+mod order_documents;
+mod orders;
 mod payments;
 mod privacy;
 mod problems;

@@ -68,7 +68,7 @@ async fn fund(service: &Service) {
     post(service, "operator-2", &path, &given).await.expect(201);
 }
 
-async fn credit(service: &Service, person: u32, amount: &str) -> String {
+pub async fn credit(service: &Service, person: u32, amount: &str) -> String {
     post(service, "payer", "/v1/accruals", &accrual(person, amount)).await.expect(201);
     let body = json!({"iin": iin(person)});
     let known = post(service, "channel", "/v1/wallets/lookup", &body).await.expect(200);
@@ -93,7 +93,7 @@ async fn register(service: &Service, name: &str, body: Value) {
 
 /// Ends a test: the audit finds nothing (invariants 1 and 10), everything answered is documented, and neither a person's
 /// number (11) nor a destination stands in the journal.
-async fn end(service: Service) {
+pub async fn end(service: Service) {
     let audited = social_wallet::audit::audit(service.store.clone(), |_| {}).await.unwrap();
     assert!(audited.matches(), "invariant 10: {:?}", audited.findings);
     assert_eq!(audited.debit, audited.credit, "invariant 1");
