@@ -431,6 +431,20 @@ const EXPIRED: &str = "SELECT d.expires, d.seq FROM decision d
         AND NOT EXISTS (SELECT 1 FROM order_end e WHERE e.decision = d.seq)
     ORDER BY d.expires, d.seq LIMIT $4";
 
+/// The reads whose plans matter on PostgreSQL, with the number of their arguments.
+pub(super) const PLANNED: [(&str, usize); 10] = [
+    (POSTGRES.orders, 1),
+    (POSTGRES.by_tag, 1),
+    (POSTGRES.debts, 1),
+    (POSTGRES.freezes, 1),
+    (POSTGRES.sealed, 1),
+    (OF_ISSUER, 3),
+    (AGAINST, 3),
+    (BETWEEN, 4),
+    (SUMS, 2),
+    (EXPIRED, 4),
+];
+
 macro_rules! orders {
     ($store:ty, $statements:expr) => {
         #[async_trait]

@@ -451,7 +451,7 @@ const PLANNED: [(&str, usize); 13] = [
 
 pub(super) async fn plans(connection: &mut PgConnection) -> Read<Vec<(&'static str, String)>> {
     let mut plans = Vec::new();
-    for (sql, arguments) in PLANNED {
+    for (sql, arguments) in PLANNED.into_iter().chain(crate::store::orders::PLANNED) {
         connection.execute(AssertSqlSafe(format!("PREPARE planned AS {sql}"))).await?;
         let nulls = vec!["NULL"; arguments].join(", ");
         let rows = connection.fetch_all(AssertSqlSafe(format!("EXPLAIN EXECUTE planned({nulls})"))).await?;

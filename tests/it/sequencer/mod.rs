@@ -5,6 +5,7 @@ mod equivalence;
 mod faults;
 pub mod faulty;
 mod instructions;
+mod orders;
 mod payments;
 mod pipeline;
 pub mod registry;

@@ -4,6 +4,7 @@ mod append_only;
 pub mod book;
 mod commits;
 mod nonces;
+pub mod orders;
 mod payments;
 mod postgres;
 mod reads;
