@@ -348,6 +348,7 @@ all_delegated! {
     fn orders_of_issuer(issuer: Bin, after: u64, limit: u32) -> Vec<OrderRow>;
     fn orders_against(account: u32, after: u64, limit: u32) -> Vec<OrderRow>;
     fn orders_between(from: i32, to: i32, after: u64, limit: u32) -> Vec<OrderRow>;
+    fn orders_that_took(from: i32, to: i32, after: u64, limit: u32) -> Vec<OrderRow>;
     fn order_sums(from: i32, to: i32) -> Vec<OrderSums>;
     fn sealed_orders(entries: &[u64]) -> Vec<(u64, Vec<u8>)>;
     fn order_digests() -> Vec<(&'static str, u64, u64)>;
