@@ -30,6 +30,7 @@ fn on_fault(fault: Fault) -> &'static str {
         Fault::AmountTooLarge => "Look for a missing point in the amount.",
         Fault::CurrencyUnsupported => "Write KZT, or leave the currency out.",
         Fault::PayeeTypeUnsupported => "Name the payee by IIN.",
+        Fault::ReasonHasNumber => "Leave the numbers of persons, companies and cards out of the reason.",
         Fault::ReasonMalformed => "Give the reason in up to 300 characters on one line.",
     }
 }

@@ -28,7 +28,7 @@ pub use destination::{CardToken, Destination, DestinationError, DestinationForm,
 pub use funds::{FundClass, IsoPurpose, Kbe, Knp, PaymentCodeError};
 pub use ids::{BatchId, BookId, ClientId, IdError, IdempotencyKey, WalletId};
 pub use money::{Amount, AmountError, Currency, CurrencyError, Money};
-pub use number::{Bin, Iin, NumberError};
+pub use number::{Bin, Iin, NumberError, has_person_number};
 pub use order::{
     Day, DebtType, DocumentNumber, EnforcementDocument, Issuer, OrderDocument, OrderError, OrderKind,
     OrderPurpose, Reach,

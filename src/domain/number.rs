@@ -96,6 +96,18 @@ impl fmt::Debug for Iin {
 
 deserialized_by!(Iin, |text| Iin::parse(text.as_bytes()));
 
+/// Whether a text for people to read holds what may be a person's number: twelve digits with the check digit of one, standing
+/// alone or in groups with a blank, a point or a hyphen between them. One in eleven other numbers of twelve digits looks so too,
+/// and every BIN does.
+#[must_use]
+pub fn has_person_number(text: &str) -> bool {
+    let is_digit = |c: &char| c.is_ascii_digit();
+    let apart = text.split(|c: char| !c.is_ascii_digit()).map(str::to_owned);
+    let grouped = text.split(|c: char| !(c.is_ascii_digit() || matches!(c, ' ' | '.' | '-')));
+    let joined = grouped.map(|run| run.chars().filter(is_digit).collect());
+    apart.chain(joined).any(|digits: String| Iin::parse(digits.as_bytes()).is_ok())
+}
+
 /// An organisation's business identification number: twelve digits, the same check digit as an IIN, public.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Bin([u8; LENGTH]);
@@ -205,6 +217,30 @@ mod tests {
         assert_eq!(format!("{:?}", Some(iin)), "Some(Iin(redacted))");
         let error = serde_json::from_str::<Iin>("\"830717350860\"").unwrap_err();
         assert!(!error.to_string().contains("8307"), "{error}");
+    }
+
+    #[test]
+    fn a_persons_number_is_found_in_a_text_however_its_digits_are_grouped_and_other_numbers_are_not() {
+        for text in [
+            "830717350867",
+            "paid to 830717350867, by mistake",
+            "830717 350867",
+            "83-07-17 35.08.67",
+            "2026-11-21: 830717350867",
+            "ЖСН830717350867.",
+        ] {
+            assert!(has_person_number(text), "{text}");
+        }
+        for text in [
+            "",
+            "act 7 of 2026-11-21",
+            "901123300255",  // a wrong check digit
+            "8307173508670", // thirteen digits
+            "83071735086",
+            "court 2-1234/2026, 17 pages",
+        ] {
+            assert!(!has_person_number(text), "{text}");
+        }
     }
 
     #[test]

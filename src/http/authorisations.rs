@@ -138,7 +138,7 @@ pub async fn revoke(
     let bytes = read_body(request, BODY_BYTES_MAX).await?;
     let asked = instructing(&app, &caller, &headers, &bytes)?;
     let mut body = Body::read(&bytes)?;
-    let reason: Reason = body.free_text("reason")?.ok_or_else(|| missing("reason"))?;
+    let reason: Reason = body.required_free_text("reason")?;
     body.finish()?;
     let command = PaymentCommand::Revoke { by: caller.party(), authorisation, reason };
     app.instruct(Command::Payment(command), asked).await.map(entry_answer)

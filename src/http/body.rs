@@ -3,7 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::domain::strict_json::Strict;
-use crate::domain::{Amount, AmountError, Currency, Iin, NumberError, Text, has_card_number};
+use crate::domain::{
+    Amount, AmountError, Currency, Iin, NumberError, Text, has_card_number, has_person_number,
+};
 
 use super::catalogue::Code;
 use super::problem::Problem;
@@ -62,14 +64,25 @@ impl Body {
         }
     }
 
-    /// Takes a text for people to read, if it is there. A card's number in it is refused: it would stand in the log for ever.
+    /// Takes a text for people to read, if it is there. The number of a card or of a person in it is refused: it would stand in
+    /// the log for ever.
     pub fn free_text<const MAX: usize>(&mut self, name: &'static str) -> Result<Option<Text<MAX>>, Problem> {
         let text = self.optional(name, Text::<MAX>::parse)?;
         if text.as_ref().is_some_and(|text| has_card_number(text.as_str())) {
             let detail = "A card's number has no place in a text that is kept. Nothing was done.";
             return Err(Problem::malformed(Code::CardNumberRefused, name, detail));
         }
+        if text.as_ref().is_some_and(|text| has_person_number(text.as_str())) {
+            let detail =
+                "What may be a person's number has no place in a text that is kept. Nothing was done.";
+            return Err(Problem::malformed(Code::PersonNumberRefused, name, detail));
+        }
         Ok(text)
+    }
+
+    /// The same of a text that must be there.
+    pub fn required_free_text<const MAX: usize>(&mut self, name: &'static str) -> Result<Text<MAX>, Problem> {
+        self.free_text(name)?.ok_or_else(|| missing(name))
     }
 
     /// Takes a text member that must be there, and parses it.

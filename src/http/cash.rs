@@ -70,7 +70,7 @@ pub async fn redeem(State(app): State<Arc<App>>, request: Request) -> Result<Res
         let digits = text.len() == CODE_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
         if digits { Ok(text.to_owned()) } else { Err(()) }
     })?;
-    let terminal: Terminal = body.free_text("terminal")?.ok_or_else(|| missing("terminal"))?;
+    let terminal: Terminal = body.required_free_text("terminal")?;
     body.finish()?;
     let bank = caller.bank().ok_or_else(unknown)?;
     let attempt = app.keys.cash_secret(reference, &code);

@@ -224,6 +224,8 @@ catalogue! {
             "The path names no bank, or another than that of the client." "Name your own BIC."
         CardNumberRefused 400 Content "card_number_refused" "Card number refused"
             "The destination is the number of a card, which is never taken or kept." "Give the token that the card's bank has issued for it."
+        PersonNumberRefused 400 Content "person_number_refused" "Person's number refused"
+            "A text that is kept for ever holds what may be a person's number." "Leave the numbers of persons and companies out of it; name the document that has them."
         IdempotencyKeyMissing 400 Transfer "idempotency_key_missing" "Idempotency key missing"
             "The write carries no Idempotency-Key, or several." "Send one Idempotency-Key, and the same one when you send the write again."
         IdempotencyKeyMalformed 400 Transfer "idempotency_key_malformed" "Idempotency key malformed"

@@ -18,8 +18,7 @@ use super::problem::Problem;
 use super::{App, BODY_BYTES_MAX, entry_answer, instructing, read_body};
 use crate::domain::time::rfc3339;
 use crate::domain::{
-    BankReference, Bic, Bin, ClientId, FundClass, Issuer, KeyId, ProgrammeCode, PublicKey, Reason, Role,
-    Scope,
+    BankReference, Bic, Bin, ClientId, FundClass, Issuer, KeyId, ProgrammeCode, PublicKey, Role, Scope,
 };
 use crate::ledger::registry::{Approval, ApprovalOutcome, Proposal, Registered, Registry};
 use crate::sequencer::command::{Command, RegistryCommand};
@@ -121,7 +120,7 @@ pub async fn reinstate(
 async fn set_suspended(app: &App, id: &str, request: Request, suspended: bool) -> Result<Response, Problem> {
     let client = ClientId::parse(id).map_err(|_| unknown())?;
     ask(app, request, |body| {
-        let reason = body.required("reason", Reason::parse)?;
+        let reason = body.required_free_text("reason")?;
         Ok(RegistryCommand::SetSuspended { client, suspended, reason })
     })
     .await
@@ -256,7 +255,7 @@ pub async fn close_approval(
 ) -> Result<Response, Problem> {
     let approval = entry_of(&entry)?;
     ask(&app, request, |body| {
-        let reason = body.required("reason", Reason::parse)?;
+        let reason = body.required_free_text("reason")?;
         Ok(RegistryCommand::CloseApproval { approval, reason })
     })
     .await

@@ -13,7 +13,7 @@ use super::door::{Caller, caller};
 use super::extract::Path;
 use super::problem::Problem;
 use super::{App, BODY_BYTES_MAX, entry_answer, entry_members, instructing, read_body};
-use crate::domain::{Bin, Part, Period, ProgrammeCode, Reason};
+use crate::domain::{Bin, Part, Period, ProgrammeCode};
 use crate::ledger::rules::{Accrual, Reversal};
 use crate::log::merkle::leaf_hash;
 use crate::sequencer::command::{Command, EntryView};
@@ -60,7 +60,7 @@ pub async fn reverse(State(app): State<Arc<App>>, request: Request) -> Result<Re
     caller.must_act_for(payer)?;
     let iin = body.iin()?;
     let (programme, period, part) = benefit(&mut body)?;
-    let reason = body.required("reason", Reason::parse)?;
+    let reason = body.required_free_text("reason")?;
     body.finish()?;
     let reversal = Reversal { wallet: app.keys.wallet_id(&iin), programme, period, part, reason };
     app.instruct(Command::Reverse { reversal, payer }, asked).await.map(entry_answer)

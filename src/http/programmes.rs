@@ -14,9 +14,7 @@ use super::door::{Caller, caller};
 use super::extract::Path;
 use super::problem::Problem;
 use super::{App, BODY_BYTES_MAX, entry_answer, instructing, read_body};
-use crate::domain::{
-    BankReference, Bin, FundClass, IsoPurpose, Kbe, Knp, LegalBasis, Money, Names, ProgrammeCode, Text,
-};
+use crate::domain::{BankReference, Bin, FundClass, IsoPurpose, Kbe, Knp, Money, Names, ProgrammeCode, Text};
 use crate::ledger::account::SystemAccount;
 use crate::ledger::record::ProgrammeSpec;
 use crate::ledger::registry::Proposal;
@@ -33,7 +31,7 @@ pub async fn register(State(app): State<Arc<App>>, request: Request) -> Result<R
         code: body.required("code", |text| ProgrammeCode::parse(text.as_bytes()))?,
         names: names(&mut body)?,
         payer: body.required("payer", |text| Bin::parse(text.as_bytes()))?,
-        legal_basis: body.required("legal_basis", LegalBasis::parse)?,
+        legal_basis: body.required_free_text("legal_basis")?,
         class: body.required("class", |text| FundClass::parse(text.as_bytes()))?,
         knp: body.optional("knp", |text| Knp::parse(text.as_bytes()))?,
         kbe: body.optional("kbe", |text| Kbe::parse(text.as_bytes()))?,

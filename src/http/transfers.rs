@@ -112,7 +112,7 @@ fn read_answer(body: &mut Body) -> Result<(Answer, Option<Document>), Problem> {
                 Some(_) => return Err(malformed("amount")),
             };
             let reference = body.required("reference", BankReference::parse)?;
-            let reason: Reason = body.free_text("reason")?.ok_or_else(|| missing("reason"))?;
+            let reason: Reason = body.required_free_text("reason")?;
             Answer::Returned { amount, reference, reason }
         }
         _ => return Err(malformed("answer")),

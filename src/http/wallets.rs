@@ -75,7 +75,7 @@ pub async fn change_state(
     let asked = instructing(&app, &caller, &headers, &bytes)?;
     let mut body = Body::read(&bytes)?;
     let state = body.required("state", |text| Ok::<_, ()>(text.to_owned()))?;
-    let document: Document = body.free_text("document")?.ok_or_else(|| super::body::missing("document"))?;
+    let document: Document = body.required_free_text("document")?;
     let record = match state.as_str() {
         "blocked" => StateRecord::WalletBlocked { wallet, document },
         "unblocked" => StateRecord::WalletUnblocked { wallet, document },

@@ -215,13 +215,15 @@ mod tests {
     fn reversals_and_openings_have_their_own_columns() {
         let body =
             b"iin,programme,period,part,reason\r\n830717350867,ASP,2026-11,2,\"paid twice, act 7\"\r\n\
-                     830717350867,ASP,once,1, untrimmed\r\n830717350867,ASP,once,1,\r\n";
+                     830717350867,ASP,once,1, untrimmed\r\n830717350867,ASP,once,1,\r\n\
+                     830717350867,ASP,once,1,not 871008401427\r\n";
         let lines = parse_chunk(LineKind::Reversal, Encoding::Csv, body).unwrap();
         let Ok(Line::Reversal(line)) = &lines[0].line else { panic!("refused: {lines:?}") };
         assert_eq!(line.reason.as_str(), "paid twice, act 7");
         assert_eq!(line.part.get(), 2);
         assert_eq!(fault(&lines[1]), ("reason_malformed", "reason"));
         assert_eq!(fault(&lines[2]), ("field_missing", "reason"));
+        assert_eq!(fault(&lines[3]), ("reason_has_number", "reason"));
 
         let json = br#"{"iin":"830717350867","programme":"ASP","period":"2026-11","part":2,"reason":"paid twice, act 7"}"#;
         assert_eq!(parse_chunk(LineKind::Reversal, Encoding::Ndjson, json).unwrap()[0], lines[0]);

@@ -77,6 +77,8 @@ numbered! {
         PayeeTypeUnsupported = 16 "payee_type_unsupported",
         /// Longer than 300 characters, with control characters, or with white space at an end.
         ReasonMalformed = 17 "reason_malformed",
+        /// Holds what may be the number of a person or of a card.
+        ReasonHasNumber = 18 "reason_has_number",
     }
 }
 
@@ -187,7 +189,7 @@ mod tests {
                 assert_eq!(field as u8, number);
             }
         }
-        assert_eq!(LineFaultCode::ALL.len(), 17);
+        assert_eq!(LineFaultCode::ALL.len(), 18);
         assert_eq!(LineFaultCode::from_u8(0), None);
         assert_eq!(Field::from_u8(0), Some(Field::None));
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::fault::{Field, LineFault, LineFaultCode};
 use crate::domain::{
     Amount, AmountError, Currency, Iin, NumberError, Part, PartError, Period, ProgrammeCode, Reason,
+    has_card_number, has_person_number,
 };
 
 /// What a batch consists of.
@@ -179,6 +180,9 @@ pub(super) fn judge_reversal(key: &KeyFields<'_>, reason: Option<&[u8]>) -> Pars
             .ok()
             .and_then(|text| Reason::parse(text).ok())
             .ok_or(LineFault::new(LineFaultCode::ReasonMalformed, Field::Reason))?;
+        if has_person_number(reason.as_str()) || has_card_number(reason.as_str()) {
+            return Err(LineFault::new(LineFaultCode::ReasonHasNumber, Field::Reason));
+        }
         Ok(Line::Reversal(ReversalLine { iin, programme, period, part, reason }))
     };
     ParsedLine { line: line(), amount: None }

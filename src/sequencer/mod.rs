@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | queue | memory | [`QUEUE_MAX`] commands; beyond it `Busy` |
 //! | gather | memory | [`BATCH_WEIGHT_MAX`] lines; while one commit runs, the next batch gathers |
-//! | read | store, a fixed number of array reads | what the batch names and the desk does not know |
+//! | read | store, a fixed number of array reads; none if the desk knows all | what the batch names and the desk does not know |
 //! | decide, seal | memory | the batch |
 //! | commit | store, a fixed number of set-based statements | the batch |
 //!
@@ -24,6 +24,10 @@
 //! *Several writers on one store.* The head of the log is the fence: a commit decided on another head than the store's is
 //! stale and writes nothing. Then the sequencer takes the head's lock first, comes up to date, and decides under the lock, so
 //! that it always gets on.
+//!
+//! *On trust.* A batch of accruals whose wallets and benefits the desk knows is decided without a read, as if no instruction
+//! were bound and no nonce spent: the unique keys of the commit's rows hold that. If one does not hold, the commit fails and its
+//! commands are asked about like any others; and so is every command that would be refused, before anybody hears of it.
 //!
 //! *Unknown outcomes.* If the connection is lost during a commit, the head's lock is taken on a new connection and the
 //! commit looked up by its nonce, before anybody is answered.
@@ -71,6 +75,9 @@ const NONCE_KEPT: i64 = 300;
 /// How often expired nonces are forgotten, in seconds.
 const FORGET_INTERVAL: i64 = 60;
 
+/// Batches that are asked about after one was taken on trust in vain.
+const DISTRUST: u32 = 64;
+
 /// How often a command is tried when commits fail, before it is answered that the ledger cannot write.
 const ATTEMPTS_MAX: u8 = 3;
 
@@ -112,6 +119,7 @@ impl Sequencer {
             flight: None,
             confirmed,
             careful: 0,
+            distrust: 0,
             contended: false,
             writable: Arc::clone(&writable),
             durable: tell_durable,
@@ -184,6 +192,8 @@ struct Waiting {
     request: Request,
     reply: Reply,
     attempts: u8,
+    /// Whether it was taken on trust in vain: it is asked about.
+    asked: bool,
 }
 
 /// Decided commands with their answers, which are true once the commit is in.
@@ -199,6 +209,21 @@ impl Work {
             let _gone = waiting.reply.send(answer);
         }
     }
+
+    /// Takes out the commands that were refused on trust: they have changed nothing, and are to be asked about.
+    fn take_refused(&mut self) -> Vec<Waiting> {
+        let decided = std::mem::take(&mut self.waiting).into_iter().zip(std::mem::take(&mut self.answers));
+        let mut refused = Vec::new();
+        for (waiting, answer) in decided {
+            if answer.is_err() {
+                refused.push(Waiting { asked: true, ..waiting });
+            } else {
+                self.waiting.push(waiting);
+                self.answers.push(answer);
+            }
+        }
+        refused
+    }
 }
 
 /// A commit under way.
@@ -206,6 +231,7 @@ struct Flight {
     work: Work,
     commit: Arc<Commit>,
     edge: RightEdge,
+    trusted: bool,
     task: JoinHandle<Result<(), CommitError>>,
 }
 
@@ -220,6 +246,8 @@ struct Writer {
     confirmed: (Head, RightEdge),
     /// How many of the pending commands are to be tried alone, because they failed together.
     careful: usize,
+    /// How many batches are asked about, whatever the desk knows.
+    distrust: u32,
     /// Whether another writer got in between: the next batch takes the lock first.
     contended: bool,
     writable: Arc<AtomicBool>,
@@ -237,6 +265,8 @@ struct Next {
     commit: Option<Arc<Commit>>,
     /// The nonces that no commit carries.
     nonces: Vec<Nonce>,
+    /// Whether it was taken on trust.
+    trusted: bool,
 }
 
 /// What became of preparing a batch.
@@ -379,19 +409,27 @@ impl Writer {
     }
 
     async fn prepare(&mut self, batch: Vec<Waiting>, settled: bool) -> Preparation {
-        let (requests, rest): (Vec<Request>, Vec<(Reply, u8)>) =
-            batch.into_iter().map(|waiting| (waiting.request, (waiting.reply, waiting.attempts))).unzip();
+        let may_trust = settled && self.distrust == 0 && batch.iter().all(|waiting| !waiting.asked);
+        self.distrust = self.distrust.saturating_sub(1);
+        let (requests, rest): (Vec<Request>, Vec<(Reply, u8, bool)>) = batch
+            .into_iter()
+            .map(|waiting| (waiting.request, (waiting.reply, waiting.attempts, waiting.asked)))
+            .unzip();
         let join = |requests: Vec<Request>| {
             let rest = requests.into_iter().zip(rest);
-            rest.map(|(request, (reply, attempts))| Waiting { request, reply, attempts }).collect::<Vec<_>>()
+            rest.map(|(request, (reply, attempts, asked))| Waiting { request, reply, attempts, asked })
+                .collect::<Vec<_>>()
         };
-        match self.desk.read(&requests, settled).await {
-            // The desk's head is the store's, or will be once the commit under way is in: no other writer was there
-            // before the last read, so all that was read fits together, and a refusal is as current as an entry.
-            Ok(Some(head)) if head == self.desk.head() || head == self.confirmed.0 => {}
-            Ok(Some(_)) => return Preparation::Behind(join(requests)),
-            Ok(None) => return Preparation::Unsettled(join(requests)),
-            Err(error) => return Preparation::Failed(join(requests), error),
+        let trusted = may_trust && self.desk.take_on_trust(&requests);
+        if !trusted {
+            match self.desk.read(&requests, settled).await {
+                // The desk's head is the store's, or will be once the commit under way is in: no other writer was there
+                // before the last read, so all that was read fits together, and a refusal is as current as an entry.
+                Ok(Some(head)) if head == self.desk.head() || head == self.confirmed.0 => {}
+                Ok(Some(_)) => return Preparation::Behind(join(requests)),
+                Ok(None) => return Preparation::Unsettled(join(requests)),
+                Err(error) => return Preparation::Failed(join(requests), error),
+            }
         }
         let stamp = match self.stamp() {
             Ok(stamp) => stamp,
@@ -400,7 +438,7 @@ impl Writer {
                     requests.iter().map(|_| Err(CommandError::Unavailable(error.to_string()))).collect();
                 tracing::error!(%error, "no writes");
                 let work = Work { waiting: join(requests), answers };
-                return Preparation::Ready(Next { work, commit: None, nonces: Vec::new() });
+                return Preparation::Ready(Next { work, commit: None, nonces: Vec::new(), trusted: false });
             }
         };
         let weight: usize = requests.iter().map(|request| request.command.weight()).sum();
@@ -413,8 +451,11 @@ impl Writer {
         match decided {
             Ok(prepared) => {
                 let Prepared { commit, nonces, answers } = prepared;
-                let work = Work { waiting: join(requests), answers };
-                Preparation::Ready(Next { work, commit: commit.map(Arc::new), nonces })
+                let mut work = Work { waiting: join(requests), answers };
+                if trusted {
+                    self.put_back(work.take_refused());
+                }
+                Preparation::Ready(Next { work, commit: commit.map(Arc::new), nonces, trusted })
             }
             Err((error, effects)) => {
                 self.desk.discard(&effects);
@@ -425,12 +466,12 @@ impl Writer {
 
     /// Waits for the commit under way, then sends the next one off.
     async fn advance(&mut self, next: Next) {
-        let Some(Next { work, commit, nonces }) = self.land(Some(next)).await else { return };
+        let Some(Next { work, commit, nonces, trusted }) = self.land(Some(next)).await else { return };
         let Some(commit) = commit else { return self.answer_without_commit(work, &nonces).await };
         let edge = self.desk.edge().clone();
         let (store, carried, figures) = (Arc::clone(&self.store), Arc::clone(&commit), self.figures.clone());
         let task = tokio::spawn(async move { figures.timed(store.commit(&carried)).await });
-        self.flight = Some(Flight { work, commit, edge, task });
+        self.flight = Some(Flight { work, commit, edge, trusted, task });
     }
 
     /// Answers commands that made no entry, once the nonces of their signatures are spent: what was refused today must not
@@ -478,7 +519,12 @@ impl Writer {
                     }
                     self.put_back(work.waiting);
                 }
-                self.recover(flight.work, &flight.commit, error).await;
+                let trusted = flight.trusted && matches!(error, CommitError::Failed(_));
+                if trusted {
+                    self.ask_about(flight.work, &flight.commit).await;
+                } else {
+                    self.recover(flight.work, &flight.commit, error).await;
+                }
                 None
             }
         }
@@ -511,6 +557,17 @@ impl Writer {
     /// who asks finds nothing new yet, and asks again.)
     fn tell_registry(&self) {
         self.registry.send_replace(self.desk.books().registry().newest());
+    }
+
+    /// What was taken on trust did not hold: most likely an instruction is bound to another entry, or a nonce is spent. The same
+    /// commands again, and this time the store is asked.
+    async fn ask_about(&mut self, work: Work, commit: &Commit) {
+        tracing::info!(commands = work.waiting.len(), "a batch taken on trust is asked about");
+        self.distrust = DISTRUST;
+        self.desk.discard(&commit.effects);
+        let waiting = work.waiting.into_iter().map(|waiting| Waiting { asked: true, ..waiting });
+        self.put_back(waiting.collect());
+        self.catch_up().await;
     }
 
     /// A commit failed, or its outcome is unknown: find out, answer or put back, and come up to the store's head.
@@ -633,17 +690,18 @@ impl Writer {
             return;
         }
         match self.prepare(batch, true).await {
-            Preparation::Ready(Next { work, commit: None, nonces }) => {
+            Preparation::Ready(Next { work, commit: None, nonces, .. }) => {
                 drop(locked);
                 self.answer_without_commit(work, &nonces).await;
             }
-            Preparation::Ready(Next { work, commit: Some(commit), .. }) => {
+            Preparation::Ready(Next { work, commit: Some(commit), trusted, .. }) => {
                 match self.figures.timed(locked.commit(&commit)).await {
                     Ok(()) => {
                         self.figures.committed(work.waiting.len(), commit.effects.records.len());
                         self.confirm(&commit, self.desk.edge().clone());
                         work.answer();
                     }
+                    Err(CommitError::Failed(_)) if trusted => self.ask_about(work, &commit).await,
                     Err(error) => self.recover(work, &commit, error).await,
                 }
             }
@@ -681,7 +739,7 @@ impl Pause {
 
 fn waiting(submission: Submission) -> Waiting {
     let Submission { command, actor, signed, reply } = submission;
-    Waiting { request: Request { command, actor, signed }, reply, attempts: 0 }
+    Waiting { request: Request { command, actor, signed }, reply, attempts: 0, asked: false }
 }
 
 fn joined(result: Result<Result<(), CommitError>, tokio::task::JoinError>) -> Result<(), CommitError> {

@@ -239,6 +239,8 @@ async fn a_check_tells_what_would_be_served_and_writes_nothing(place: &Place) {
     assert!(first.starts_with("listening on http://127.0.0.1:"), "{first}");
     let (good, found) = checked(check(&url)).await;
     assert!(good, "also while it is served: {found:?}");
+    let checkpoint = format!("{}/log/checkpoint", first.strip_prefix("listening on ").unwrap());
+    while crate::web().get(&checkpoint).send().await.unwrap().status() != 200 {} // it is signed within a second
     child.kill().await.unwrap();
 
     // What stands in the way is told, each thing by itself.

@@ -156,6 +156,8 @@ const SIGNED: &[Code] = &[
 ];
 const SIGNED_BODY: &[Code] = &[Code::SignatureBodyFieldMissing, Code::ContentDigestMismatch];
 const STORE: &[Code] = &[Code::DatabaseUnavailable];
+/// A text for people to read, which is kept.
+const FREE_TEXT: &[Code] = &[Code::CardNumberRefused, Code::PersonNumberRefused];
 const QUERY: &[Code] = &[Code::ParameterUnknown, Code::ParameterMalformed, Code::FieldMalformed];
 const BODY: &[Code] = &[
     Code::BodyIncomplete,
@@ -351,7 +353,7 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "NewProgramme")])),
         answers: ENTRY,
-        problems: &[KEY, BODY, WRITE, &[Code::ProgrammeExists, Code::GeneralNotAllowed]],
+        problems: &[KEY, FREE_TEXT, BODY, WRITE, &[Code::ProgrammeExists, Code::GeneralNotAllowed]],
     },
     Operation {
         id: "show_programme",
@@ -500,6 +502,7 @@ pub static OPERATIONS: &[Operation] = &[
         problems: &[
             &[Code::PayerNotYours],
             KEY,
+            FREE_TEXT,
             BODY,
             IIN,
             BENEFIT,
@@ -699,7 +702,7 @@ pub static OPERATIONS: &[Operation] = &[
         answers: ENTRY,
         problems: &[
             KEY,
-            &[Code::CardNumberRefused],
+            FREE_TEXT,
             BODY,
             WRITE,
             WALLET,
@@ -761,7 +764,7 @@ pub static OPERATIONS: &[Operation] = &[
         answers: ENTRY,
         problems: &[
             KEY,
-            &[Code::CardNumberRefused],
+            FREE_TEXT,
             BODY,
             WRITE,
             &[Code::AuthorisationUnknown, Code::AuthorisationRevoked, Code::ClientNotEntitled],
@@ -810,7 +813,7 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "Answers")])),
         answers: &[json(&[("application/json", "AnswersTaken")], "What became of each")],
-        problems: &[KEY, &[Code::CardNumberRefused], BODY, WRITE],
+        problems: &[KEY, FREE_TEXT, BODY, WRITE],
     },
     Operation {
         id: "show_transfer",
@@ -836,7 +839,7 @@ pub static OPERATIONS: &[Operation] = &[
         answers: ENTRY,
         problems: &[
             KEY,
-            &[Code::CardNumberRefused],
+            FREE_TEXT,
             BODY,
             WRITE,
             &[
@@ -882,7 +885,7 @@ pub static OPERATIONS: &[Operation] = &[
         answers: ENTRY,
         problems: &[
             KEY,
-            &[Code::CardNumberRefused],
+            FREE_TEXT,
             BODY,
             WRITE,
             CASH,
@@ -899,14 +902,7 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "CashOutcome")])),
         answers: ENTRY,
-        problems: &[
-            KEY,
-            &[Code::CardNumberRefused],
-            BODY,
-            WRITE,
-            CASH,
-            &[Code::CashNotReserved, Code::DocumentRequired],
-        ],
+        problems: &[KEY, FREE_TEXT, BODY, WRITE, CASH, &[Code::CashNotReserved, Code::DocumentRequired]],
     },
     Operation {
         id: "cancel_cash",
@@ -1214,7 +1210,7 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "WithReason")])),
         answers: ENTRY,
-        problems: &[KEY, BODY, WRITE, REGISTRY, CLIENT_STATE],
+        problems: &[KEY, FREE_TEXT, BODY, WRITE, REGISTRY, CLIENT_STATE],
     },
     Operation {
         id: "reinstate_client",
@@ -1226,7 +1222,7 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "WithReason")])),
         answers: ENTRY,
-        problems: &[KEY, BODY, WRITE, REGISTRY, CLIENT_STATE],
+        problems: &[KEY, FREE_TEXT, BODY, WRITE, REGISTRY, CLIENT_STATE],
     },
     Operation {
         id: "list_approvals",
@@ -1293,7 +1289,7 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "WithReason")])),
         answers: ENTRY,
-        problems: &[KEY, BODY, WRITE, APPROVAL],
+        problems: &[KEY, FREE_TEXT, BODY, WRITE, APPROVAL],
     },
     Operation {
         id: "trial_balance",

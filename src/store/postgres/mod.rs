@@ -3,7 +3,8 @@
 //! Two roles: the owner migrates; a lesser role, which may only read, insert, move the head and erase a person, serves.
 //! Several books live side by side as schemas of one database, and nothing of a book is outside its schema.
 //!
-//! There is one connection for writing, opened again when it was lost, and a few for reading. A commit of a few entries is
+//! There is one connection for writing and one for what every batch of commands asks, opened again when they were lost, and a
+//! few for reading. A commit of a few entries is
 //! one statement and one round trip. A commit of many streams its wallet entries with `COPY`, in a transaction whose
 //! first statement is the same one. The fence is told in `write`.
 
@@ -13,6 +14,7 @@ mod snapshot;
 mod write;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use roaring::RoaringBitmap;
@@ -40,17 +42,22 @@ pub use snapshot::{PostgresSnapshot, make_schema};
 /// Connections for reading.
 const READERS: u32 = 4;
 
+/// A connection that was used so lately is taken to be there still: asking it takes as long as a read.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// A book in a PostgreSQL schema.
 pub struct PostgresStore {
     options: PgConnectOptions,
     session: String,
     pub(super) readers: PgPool,
-    writer: Writer,
+    writer: Own,
+    /// For the read that every batch of commands makes: it waits for no other reader.
+    standing: Own,
     warnings: Vec<String>,
 }
 
-/// The connection for writing; `None` until the next use if there is none, or its state is not known.
-type Writer = Arc<Mutex<Option<PgConnection>>>;
+/// A connection for one purpose; `None` until the next use if there is none, or its state is not known.
+type Own = Arc<Mutex<Option<PgConnection>>>;
 
 impl PostgresStore {
     /// Creates the schema, or brings it up to date, and gives the service role what it may do. `owner_url` names a role
@@ -75,8 +82,18 @@ impl PostgresStore {
                 let session = each.clone();
                 Box::pin(async move { connect::begin_session(connection, &session).await })
             })
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(async move {
+                    if about.idle_for >= FRESH {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_lazy_with(options.clone());
-        Ok(Self { options, session, readers, writer: Arc::new(Mutex::new(Some(connection))), warnings })
+        let writer = Arc::new(Mutex::new(Some(connection)));
+        Ok(Self { options, session, readers, writer, standing: Own::default(), warnings })
     }
 
     /// What of the server's settings would let it forget a commit that it has confirmed. Empty on a durable server.
@@ -95,10 +112,17 @@ impl PostgresStore {
         connect::connect(&self.options, &self.session).await
     }
 
-    /// The writing connection, and its place, to put it back when its state is known. Dropped in between, it is closed,
-    /// and the server rolls back what it was doing.
     async fn writer(&self) -> Result<(OwnedMutexGuard<Option<PgConnection>>, PgConnection), StoreError> {
-        let mut place = Arc::clone(&self.writer).lock_owned().await;
+        self.take(&self.writer).await
+    }
+
+    /// A connection, and its place, to put it back when its state is known. Dropped in between, it is closed, and the server
+    /// rolls back what it was doing.
+    async fn take(
+        &self,
+        own: &Own,
+    ) -> Result<(OwnedMutexGuard<Option<PgConnection>>, PgConnection), StoreError> {
+        let mut place = Arc::clone(own).lock_owned().await;
         let connection = match place.take() {
             Some(connection) => connection,
             None => self.connect().await?,
@@ -195,7 +219,10 @@ impl Store for PostgresStore {
     }
 
     async fn standing(&self, ids: &[[u8; 16]], nonces: &[Nonce]) -> Result<Option<Standing>, StoreError> {
-        read::standing(&mut *self.readers.acquire().await?, ids, nonces).await
+        let (mut place, mut connection) = self.take(&self.standing).await?;
+        let standing = read::standing(&mut connection, ids, nonces).await?;
+        *place = Some(connection);
+        Ok(standing)
     }
 
     async fn evidence(&self, entry: u64) -> Result<Option<Evidence>, StoreError> {

@@ -499,6 +499,9 @@ async fn a_cards_number_is_refused_and_kept_nowhere(place: &Place) {
     let kept = json!({"state": "blocked", "document": "card 4111 1111 1111 1111"});
     let state = format!("/v1/wallets/{wallet}/state");
     post(&service, "operator", &state, &kept).await.refused(400, "card_number_refused", Some("document"));
+    // Invariant 11: nor is a person's number.
+    let kept = json!({"state": "blocked", "document": "court order of 830717350867"});
+    post(&service, "operator", &state, &kept).await.refused(400, "person_number_refused", Some("document"));
     assert_eq!(service.size().await, size);
     let account = with(without(body, "card"), "iban", json!("KZ86125KZT5004100100"));
     let given = authorise(&service, &account).await;
@@ -891,6 +894,8 @@ pub async fn provoke(service: &Service) {
     let body = authorisation(&wallet, "transfer", "10.00", false);
     let card = json!({"token": "4111111111111111", "last_four": "1111"});
     channel("/v1/authorisations", &with(body.clone(), "card", card)).await;
+    let state = json!({"state": "blocked", "document": "order about 830717350867"});
+    post(service, "operator", &format!("/v1/wallets/{wallet}/state"), &state).await;
     channel("/v1/authorisations", &with(body.clone(), "expires", json!(AT))).await;
     let old = with(body["consent"].clone(), "at", json!("2026-11-19T00:00:00Z"));
     channel("/v1/authorisations", &with(body.clone(), "consent", old)).await;

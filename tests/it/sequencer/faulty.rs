@@ -88,6 +88,8 @@ pub struct Faulty {
     pub next_report: Mutex<Option<StoreError>>,
     /// Tiles that were asked for.
     pub tiles_read: AtomicU64,
+    /// How often it was asked what is bound and spent.
+    pub standing_read: AtomicU64,
 }
 
 /// A write is where it ends.
@@ -112,6 +114,7 @@ impl Faulty {
             next_publish: Mutex::new(None),
             next_report: Mutex::new(None),
             tiles_read: AtomicU64::new(0),
+            standing_read: AtomicU64::new(0),
         })
     }
 
@@ -231,6 +234,11 @@ macro_rules! delegated {
                 self.inner().frontier().await
             }
 
+            async fn standing(&self, ids: &[[u8; 16]], nonces: &[Nonce]) -> Result<Option<Standing>, StoreError> {
+                self.standing_read.fetch_add(1, Ordering::Relaxed);
+                self.inner().standing(ids, nonces).await
+            }
+
             async fn tile(&self, level: u8, index: u64) -> Result<Option<Tile>, StoreError> {
                 self.tiles_read.fetch_add(1, Ordering::Relaxed);
                 self.inner().tile(level, index).await
@@ -286,7 +294,6 @@ delegated! {
     fn lots_of_benefits(keys: &[(u32, Benefit)]) -> Vec<(u32, Lot)>;
     fn pay_outs(entries: &[u64]) -> Vec<(u64, PayOut)>;
     fn instructions(ids: &[[u8; 16]]) -> Vec<([u8; 16], u64)>;
-    fn standing(ids: &[[u8; 16]], nonces: &[Nonce]) -> Option<Standing>;
     fn spend(nonces: &[Nonce]) -> Vec<[u8; 16]>;
     fn forget_nonces(before: i64) -> ();
     fn evidence(entry: u64) -> Option<Evidence>;

@@ -10,6 +10,7 @@ mod payments;
 mod pipeline;
 pub mod registry;
 mod replicas;
+mod trust;
 
 use std::sync::{Arc, LazyLock};
 

@@ -18,7 +18,7 @@ use social_wallet::store::Store;
 
 use super::faulty::{Fate, Faulty};
 use super::{
-    Dice, NOW, WALLETS_MAX, accrue, actor, actor_of, assert_sound, at_once, furnish, keys, made, refused_for,
+    Dice, NOW, WALLETS_MAX, accrue, actor, actor_of, assert_sound, furnish, hand_in, keys, made, refused_for,
     serve, wallet,
 };
 use crate::store::book::{amount, bank, month};
@@ -209,10 +209,17 @@ async fn a_cash_out_ends_once_whoever_comes_first(place: &Place) {
 
 async fn an_authorisation_that_nobody_has_been_told_of_is_unknown_and_spoils_no_batch(place: &Place) {
     let store = place.open().await;
-    let sequencer = serve(store.clone()).await;
+    let faulty = Faulty::around(store.clone());
+    let sequencer = serve(faulty.clone()).await;
     people(&sequencer).await;
-    let next = store.head().await.unwrap().unwrap().size;
-    // All in one batch: the number can be guessed, and is of no use before it was answered.
+    // While one commit waits at the gate, all that is handed in gathers into the next batch.
+    let (closed, arrived) = (faulty.gate.write().await, faulty.arrived());
+    let first = hand_in(&sequencer, vec![(accrue(1, "ASP", month(7), 1_000), actor(None))]);
+    while faulty.arrived() == arrived {
+        tokio::task::yield_now().await;
+    }
+    let next = store.head().await.unwrap().unwrap().size + 1;
+    // The number can be guessed, and is of no use before it was answered.
     let commands = [
         authorise(1, false, 90_000),
         transfer(next, 1_000),
@@ -221,9 +228,13 @@ async fn an_authorisation_that_nobody_has_been_told_of_is_unknown_and_spoils_no_
         cash(next + 2, 1_000, 9),
         accrue(3, "ASP", month(7), 1_000),
     ];
-    let outcomes = at_once(&sequencer, commands.map(|command| (command, actor(None))).to_vec()).await;
+    let batch = hand_in(&sequencer, commands.map(|command| (command, actor(None))).to_vec());
+    drop(closed);
+    made(first.answers().await.remove(0));
+    let outcomes = batch.answers().await;
     let made: Vec<bool> = outcomes.iter().map(Result::is_ok).collect();
     assert_eq!(made, [true, false, true, true, false, true]);
+    assert_eq!(faulty.arrived(), arrived + 2, "one batch");
     assert_sound(&store).await;
 }
 

@@ -1,0 +1,61 @@
+//! A service without its door, to measure what signatures cost: `cargo run --release --example unsigned_service -- DIR [URL]`.
+//!
+//! It takes clients at their word, so it listens on a loopback port and is of no other use. DIR is a new directory for the book
+//! and its keys; URL is PostgreSQL's, of a role that may create the schema `unsigned`. What is sent to it, signed by nobody, and
+//! what is sent to `social-wallet serve` are the same paydays: `accrue FILE --server http://127.0.0.1:PORT` sends them.
+
+use std::error::Error;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use social_wallet::http::server::Terms;
+use social_wallet::http::{self, App};
+use social_wallet::keys::BookKeys;
+use social_wallet::log::origin::key_name;
+use social_wallet::publisher::Publisher;
+use social_wallet::publisher::file::CheckpointFile;
+use social_wallet::publisher::key::LogKeyFile;
+use social_wallet::sequencer::Sequencer;
+use social_wallet::sequencer::clock::{self, Clock};
+use social_wallet::store::Store;
+use social_wallet::store::postgres::PostgresStore;
+use social_wallet::store::sqlite::SqliteStore;
+
+const WALLETS_IN_MEMORY: usize = 3_500_000; // as `serve` has it
+const SCHEMA: &str = "unsigned";
+const ROLE: &str = "social_wallet_service";
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let directory = PathBuf::from(arguments.next().ok_or("name a new directory")?);
+    if cfg!(debug_assertions) {
+        return Err("this is a debug build: use `cargo run --release`".into());
+    }
+    std::fs::create_dir(&directory)?;
+    let store: Arc<dyn Store> = match arguments.next() {
+        None => Arc::new(SqliteStore::open(&directory.join("book.sqlite")).await?),
+        Some(url) => {
+            PostgresStore::migrate(&url, SCHEMA, ROLE).await?;
+            Arc::new(PostgresStore::open(&url, SCHEMA, ROLE).await?)
+        }
+    };
+    let keys = BookKeys::create(&directory.join("keys.json"))?;
+    store.create_book(keys.book()).await?;
+    let log_key = LogKeyFile::create(&directory.join("log.key"), &key_name(keys.book()))?;
+    let kept = Box::new(CheckpointFile(directory.join("checkpoint")));
+    let publisher = Publisher::open(store.clone(), keys.book(), log_key, kept, clock::now).await?;
+    let keys = Arc::new(keys);
+    let started = Sequencer::start(store.clone(), keys.clone(), Clock::system(), WALLETS_IN_MEMORY).await?;
+    let (sequencer, writer) = started;
+    let shown = publisher.published();
+    let publishing = tokio::spawn(publisher.run(sequencer.durable()));
+    let listener = http::listen("127.0.0.1:0".parse()?, false).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    let app = App::new(store, keys, sequencer, shown, NonZeroU32::MAX, None);
+    http::serve(listener, app, Terms::default(), async { drop(tokio::signal::ctrl_c().await) }).await;
+    writer.await?;
+    publishing.await??;
+    Ok(())
+}
