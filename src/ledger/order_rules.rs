@@ -22,8 +22,8 @@
 //!
 //! An order that takes may name an arrest of its issuer: that is ended first, and what it held is free for this one. What is held
 //! already, for payments and for other orders, ranks first. No order has an effect on money that comes later, but for a freeze,
-//! which lets nothing out. What is free is taken first in, first out. Of one commit's orders those of the kinds that come first in
-//! the table's precedence are decided first.
+//! which lets nothing out. What is free is taken first in, first out. Of the orders of one request those of the kinds that come
+//! first in the table's precedence are decided first.
 //!
 //! No row of a table can allow anything on protected money, so that no table can be set that reaches it; and the code that pays an
 //! authority takes [`Reached`], which only general lots make.

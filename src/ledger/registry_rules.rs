@@ -342,6 +342,7 @@ mod tests {
     use crate::domain::{Amount, BankReference, Bic, Bin, LegalBasis, Names, Text};
     use crate::ledger::account::SystemAccount;
     use crate::ledger::effects::Effects;
+    use crate::ledger::order::RuleTable;
     use crate::ledger::record::ProgrammeSpec;
     use crate::ledger::replay::Replay;
 
@@ -651,6 +652,10 @@ mod tests {
         let change = Proposal::ChangeClass { programme: asp(), class: FundClass::General };
         let alone =
             |books: &mut Books, entry: Entry<'_>| books.change_class(entry, asp(), FundClass::General);
+        assert_eq!(world.by("a", alone), Err(Code::GeneralNotAllowed), "the book takes benefits only");
+        let shipped = RuleTable::shipped();
+        let rules = Box::new(RuleTable { mode: crate::ledger::order::Mode::Mixed, ..shipped });
+        world.agree(&Proposal::SetRules { rules }).unwrap();
         assert_eq!(world.by("a", alone), Err(Code::ApprovalRequired));
         world.agree(&change).unwrap();
         assert_eq!(world.books.programme(asp()).unwrap().spec.class, FundClass::General);

@@ -1,6 +1,7 @@
 //! Orders against wallets: every row of the rules, their limits, their arithmetic, and random histories, each replayed entry by
 //! entry from the leaves that it would leave behind.
 
+mod example;
 mod histories;
 mod holding;
 mod intake;

@@ -5,7 +5,7 @@ mod equivalence;
 mod faults;
 pub mod faulty;
 mod instructions;
-mod orders;
+pub mod orders;
 mod payments;
 mod pipeline;
 pub mod registry;

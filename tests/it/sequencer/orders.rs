@@ -166,6 +166,53 @@ async fn replicas(place: &Place) -> (Arc<dyn Store>, Vec<Sequencer>) {
     (place.open().await, sequencers)
 }
 
+/// Orders of every kind and outcome, with their ends, on a new book.
+pub async fn order_of_everything(sequencer: &Sequencer, store: Arc<dyn Store>) {
+    people(sequencer).await;
+    let collection = OrderKind::Collection;
+    let unread = Intake {
+        said: Err((keys().order_tag(issuer_of("bailiff"), &document(30)), MalformedField::Iin)),
+        wallet: None,
+        sealed: vec![1],
+        line: None,
+    };
+    let orders = vec![
+        order("bailiff", 1, OrderKind::Arrest, 0, 30_000),
+        order("bailiff", 2, collection, 1, 20_000),
+        order("bailiff", 3, collection, 1, 90_000),
+        order("bailiff", 4, collection, 1, 100),
+        order("bailiff", 5, collection, 40_000, 100),
+        order("bailiff", 6, OrderKind::Fee, 1, 100),
+        naming("bailiff", 7, collection, 1, 100, 99), // names an order that was never given
+        unread,
+    ];
+    send(sequencer, "bailiff", orders).await;
+    let carried = naming("bailiff", 8, collection, 0, 10_000, 1);
+    send_one(sequencer, "bailiff", carried).await;
+    let same =
+        |number| WrittenOrder { document: document(1), ..written("tax", number, collection, 2, 5_000) };
+    let debt = intake(&same(1)).said.unwrap().debt;
+    let twice = order("tax", 2, collection, 2, 5_000);
+    let twice =
+        Intake { said: twice.said.map(|said| social_wallet::ledger::order::Order { debt, ..said }), ..twice };
+    send(sequencer, "tax", vec![intake(&same(1)), twice, order("tax", 3, OrderKind::Suspension, 3, 0)]).await;
+    let arrest =
+        WrittenOrder { expires: Some(NOW + DAY), ..written("bailiff", 9, OrderKind::Arrest, 4, 100) };
+    send(sequencer, "bailiff", vec![intake(&arrest)]).await;
+    send_one(sequencer, "police", order("police", 1, OrderKind::Freeze, 5, 0)).await;
+    send_one(sequencer, "police", naming("police", 2, OrderKind::Lift, 5, 0, 1)).await;
+    send_one(sequencer, "ministry", order("ministry", 1, OrderKind::OverpaymentRecovery, 6, 700)).await;
+    let settle = OrderCommand::SettleLevy {
+        authority: issuer_of("bailiff"),
+        amount: amount(600),
+        bank_reference: Text::parse("levy-1").unwrap(),
+    };
+    made(sequencer.submit(Command::Order(settle), actor_of("op-a", None)).await);
+    let past = || NOW + DAY + 1;
+    let (late, _) = Sequencer::start(store.clone(), keys(), Clock::with(past), WALLETS_MAX).await.unwrap();
+    assert_eq!(Expiry::new(store, late, past).look().await.unwrap(), 1);
+}
+
 async fn general(store: &dyn Store, person: u64) -> (i64, i64, i64) {
     let wallet = store.wallets(&[wallet(person)]).await.unwrap().remove(0).1;
     (wallet.posted - wallet.general, wallet.general, wallet.general_held)
