@@ -161,7 +161,8 @@ async fn register_all(sequencer: &Sequencer, cast: &[Member]) -> Result<EntryVie
     let bootstrap = RegistryCommand::Bootstrap(founders.iter().map(founder).collect());
     let entry = submit(sequencer, "bootstrap", bootstrap).await?;
     for Member { client, role, public_key } in others {
-        let (client, role, public_key, scope) = (*client, *role, *public_key, scope_of(client.as_str(), *role));
+        let (client, role, public_key, scope) =
+            (*client, *role, *public_key, scope_of(client.as_str(), *role));
         let steps = if role == Role::Authority {
             let (bin, bic, issuer) = (scope.bin(), scope.bic(), scope.issuer());
             let register = Proposal::RegisterClient { client, role, bin, bic, issuer };

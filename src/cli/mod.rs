@@ -48,6 +48,7 @@ mod report;
 mod rules;
 mod serve;
 mod serve_check;
+mod siege;
 mod statement;
 mod table;
 mod verify;

@@ -211,11 +211,14 @@ async fn send(global: &Global, args: &SendArgs) -> Result<Outcome, CliError> {
         .with_patience(Duration::from_secs(args.patience))
         .with_observer(Arc::new(move |wait| waiting.waiting(wait)));
     let begun = Instant::now();
-    let sent = send_file(&client, &args.file, args.verdicts.as_deref(), |lines, _| progress.advance(lines, true)).await;
+    let sent =
+        send_file(&client, &args.file, args.verdicts.as_deref(), |lines, _| progress.advance(lines, true))
+            .await;
     progress.finish();
     let sent = sent?;
     let took = begun.elapsed();
-    let said: BTreeMap<&str, u64> = sent.said.iter().map(|(said, (count, _))| (said.as_str(), *count)).collect();
+    let said: BTreeMap<&str, u64> =
+        sent.said.iter().map(|(said, (count, _))| (said.as_str(), *count)).collect();
     let value = json!({"lines": sent.lines, "undecided": sent.undecided, "said": said, "seconds": took.as_secs_f64()});
     global.show(&value, |out| {
         let mut rows = table::table(&["outcome", ">lines", ">before"]);
@@ -226,7 +229,11 @@ async fn send(global: &Global, args: &SendArgs) -> Result<Outcome, CliError> {
         let rate = figures::rate(figures::per_second(sent.lines, took));
         writeln!(out, "\n{} in {}, {rate}", figures::lines(sent.lines), figures::duration(took))?;
         if sent.undecided > 0 {
-            writeln!(out, "{} without a decision: see their codes in specs/order-file.md.", figures::lines(sent.undecided))?;
+            writeln!(
+                out,
+                "{} without a decision: see their codes in specs/order-file.md.",
+                figures::lines(sent.undecided)
+            )?;
         }
         Ok(())
     })?;
@@ -308,7 +315,8 @@ fn show(global: &Global, order: &Value) -> Result<(), CliError> {
 }
 
 fn list(global: &Global, value: &Value) -> Result<(), CliError> {
-    let mut rows = table::table(&[">entry", "number", "date", "kind", "outcome", ">asked", ">taken", ">held", "state"]);
+    let mut rows =
+        table::table(&[">entry", "number", "date", "kind", "outcome", ">asked", ">taken", ">held", "state"]);
     for order in value["orders"].as_array().into_iter().flatten() {
         rows.add_row([
             table::text_of_number(order, "order"),
@@ -337,7 +345,8 @@ async fn document(
     output: Option<&Path>,
     lang: Option<Language>,
 ) -> Result<Outcome, CliError> {
-    let is_page = output.is_some_and(|path| path.extension().is_some_and(|ending| ending == "html" || ending == "htm"));
+    let is_page =
+        output.is_some_and(|path| path.extension().is_some_and(|ending| ending == "html" || ending == "htm"));
     let form = if is_page { DocumentForm::Page } else { DocumentForm::Json };
     let language = lang.map(Language::as_str);
     let document = global.client()?.decision_document(entry, form, language).await?;

@@ -69,8 +69,9 @@ pub async fn run(global: &Global, command: ReportCommand) -> Result<Outcome, Cli
 
 fn show_orders(global: &Global, report: &Value) -> Result<Outcome, CliError> {
     let sums = ["asked", "taken", "held", "refused"];
-    let mut rows =
-        table::table(&["issuer", "what", "kind", "outcome", ">orders", ">asked", ">taken", ">held", ">refused"]);
+    let mut rows = table::table(&[
+        "issuer", "what", "kind", "outcome", ">orders", ">asked", ">taken", ">held", ">refused",
+    ]);
     for row in list(report, "orders") {
         let texts = ["issuer", "issuer_kind", "kind", "outcome", "orders"].map(|name| table::text(row, name));
         rows.add_row(texts.into_iter().chain(sums.map(|name| table::amount(row, name))));

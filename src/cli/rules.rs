@@ -33,7 +33,8 @@ pub async fn run(global: &Global, command: RulesCommand) -> Result<Outcome, CliE
         RulesCommand::Show => show(global, &client.rules().await?)?,
         RulesCommand::Set { file, approver_key } => {
             let text = std::fs::read(&file).map_err(CliError::file(&file))?;
-            let rules = read(&text).map_err(|error| CliError::Usage(format!("{}: {error}", file.display())))?;
+            let rules =
+                read(&text).map_err(|error| CliError::Usage(format!("{}: {error}", file.display())))?;
             let proposal = json!({"kind": "set_rules", "rules": rules});
             let asked = client.request_approval(&proposal, &Client::fresh_key()).await?.value;
             let Some(key) = approver_key else {
@@ -42,7 +43,8 @@ pub async fn run(global: &Global, command: RulesCommand) -> Result<Outcome, CliE
             };
             let (entry, digest) = (asked["entry"].as_u64(), table::text(&asked, "digest"));
             let approver = global.client_with(&key)?;
-            let given = approver.approve(entry.unwrap_or_default(), &digest, &Client::fresh_key()).await?.value;
+            let given =
+                approver.approve(entry.unwrap_or_default(), &digest, &Client::fresh_key()).await?.value;
             let value = json!({"requested": asked, "approved": given});
             global.show(&value, |out| {
                 let entry = table::text_of_number(&given, "entry");
@@ -62,7 +64,8 @@ fn read(text: &[u8]) -> Result<RuleTable, serde_json::Error> {
 
 fn show(global: &Global, value: &Value) -> Result<(), CliError> {
     let rules = &value["rules"];
-    let mut rows = table::table(&[">row", "order", "class", "programme", "effect", "cap", "from", "to", "basis"]);
+    let mut rows =
+        table::table(&[">row", "order", "class", "programme", "effect", "cap", "from", "to", "basis"]);
     for (place, row) in (0..).zip(rules["rules"].as_array().into_iter().flatten()) {
         let cap = row["cap_percent"].as_u64().map(|cap| format!("{cap} %")).unwrap_or_default();
         rows.add_row([

@@ -293,7 +293,14 @@ fn decision(
     let facts = table::facts([
         ("outcome", table::text(&document["outcome_words"], "en")),
         ("document", format!("{} of {}", text("number"), text("order_date"))),
-        ("issuer", format!("BIN {}, {}", table::text(&document["issuer"], "bin"), table::text(&document["issuer"]["words"], "en"))),
+        (
+            "issuer",
+            format!(
+                "BIN {}, {}",
+                table::text(&document["issuer"], "bin"),
+                table::text(&document["issuer"]["words"], "en")
+            ),
+        ),
         ("order", table::text(&document["order_words"], "en")),
         ("asked", table::amount(document, "asked")),
         ("taken", table::amount(document, "taken")),

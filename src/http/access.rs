@@ -6,7 +6,9 @@ use crate::domain::Role::{self, Auditor, Authority, Bank, Channel, Operator, Pay
 use super::catalogue::Code;
 use super::openapi::operations::Operation;
 use super::problem::Problem;
-use super::{authorisations, batches, cash, evidence, log, orders, programmes, statements, transfers, wallets};
+use super::{
+    authorisations, batches, cash, evidence, log, orders, programmes, statements, transfers, wallets,
+};
 
 /// Whom a route is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -45,16 +45,18 @@ pub async fn show(
     let named = Leaf::read(&leaf).ok().and_then(|leaf| leaf.own?.get("rules")?.as_u64());
     let rules = match named {
         None => None,
-        Some(entry) => {
-            Some(Rules { leaf: self::leaf(&app, entry).await?, receipt: receipt(&app, &published, entry).await? })
-        }
+        Some(entry) => Some(Rules {
+            leaf: self::leaf(&app, entry).await?,
+            receipt: receipt(&app, &published, entry).await?,
+        }),
     };
     let wants_page = headers
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|accept| accept.starts_with("text/html"));
     // The debtor's opening is for who gave the order, and has the number: of others only those who may see everything.
-    let openings = contents.openings(&app.keys, known.issuer, !wants_page && caller.role() != Some(Role::Operator));
+    let openings =
+        contents.openings(&app.keys, known.issuer, !wants_page && caller.role() != Some(Role::Operator));
     let proof = Proof { leaf, receipt: receipt(&app, &published, known.seq).await?, rules, openings };
     let made = document(&proof, &contents.shown()).map_err(|error| Problem::internal(&error))?;
     if !wants_page {

@@ -149,7 +149,8 @@ pub async fn decide_many(State(app): State<Arc<App>>, request: Request) -> Resul
             _ => return Err(Problem::internal(&"another outcome than orders'")),
         }
     };
-    let repeated: Vec<u64> = answers.iter().flatten().filter(|it| it.members.is_empty()).map(|it| it.seq).collect();
+    let repeated: Vec<u64> =
+        answers.iter().flatten().filter(|it| it.members.is_empty()).map(|it| it.seq).collect();
     let mut leaves: HashMap<u64, Map<String, Value>> = HashMap::new();
     for (seq, leaf) in app.store.leaves(&repeated).await? {
         leaves.insert(seq, serde_json::from_slice(&leaf).map_err(|error| Problem::internal(&error))?);
@@ -182,12 +183,7 @@ struct Lines {
     told: Vec<LineTold>,
 }
 
-fn read_lines(
-    keys: &BookKeys,
-    issuer: Bin,
-    encoding: Encoding,
-    bytes: &[u8],
-) -> Result<Lines, ChunkFault> {
+fn read_lines(keys: &BookKeys, issuer: Bin, encoding: Encoding, bytes: &[u8]) -> Result<Lines, ChunkFault> {
     let read = file::parse(encoding, bytes)?;
     let mut lines = Lines { orders: Vec::new(), places: Vec::new(), told: Vec::new() };
     for (line, read) in (1..).zip(read) {
@@ -300,8 +296,10 @@ pub(super) async fn contents(app: &App, orders: &[OrderRow]) -> Result<HashMap<u
     let entries: Vec<u64> = orders.iter().map(|order| order.seq).collect();
     let sealed: HashMap<u64, Vec<u8>> = app.store.sealed_orders(&entries).await?.into_iter().collect();
     let open = |order: &OrderRow| {
-        let contents = sealed.get(&order.seq).and_then(|sealed| Contents::unseal(&app.keys, &order.tag, sealed));
-        let contents = contents.ok_or_else(|| Problem::internal(&"an order that the book's key does not open"))?;
+        let contents =
+            sealed.get(&order.seq).and_then(|sealed| Contents::unseal(&app.keys, &order.tag, sealed));
+        let contents =
+            contents.ok_or_else(|| Problem::internal(&"an order that the book's key does not open"))?;
         Ok((order.seq, contents))
     };
     orders.iter().map(open).collect()
@@ -319,7 +317,8 @@ async fn views(app: &App, orders: &[OrderRow]) -> Result<Vec<Value>, Problem> {
     }
     let view = |order: &OrderRow| {
         let gone = || Problem::internal(&"an order without its entry");
-        let (leaf, contents) = (leaves.get(&order.seq).ok_or_else(gone)?, contents.get(&order.seq).ok_or_else(gone)?);
+        let (leaf, contents) =
+            (leaves.get(&order.seq).ok_or_else(gone)?, contents.get(&order.seq).ok_or_else(gone)?);
         let shown = contents.shown();
         let member = |name: &str| leaf.get(name).cloned().unwrap_or(Value::Null);
         let sums = order.kind.is_some();

@@ -125,7 +125,12 @@ impl BookKeys {
             order,
             order_kind: written.kind,
             debtor: self.tag(&written.debtor),
-            enforcement_document: self.order_text(&order, OrderText::EnforcementDocument, document, last_four),
+            enforcement_document: self.order_text(
+                &order,
+                OrderText::EnforcementDocument,
+                document,
+                last_four,
+            ),
             purpose: self.order_text(&order, OrderText::Purpose, written.purpose.as_str(), last_four),
             amount: written.amount,
             expires: written.expires,

@@ -55,7 +55,9 @@ pub enum CheckError {
     #[error("the decision is about another person than the number given")]
     OtherDebtor,
     /// Whether it is about a person cannot be told from a page.
-    #[error("whether it is about this person is told by the JSON document only: a page does not carry what tells it")]
+    #[error(
+        "whether it is about this person is told by the JSON document only: a page does not carry what tells it"
+    )]
     NoDebtorOpening,
     /// A member says something else than the journal.
     #[error("{member}: the document says {shown}, the journal says {journal}")]
@@ -199,7 +201,9 @@ fn open_texts(proof: &Proof, shown: &Shown, decision: &Decision) -> Result<(), C
         };
         if order_text_of(&opening, field, text, last_four) != committed {
             return Err(CheckError::Opening(match field {
-                OrderText::EnforcementDocument => "enforcement document, or other digits of the debtor's number,",
+                OrderText::EnforcementDocument => {
+                    "enforcement document, or other digits of the debtor's number,"
+                }
                 OrderText::Purpose => "purpose",
             }));
         }

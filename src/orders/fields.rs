@@ -243,8 +243,7 @@ impl Fields {
         let enforcement_document = enforcement_document
             .needed(|text| EnforcementDocument::parse(&text).ok())
             .map_err(|()| Fault::EnforcementDocument)?;
-        let purpose =
-            purpose.needed(|text| OrderPurpose::parse(&text).ok()).map_err(|()| Fault::Purpose)?;
+        let purpose = purpose.needed(|text| OrderPurpose::parse(&text).ok()).map_err(|()| Fault::Purpose)?;
         let expires = expires.read(|text| parse_rfc3339(&text)).map_err(|()| Fault::Expires)?;
         let debt = self.tax_debt.read(debt).map_err(|()| Fault::TaxDebt)?;
         let overpaid = self.overpaid.read(overpaid).map_err(|()| Fault::Overpaid)?;
@@ -364,7 +363,9 @@ mod tests {
         ] {
             let mut body = collection();
             body[name] = value;
-            assert!(matches!(read(body), Err(Unnamed { field, missing: said }) if field == name && said == missing));
+            assert!(
+                matches!(read(body), Err(Unnamed { field, missing: said }) if field == name && said == missing)
+            );
         }
         let mut longest = collection();
         longest["number"] = json!("x".repeat(64));

@@ -114,8 +114,7 @@ mod tests {
     use crate::payroll::{CHUNK_BYTES_MAX, LINE_BYTES_MAX};
 
     const FORMAT: &str = include_str!("../../specs/order-file.md");
-    const GOOD: &str =
-        "0427/2026,2026-11-20,collection,830717350867,50000.00,KZT,Writ 2-1187/2026,\"Debt, with costs\",,,,,,,,";
+    const GOOD: &str = "0427/2026,2026-11-20,collection,830717350867,50000.00,KZT,Writ 2-1187/2026,\"Debt, with costs\",,,,,,,,";
 
     fn csv(lines: &str) -> Vec<Result<Written, LineRefusal>> {
         parse(Encoding::Csv, format!("{HEADER}\n{lines}").as_bytes()).unwrap()

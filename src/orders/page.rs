@@ -56,12 +56,8 @@ pub enum Languages {
 
 impl Languages {
     /// All pages that there are of one document.
-    pub(super) const ALL: [Self; 4] = [
-        Self::Both,
-        Self::One(Language::Kazakh),
-        Self::One(Language::Russian),
-        Self::One(Language::English),
-    ];
+    pub(super) const ALL: [Self; 4] =
+        [Self::Both, Self::One(Language::Kazakh), Self::One(Language::Russian), Self::One(Language::English)];
 
     pub(super) fn list(self) -> Vec<Language> {
         match self {
@@ -81,7 +77,9 @@ pub fn page(document: &Value, languages: Languages) -> String {
         texts.join(between)
     };
     let title = said(&DECISION.title, " / ");
-    let mut page = format!("<!doctype html>\n<html lang=\"{first}\"><head>{HEAD}<title>{title}</title></head>\n<body>\n");
+    let mut page = format!(
+        "<!doctype html>\n<html lang=\"{first}\"><head>{HEAD}<title>{title}</title></head>\n<body>\n"
+    );
     line(&mut page, format_args!("<p>{}</p>\n<h1>{title}</h1>\n<table>", said(&DECISION.ledger, " / ")));
     for name in LABELS {
         let Some(cell) = cell(document, name, &list) else { continue };

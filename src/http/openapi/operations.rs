@@ -1024,7 +1024,10 @@ pub static OPERATIONS: &[Operation] = &[
             status: 201,
             text: "The entry of the decision; of what cannot be read, `malformed` is the decision",
             kinds: &[("application/json", "Entry")],
-            headers: &[("Idempotency-Replayed", "`true` if this order was decided before: that decision again")],
+            headers: &[(
+                "Idempotency-Replayed",
+                "`true` if this order was decided before: that decision again",
+            )],
         }],
         problems: &[KEY, ORDER_BODY, WRITE, &[Code::OrderConflict, Code::ClientNotEntitled]],
     },
@@ -1064,7 +1067,12 @@ pub static OPERATIONS: &[Operation] = &[
         summary: "An authority's orders, oldest first",
         route: || get(orders::list),
         parameters: &[
-            query("state", false, "order_state", "`all`, if it is not said, or `standing`: those that hold something now"),
+            query(
+                "state",
+                false,
+                "order_state",
+                "`all`, if it is not said, or `standing`: those that hold something now",
+            ),
             AFTER,
             query("limit", false, "queue_limit", "How many"),
         ],
@@ -1091,7 +1099,12 @@ pub static OPERATIONS: &[Operation] = &[
         tag: "orders",
         summary: "The decision with its proof, to be checked offline: JSON, or a page to print",
         route: || get(decisions::show),
-        parameters: &[query("lang", false, "language", "The page's language; Kazakh and Russian if it is not said")],
+        parameters: &[query(
+            "lang",
+            false,
+            "language",
+            "The page's language; Kazakh and Russian if it is not said",
+        )],
         body: None,
         answers: &[
             json(

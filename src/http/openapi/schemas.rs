@@ -873,7 +873,8 @@ pub(super) fn all() -> Map<String, Value> {
                         (
                             "kind",
                             chosen(&[
-                                "accrual", "reversal", "pay_out", "return", "hold", "release", "state", "levy", "arrest",
+                                "accrual", "reversal", "pay_out", "return", "hold", "release", "state",
+                                "levy", "arrest",
                             ]),
                         ),
                         ("amount", sum()),

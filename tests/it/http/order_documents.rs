@@ -75,13 +75,18 @@ async fn a_document_is_checked_with_the_logs_key_alone(place: &Place) {
         assert!(checked.document["proof"]["openings"].get("debtor").is_none(), "a page is passed on");
         assert_eq!(check(page.as_bytes(), &policy, Some(&person(1))), Err(CheckError::NoDebtorOpening));
         let (kazakh, russian) = (page.contains("Құқықтық негіз"), page.contains("Правовое основание"));
-        assert_eq!((kazakh, russian), (query.is_empty() || query == "?lang=kk", query.is_empty() || query == "?lang=ru"));
+        assert_eq!(
+            (kazakh, russian),
+            (query.is_empty() || query == "?lang=kk", query.is_empty() || query == "?lang=ru")
+        );
     }
     let path = format!("/v1/orders/{}/document?lang=de", decided["entry"]);
     send(&service, "authority", ("GET", &path, "")).await.refused(400, "field_malformed", Some("lang"));
 
     // Other decisions have documents too.
-    for body in [order("8", 2), with(order("9", 1), "purpose", json!("")), super::without(order("10", 1), "amount")] {
+    for body in
+        [order("8", 2), with(order("9", 1), "purpose", json!("")), super::without(order("10", 1), "amount")]
+    {
         let decided = decide(&service, "authority", &body).await.expect(201);
         let shown = json_of(&service, &decided["entry"]).await;
         check(shown.to_string().as_bytes(), &policy, None).unwrap();
@@ -100,7 +105,9 @@ async fn a_document_is_checked_with_the_logs_key_alone(place: &Place) {
 /// Every place in a JSON value where something stands.
 fn places(value: &Value, at: &str, found: &mut Vec<String>) {
     match value {
-        Value::Object(map) => map.iter().for_each(|(name, value)| places(value, &format!("{at}/{name}"), found)),
+        Value::Object(map) => {
+            map.iter().for_each(|(name, value)| places(value, &format!("{at}/{name}"), found))
+        }
         Value::Array(items) => {
             items.iter().enumerate().for_each(|(place, item)| places(item, &format!("{at}/{place}"), found));
         }
@@ -115,7 +122,8 @@ async fn no_member_of_a_document_can_be_changed(place: &Place) {
     let partial = decide(&service, "authority", &order("7", 1)).await.expect(201);
     assert_eq!((&partial["outcome"], &partial["taken"]), (&json!("partial"), &json!("300.00")));
     let other = decide(&service, "authority", &order("8", 1)).await.expect(201);
-    let (shown, other) = (json_of(&service, &partial["entry"]).await, json_of(&service, &other["entry"]).await);
+    let (shown, other) =
+        (json_of(&service, &partial["entry"]).await, json_of(&service, &other["entry"]).await);
     let person = Iin::parse(iin(1).as_bytes()).unwrap();
     check(shown.to_string().as_bytes(), &policy, Some(&person)).unwrap();
     let mut found = Vec::new();
@@ -131,7 +139,13 @@ async fn no_member_of_a_document_can_be_changed(place: &Place) {
                 let last = text.chars().rev().find(char::is_ascii_alphanumeric);
                 match last {
                     Some(letter) => {
-                        let other = if letter.is_ascii_digit() { if letter == '1' { '2' } else { '1' } } else if letter == 'e' { 'f' } else { 'e' };
+                        let other = if letter.is_ascii_digit() {
+                            if letter == '1' { '2' } else { '1' }
+                        } else if letter == 'e' {
+                            'f'
+                        } else {
+                            'e'
+                        };
                         let place = text.rfind(letter).unwrap();
                         let mut text = text.clone();
                         text.replace_range(place..place + letter.len_utf8(), &other.to_string());
@@ -147,7 +161,19 @@ async fn no_member_of_a_document_can_be_changed(place: &Place) {
         let told = check(changed.to_string().as_bytes(), &policy, Some(&person));
         assert!(told.is_err(), "{at} can be changed");
         // A figure is named, with what the journal says.
-        let figures = ["asked", "taken", "held", "refused", "outcome", "at", "date", "entry", "rules", "leaf_hash", "order_kind"];
+        let figures = [
+            "asked",
+            "taken",
+            "held",
+            "refused",
+            "outcome",
+            "at",
+            "date",
+            "entry",
+            "rules",
+            "leaf_hash",
+            "order_kind",
+        ];
         if let Some(name) = figures.into_iter().find(|name| at == format!("/{name}")) {
             let Err(CheckError::Differs { member, journal, .. }) = told else { panic!("{at}: {told:?}") };
             let expected = shown[name].as_str().map_or_else(|| shown[name].to_string(), str::to_owned);
@@ -161,7 +187,10 @@ async fn no_member_of_a_document_can_be_changed(place: &Place) {
         assert!(check(changed.to_string().as_bytes(), &policy, None).is_err(), "{name} can be left out");
         if shown[name] != other[name] {
             let changed = with(shown.clone(), name, other[name].clone());
-            assert!(check(changed.to_string().as_bytes(), &policy, None).is_err(), "{name} of another decision");
+            assert!(
+                check(changed.to_string().as_bytes(), &policy, None).is_err(),
+                "{name} of another decision"
+            );
         }
     }
     let added = with(shown.clone(), "taken_from_protected", json!("1.00"));
@@ -171,7 +200,10 @@ async fn no_member_of_a_document_can_be_changed(place: &Place) {
     let told = check(opened.to_string().as_bytes(), &policy, None);
     assert_eq!(told, Err(CheckError::Opening("issuer, number or date")));
     let renamed = with(shown.clone(), "number", json!("6"));
-    assert_eq!(check(renamed.to_string().as_bytes(), &policy, None), Err(CheckError::Opening("issuer, number or date")));
+    assert_eq!(
+        check(renamed.to_string().as_bytes(), &policy, None),
+        Err(CheckError::Opening("issuer, number or date"))
+    );
     // Another log's key believes none of it.
     let stranger = social_wallet::log::note::SigningKey::from_seed("log", &[9; 32]).unwrap();
     let stranger = social_wallet::log::checkpoint::Policy::of_log(stranger.verifier_key().clone());
@@ -205,7 +237,11 @@ async fn no_cell_of_a_page_can_be_changed(place: &Place) {
         (">Asked<", ">Taken<"),
     ] {
         assert!(page.contains(from), "{from}");
-        assert_eq!(check(page.replacen(from, to, 1).as_bytes(), &policy, None), Err(CheckError::Page), "{from}");
+        assert_eq!(
+            check(page.replacen(from, to, 1).as_bytes(), &policy, None),
+            Err(CheckError::Page),
+            "{from}"
+        );
     }
     for broken in ["", "x", "<html>", "{}", "[]"] {
         assert_eq!(check(broken.as_bytes(), &policy, None), Err(CheckError::Form), "{broken}");

@@ -42,9 +42,12 @@ async fn agree(service: &Service, proposal: &Value) -> Answer {
 
 /// Registers an authority with a key.
 pub async fn authority(service: &Service, name: &str, bin: &str, issuer: &str) {
-    let client = json!({"kind": "register_client", "client": name, "role": "authority", "bin": bin, "issuer": issuer});
+    let client =
+        json!({"kind": "register_client", "client": name, "role": "authority", "bin": bin, "issuer": issuer});
     agree(service, &client).await.expect(201);
-    agree(service, &json!({"kind": "add_key", "client": name, "public_key": signer(name).public_key()})).await.expect(201);
+    agree(service, &json!({"kind": "add_key", "client": name, "public_key": signer(name).public_key()}))
+        .await
+        .expect(201);
 }
 
 /// Lets money be general: a programme WAGE, and 300 tenge of it on the wallet of person 1.
@@ -95,8 +98,13 @@ async fn an_order_is_decided_at_once_and_is_what_it_was(place: &Place) {
     // The debtor's number is in no leaf, though it stands in every text that was sent: `end` looks.
     let key = post(&service, "authority", "/v1/orders", &order("10", 1)).await;
     key.expect(201);
-    let (mut headers, request) =
-        signed(&service, "authority", ("POST", "/v1/orders", &order("11", 1).to_string()), &fresh(), &fresh());
+    let (mut headers, request) = signed(
+        &service,
+        "authority",
+        ("POST", "/v1/orders", &order("11", 1).to_string()),
+        &fresh(),
+        &fresh(),
+    );
     headers.remove("idempotency-key");
     assert_eq!(service.send(request.headers(headers)).await.status, 401, "every write is named");
     end(service).await;
@@ -115,14 +123,20 @@ async fn an_order_that_cannot_be_read_is_decided_as_malformed_and_binds_nothing(
         let answer = decide(&service, "authority", &with(order("7", 1), field, bad)).await.expect(201);
         assert_eq!((&answer["kind"], &answer["field"]), (&json!("order_malformed"), &json!(told)));
         let shown = get(&service, "authority", &format!("/v1/orders/{}", answer["entry"])).await;
-        assert_eq!((&shown["outcome"], &shown["number"], &shown["kind"]), (&json!("malformed"), &json!("7"), &Value::Null));
+        assert_eq!(
+            (&shown["outcome"], &shown["number"], &shown["kind"]),
+            (&json!("malformed"), &json!("7"), &Value::Null)
+        );
     }
     // It can be read, and cannot be right: a collection has an amount.
     let answer = decide(&service, "authority", &without(order("7", 1), "amount")).await.expect(201);
     assert_eq!((&answer["outcome"], &answer["field"]), (&json!("malformed"), &json!("amount")));
     let shown = get(&service, "authority", &format!("/v1/orders/{}", answer["entry"])).await;
     assert_eq!((&shown["outcome"], &shown["field"]), (&json!("malformed"), &json!("amount")));
-    assert_eq!(decide(&service, "authority", &order("7", 1)).await.expect(201)["outcome"], "refused_protected");
+    assert_eq!(
+        decide(&service, "authority", &order("7", 1)).await.expect(201)["outcome"],
+        "refused_protected"
+    );
 
     let size = service.size().await;
     for (field, bad, code) in [
@@ -140,31 +154,45 @@ async fn an_order_that_cannot_be_read_is_decided_as_malformed_and_binds_nothing(
 }
 
 fn row(number: &str, person: u32, amount: &str) -> String {
-    format!("{number},2026-11-20,collection,{},{amount},KZT,\"Writ, 2\",Debt of {},,,,,,,,\n", iin(person), iin(person))
+    format!(
+        "{number},2026-11-20,collection,{},{amount},KZT,\"Writ, 2\",Debt of {},,,,,,,,\n",
+        iin(person),
+        iin(person)
+    )
 }
 
 async fn a_file_of_orders_has_a_verdict_a_line(place: &Place) {
     let (service, _) = furnished(place).await;
     let first = decide(&service, "authority", &order("7", 1)).await.expect(201)["entry"].clone();
-    let mut lines = [row("1", 1, "5.00"), row("2", 2, "5.00"), row("", 1, "5.00"), row("7", 1, "5.00")].concat();
+    let mut lines =
+        [row("1", 1, "5.00"), row("2", 2, "5.00"), row("", 1, "5.00"), row("7", 1, "5.00")].concat();
     lines += &row("3", 1, "x");
     lines += &row("1", 1, "5.00");
     lines += "a,b\n";
     let file = format!("{HEADER}\n{lines}");
     let sent = send(&service, "authority", ("POST", "/v1/orders/file", &file)).await.expect(200);
-    let told: Vec<String> = sent["verdicts"].as_array().unwrap().iter().map(|it| {
-        let text = |name: &str| it[name].as_str().unwrap_or_default().to_owned();
-        [text("verdict"), text("outcome"), text("code"), text("field")].join(" ")
-    }).collect();
-    assert_eq!(told, [
-        "decided refused_protected  ",
-        "decided no_wallet  ",
-        "refused  field_missing number",
-        "refused  order_conflict kind",
-        "decided malformed  amount",
-        "already_decided refused_protected  ",
-        "refused  malformed_line line",
-    ].map(|line| line.replace("order_conflict kind", "order_conflict amount")));
+    let told: Vec<String> = sent["verdicts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| {
+            let text = |name: &str| it[name].as_str().unwrap_or_default().to_owned();
+            [text("verdict"), text("outcome"), text("code"), text("field")].join(" ")
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "decided refused_protected  ",
+            "decided no_wallet  ",
+            "refused  field_missing number",
+            "refused  order_conflict kind",
+            "decided malformed  amount",
+            "already_decided refused_protected  ",
+            "refused  malformed_line line",
+        ]
+        .map(|line| line.replace("order_conflict kind", "order_conflict amount"))
+    );
     assert_eq!(sent["verdicts"][3]["entry"], first);
     assert_eq!(sent["verdicts"][5]["entry"], sent["verdicts"][0]["entry"]);
     assert_eq!(sent["counts"], json!({"decided": 3, "already_decided": 1, "refused": 3}));
@@ -172,7 +200,8 @@ async fn a_file_of_orders_has_a_verdict_a_line(place: &Place) {
     // Sent again, as CSV: each is what it was; what was malformed is read again, and told again.
     let again = send_changed(&service, "authority", ("POST", "/v1/orders/file", &file), |headers, _| {
         headers.insert("accept", "text/csv".parse().unwrap());
-    }).await;
+    })
+    .await;
     assert_eq!(again.header("content-type"), Some("text/csv; charset=utf-8"));
     let rows: Vec<&str> = again.body.lines().collect();
     assert_eq!(rows[0], "line,verdict,entry,outcome,taken,held,refused,code,field");
@@ -204,8 +233,7 @@ async fn a_file_is_read_within_its_limits(place: &Place) {
     post(&(large + "x")).await.refused(413, "chunk_too_large", None);
     post(HEADER).await.refused(400, "chunk_empty", None);
     post(&row("1", 1, "5.00")).await.refused(400, "chunk_header_unknown", None);
-    let (headers, request) =
-        signed(&service, "authority", ("POST", "/v1/orders", "{}"), &fresh(), &fresh());
+    let (headers, request) = signed(&service, "authority", ("POST", "/v1/orders", "{}"), &fresh(), &fresh());
     drop((headers, request));
     for (by, status) in [("payer", 403), ("channel", 403), ("operator", 403), ("bank", 403)] {
         let answer = send(&service, by, ("POST", "/v1/orders/file", HEADER)).await;
@@ -219,7 +247,9 @@ async fn an_authority_sees_its_own_orders_and_no_other(place: &Place) {
     authority(&service, "collector", "961141000023", "creditor").await;
     let mut entries = Vec::new();
     for number in ["1", "2", "3"] {
-        entries.push(decide(&service, "authority", &order(number, 1)).await.expect(201)["entry"].as_u64().unwrap());
+        entries.push(
+            decide(&service, "authority", &order(number, 1)).await.expect(201)["entry"].as_u64().unwrap(),
+        );
     }
     let demand = with(order("1", 1), "kind", json!("payment_demand"));
     let theirs = decide(&service, "collector", &demand).await.expect(201);
@@ -251,21 +281,30 @@ async fn an_authority_sees_its_own_orders_and_no_other(place: &Place) {
         send(&service, "authority", ("GET", &path.replace(&entries[0].to_string(), "999999"), ""))
             .await
             .refused(404, "order_unknown", None);
-        send(&service, "authority", ("GET", &path.replace(&entries[0].to_string(), "x"), ""))
-            .await
-            .refused(404, "order_unknown", None);
+        send(&service, "authority", ("GET", &path.replace(&entries[0].to_string(), "x"), "")).await.refused(
+            404,
+            "order_unknown",
+            None,
+        );
     }
     let listed = async |query: &str| {
         let page = get(&service, "authority", &format!("/v1/orders{query}")).await;
-        let numbers: Vec<u64> = page["orders"].as_array().unwrap().iter().map(|it| it["order"].as_u64().unwrap()).collect();
+        let numbers: Vec<u64> =
+            page["orders"].as_array().unwrap().iter().map(|it| it["order"].as_u64().unwrap()).collect();
         (numbers, page["next"].as_u64())
     };
     assert_eq!(listed("").await, (entries.clone(), None));
     assert_eq!(listed("?limit=2").await, (entries[..2].to_vec(), Some(entries[1])));
     assert_eq!(listed(&format!("?limit=2&after={}", entries[1])).await, (entries[2..].to_vec(), None));
     assert_eq!(listed("?state=standing").await, (Vec::new(), None));
-    for (query, field) in [("?state=open", "state"), ("?limit=0", "limit"), ("?limit=1001", "limit"), ("?after=x", "after")] {
-        send(&service, "authority", ("GET", &format!("/v1/orders{query}"), "")).await.refused(400, "field_malformed", Some(field));
+    for (query, field) in
+        [("?state=open", "state"), ("?limit=0", "limit"), ("?limit=1001", "limit"), ("?after=x", "after")]
+    {
+        send(&service, "authority", ("GET", &format!("/v1/orders{query}"), "")).await.refused(
+            400,
+            "field_malformed",
+            Some(field),
+        );
     }
     send(&service, "auditor", ("GET", "/v1/orders", "")).await.refused(403, "role_forbidden", None);
     end(service).await;
@@ -285,7 +324,8 @@ async fn in_mixed_mode_general_money_is_taken_and_held_and_nothing_protected(pla
     let standing = get(&service, "authority", "/v1/orders?state=standing").await;
     assert_eq!(standing["orders"][0]["order"], held["entry"]);
 
-    let taken = decide(&service, "authority", &with(order("C", 1), "amount", json!("250.00"))).await.expect(201);
+    let taken =
+        decide(&service, "authority", &with(order("C", 1), "amount", json!("250.00"))).await.expect(201);
     assert_eq!(figures(&taken), ["partial", "200.00", "0.00", "50.00"]);
     assert_eq!(balance().await, ["1100.00", "100.00"]);
 
@@ -297,7 +337,8 @@ async fn in_mixed_mode_general_money_is_taken_and_held_and_nothing_protected(pla
     let ended = get(&service, "authority", &format!("/v1/orders/{}", held["entry"])).await;
     assert_eq!((&ended["state"], &ended["ended_by_entry"]), (&json!("ended"), &lifted["entry"]));
 
-    let all = decide(&service, "authority", &with(order("D", 1), "amount", json!("100.00"))).await.expect(201);
+    let all =
+        decide(&service, "authority", &with(order("D", 1), "amount", json!("100.00"))).await.expect(201);
     assert_eq!(figures(&all), ["executed", "100.00", "0.00", "0.00"]);
     let none = decide(&service, "authority", &order("E", 1)).await.expect(201);
     assert_eq!(figures(&none), ["refused_protected", "0.00", "0.00", "50000.00"]);
@@ -312,16 +353,27 @@ async fn in_mixed_mode_general_money_is_taken_and_held_and_nothing_protected(pla
     settle(&pay("300.01", "R1")).await.refused(422, "levy_insufficient", Some("amount"));
     assert_eq!(settle(&pay("300.00", "R1")).await.expect(201)["kind"], "levy_settled");
     settle(&pay("1.00", "R1")).await.refused(422, "bank_reference_used", Some("bank_reference"));
-    settle(&with(pay("1.00", "R2"), "direction", json!("received"))).await.refused(400, "field_malformed", Some("direction"));
+    settle(&with(pay("1.00", "R2"), "direction", json!("received"))).await.refused(
+        400,
+        "field_malformed",
+        Some("direction"),
+    );
     settle(&with(pay("1.00", "R2"), "bank", json!("CASPKZKA"))).await.refused(400, "field_unknown", None);
     settle(&without(pay("1.00", "R2"), "authority")).await.refused(400, "field_missing", Some("authority"));
 
     let report = get(&service, "auditor", "/v1/reports/orders?from=2026-11-21&to=2026-11-21").await;
-    assert_eq!(report["totals"], json!({"orders": 5, "asked": "50450.00", "taken": "300.00", "held": "100.00",
-        "recovered": "0.00", "shielded": "50050.00"}));
-    assert_eq!(report["proof"], json!({"decisions_that_took": 2, "taken_from_protected": "0.00",
-        "taken_from_general": "300.00", "credited_to_authorities": "300.00", "ties": true}));
-    let outcomes: Vec<&str> = report["orders"].as_array().unwrap().iter().map(|row| row["outcome"].as_str().unwrap()).collect();
+    assert_eq!(
+        report["totals"],
+        json!({"orders": 5, "asked": "50450.00", "taken": "300.00", "held": "100.00",
+        "recovered": "0.00", "shielded": "50050.00"})
+    );
+    assert_eq!(
+        report["proof"],
+        json!({"decisions_that_took": 2, "taken_from_protected": "0.00",
+        "taken_from_general": "300.00", "credited_to_authorities": "300.00", "ties": true})
+    );
+    let outcomes: Vec<&str> =
+        report["orders"].as_array().unwrap().iter().map(|row| row["outcome"].as_str().unwrap()).collect();
     assert_eq!(outcomes, ["held", "executed", "partial", "refused_protected", "executed"]);
     let before = get(&service, "operator", "/v1/reports/orders?from=2026-11-01&to=2026-11-20").await;
     assert_eq!((&before["totals"]["orders"], &before["proof"]["ties"]), (&json!(0), &json!(true)));
@@ -330,9 +382,15 @@ async fn in_mixed_mode_general_money_is_taken_and_held_and_nothing_protected(pla
         ("?from=2026-11-22&to=2026-11-21", "field_malformed", "to"),
         ("?from=x&to=2026-11-21", "field_malformed", "from"),
     ] {
-        send(&service, "auditor", ("GET", &format!("/v1/reports/orders{query}"), "")).await.refused(400, code, Some(field));
+        send(&service, "auditor", ("GET", &format!("/v1/reports/orders{query}"), "")).await.refused(
+            400,
+            code,
+            Some(field),
+        );
     }
-    send(&service, "authority", ("GET", "/v1/reports/orders?from=2026-11-21&to=2026-11-21", "")).await.refused(403, "role_forbidden", None);
+    send(&service, "authority", ("GET", "/v1/reports/orders?from=2026-11-21&to=2026-11-21", ""))
+        .await
+        .refused(403, "role_forbidden", None);
     end(service).await;
 }
 
@@ -368,11 +426,13 @@ async fn holders_are_told_through_every_channel_and_never_of_a_balance(place: &P
     let events: Vec<&Value> = told["events"].as_array().unwrap().iter().collect();
     assert_eq!(events.len(), 2, "{told}");
     assert_eq!(events[0]["type"], "kz.social-wallet.order_decided");
-    assert_eq!((&events[0]["id"], &events[0]["data"]["wallet"]), (&json!(decided["entry"].to_string()), &json!(wallet)));
-    for (event, parts) in [
-        (0, vec!["0427/2026", "2026-11-20", PAYER, "50000.00 KZT"]),
-        (1, vec!["F", "961141000023"]),
-    ] {
+    assert_eq!(
+        (&events[0]["id"], &events[0]["data"]["wallet"]),
+        (&json!(decided["entry"].to_string()), &json!(wallet))
+    );
+    for (event, parts) in
+        [(0, vec!["0427/2026", "2026-11-20", PAYER, "50000.00 KZT"]), (1, vec!["F", "961141000023"])]
+    {
         for language in ["kk", "ru", "en"] {
             let text = events[event]["data"]["notice"][language].as_str().unwrap();
             let entry = events[event]["id"].as_str().unwrap();
@@ -383,7 +443,12 @@ async fn holders_are_told_through_every_channel_and_never_of_a_balance(place: &P
         }
     }
     let text = events[0]["data"]["notice"]["en"].as_str().unwrap();
-    assert!(text.starts_with("bailiff (BIN 940140000385) demanded 50000.00 KZT from you by document No. 0427/2026"), "{text}");
+    assert!(
+        text.starts_with(
+            "bailiff (BIN 940140000385) demanded 50000.00 KZT from you by document No. 0427/2026"
+        ),
+        "{text}"
+    );
     assert!(text.contains("article 58(2)(1)") && text.contains("Nothing was taken"), "{text}");
     assert_eq!(told["next"], frozen["entry"]);
     let rest = get(&service, "channel", &format!("/v1/events?after={}", decided["entry"])).await;
@@ -400,7 +465,9 @@ async fn rules_are_set_by_two_operators_and_never_reach_protected_money(place: &
     let decided = decide(&service, "authority", &order("1", 1)).await.expect(201);
     let shown = get(&service, "auditor", "/v1/rules").await;
     assert_eq!((&shown["entry"], &shown["rules"]), (&decided["rules"], &shipped));
-    let ask = async |rules: &Value| post(&service, "operator", "/v1/approvals", &json!({"kind": "set_rules", "rules": rules})).await;
+    let ask = async |rules: &Value| {
+        post(&service, "operator", "/v1/approvals", &json!({"kind": "set_rules", "rules": rules})).await
+    };
     let mut opened = shipped.clone();
     opened["rules"][0]["effect"] = json!("allow");
     ask(&opened).await.refused(422, "rules_unsound", Some("rules"));

@@ -103,7 +103,11 @@ pub fn signed(
 ) -> (HeaderMap, RequestBuilder) {
     let mut headers = HeaderMap::new();
     if !body.is_empty() {
-        let kind = if path.contains("/chunks/") || path.ends_with("/file") { "text/csv" } else { "application/json" };
+        let kind = if path.contains("/chunks/") || path.ends_with("/file") {
+            "text/csv"
+        } else {
+            "application/json"
+        };
         headers.insert("content-type", HeaderValue::from_static(kind));
     }
     if method == "POST" || path == "/v1/receipt" {

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{HASH, NOBODY, NUMBER, PERIOD, POSITIVE, PROGRAMME, chosen, list, nullable, object, reference, text};
+use super::{
+    HASH, NOBODY, NUMBER, PERIOD, POSITIVE, PROGRAMME, chosen, list, nullable, object, reference, text,
+};
 use crate::domain::{Issuer, OrderKind};
 use crate::ledger::order::{MalformedField, Outcome, RULES_MAX, RuleTable};
 use crate::orders::document::FORM;
@@ -97,8 +99,10 @@ fn put_sent(put: &mut impl FnMut(&str, Value)) {
         ],
         order.clone(),
     );
-    new["description"] = json!("order-file.md says which kind needs what. An order whose number and date can be read is decided, \
-        whatever else is wrong with it: as malformed");
+    new["description"] = json!(
+        "order-file.md says which kind needs what. An order whose number and date can be read is decided, \
+        whatever else is wrong with it: as malformed"
+    );
     put("NewOrder", new);
     let row = format!("0427/2026,2026-11-20,collection,{NOBODY},50000.00,KZT,Writ 2-1187/2026,Debt,,,,,,,,");
     let header = HEADER.replace(' ', "");
@@ -115,7 +119,10 @@ fn put_told(put: &mut impl FnMut(&str, Value)) {
         object(
             &[
                 ("lines", count()),
-                ("counts", plain(&[("decided", count()), ("already_decided", count()), ("refused", count())])),
+                (
+                    "counts",
+                    plain(&[("decided", count()), ("already_decided", count()), ("refused", count())]),
+                ),
                 (
                     "verdicts",
                     list(plain(&[
