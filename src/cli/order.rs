@@ -194,6 +194,8 @@ pub struct Sent {
     pub lines: u64,
     /// Those without a decision.
     pub undecided: u64,
+    /// The newest decision.
+    pub newest: u64,
 }
 
 async fn send(global: &Global, args: &SendArgs) -> Result<Outcome, CliError> {
@@ -267,6 +269,7 @@ pub async fn send_file(
             return Err(ClientError::Protocol { url: client.address().to_owned(), what }.into());
         }
         for (line, verdict) in (piece.first_line..).zip(told) {
+            sent.newest = sent.newest.max(verdict.entry.unwrap_or(0));
             let (count, before) = sent.said.entry(verdict.said).or_default();
             *count += 1;
             *before += u64::from(verdict.verdict == "already_decided");

@@ -26,6 +26,8 @@ pub struct OrderVerdict {
     pub verdict: String,
     /// What became of the order; of a line that was refused, why.
     pub said: String,
+    /// The decision's entry, if there is one.
+    pub entry: Option<u64>,
     /// The rest of the row, after the line's number.
     pub row: String,
 }
@@ -114,12 +116,13 @@ fn verdicts(body: &[u8]) -> Option<Vec<OrderVerdict>> {
     let read = |(number, row): (u64, &str)| {
         let (line, row) = row.split_once(',')?;
         let cells: Vec<&str> = row.split(',').collect();
-        let [verdict, _, outcome, _, _, _, code, _] = cells.as_slice() else { return None };
+        let [verdict, entry, outcome, _, _, _, code, _] = cells.as_slice() else { return None };
         let said = if code.is_empty() { *outcome } else { *code };
         let known = matches!(*verdict, "decided" | "already_decided" | "refused");
         (known && line.parse() == Ok(number)).then(|| OrderVerdict {
             verdict: (*verdict).to_owned(),
             said: said.to_owned(),
+            entry: entry.parse().ok(),
             row: row.to_owned(),
         })
     };
@@ -144,6 +147,7 @@ mod tests {
         );
         let read = verdicts(good.as_bytes()).unwrap();
         assert_eq!((read[0].said.as_str(), read[1].said.as_str()), ("refused_protected", "field_missing"));
+        assert_eq!((read[0].entry, read[1].entry), (Some(7), None));
         assert_eq!(read[0].row, "decided,7,refused_protected,0.00,0.00,5.00,,");
         for bad in [
             "",

@@ -7,6 +7,7 @@
 //! The room is pure: no clock, no randomness, no input or output, and it imports no other room.
 
 mod bank;
+mod blot;
 mod client;
 mod destination;
 mod funds;
@@ -23,6 +24,7 @@ mod text;
 pub mod time;
 
 pub use bank::{Bic, BicError, Iban, IbanError};
+pub use blot::blotted;
 pub use client::{Client, ClientError, KeyId, PublicKey, Role, Scope};
 pub use destination::{CardToken, Destination, DestinationError, DestinationForm, LastFour, has_card_number};
 pub use funds::{FundClass, IsoPurpose, Kbe, Knp, PaymentCodeError};

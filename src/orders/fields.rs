@@ -2,13 +2,16 @@
 //!
 //! An order whose number and date can be read is known by them: whatever else is wrong with it is decided (`malformed`), and is an
 //! entry that names the first member at fault. One without them is nothing that could be named, and is refused.
+//!
+//! An enforcement document and a purpose are another's words, and may name persons and cards: their numbers are blotted out before
+//! anything is kept, committed to or shown. Refusing the order for it would be no answer to its issuer.
 
 use serde_json::{Map, Value};
 
 use crate::domain::time::parse_rfc3339;
 use crate::domain::{
     Amount, Currency, Day, DebtType, DocumentNumber, EnforcementDocument, Iin, OrderDocument, OrderKind,
-    OrderPurpose, Part, Period, ProgrammeCode,
+    OrderPurpose, Part, Period, ProgrammeCode, blotted,
 };
 use crate::ledger::order::{MalformedField, Overpaid};
 
@@ -225,7 +228,16 @@ impl Fields {
         let number = self.number.clone().needed(|text| DocumentNumber::parse(&text).ok());
         let number = number.map_err(|()| no_number)?;
         let date = self.date.clone().needed(|text| Day::parse(&text).ok()).map_err(|()| no_date)?;
+        if self.names_the_debtor(&number) {
+            return Err(Unnamed { field: "number", missing: false });
+        }
         Ok(Written { document: OrderDocument { number, date }, said: self.said() })
+    }
+
+    /// Whether the debtor's number stands in the document's: whoever is told of the order would be told of it.
+    fn names_the_debtor(&self, number: &DocumentNumber) -> bool {
+        let digits: String = number.as_str().chars().filter(char::is_ascii_digit).collect();
+        matches!(&self.iin, Member::Said(iin) if Iin::parse(iin.as_bytes()).is_ok() && digits.contains(iin.as_str()))
     }
 
     /// Faults in the documented order.
@@ -241,9 +253,10 @@ impl Fields {
             return Err(Fault::Currency);
         }
         let enforcement_document = enforcement_document
-            .needed(|text| EnforcementDocument::parse(&text).ok())
+            .needed(|text| EnforcementDocument::parse(&blotted(&text)).ok())
             .map_err(|()| Fault::EnforcementDocument)?;
-        let purpose = purpose.needed(|text| OrderPurpose::parse(&text).ok()).map_err(|()| Fault::Purpose)?;
+        let purpose =
+            purpose.needed(|text| OrderPurpose::parse(&blotted(&text)).ok()).map_err(|()| Fault::Purpose)?;
         let expires = expires.read(|text| parse_rfc3339(&text)).map_err(|()| Fault::Expires)?;
         let debt = self.tax_debt.read(debt).map_err(|()| Fault::TaxDebt)?;
         let overpaid = self.overpaid.read(overpaid).map_err(|()| Fault::Overpaid)?;
@@ -357,6 +370,8 @@ mod tests {
         for (name, value, missing) in [
             ("number", json!(null), true),
             ("number", json!("x".repeat(65)), false),
+            ("number", json!("17/830717350867"), false),
+            ("number", json!("8307 1735-0867/17"), false),
             ("number", json!(7), false),
             ("date", json!(null), true),
             ("date", json!("20.11.2026"), false),
@@ -367,9 +382,22 @@ mod tests {
                 matches!(read(body), Err(Unnamed { field, missing: said }) if field == name && said == missing)
             );
         }
+        let mut another = collection();
+        another["number"] = json!("760212350620");
+        assert!(read(another).is_ok(), "twelve digits that are not the debtor's number are a document's");
         let mut longest = collection();
         longest["number"] = json!("x".repeat(64));
         assert!(read(longest).is_ok());
+    }
+
+    #[test]
+    fn invariant_11_numbers_of_persons_and_cards_in_texts_are_blotted_out() {
+        let mut body = collection();
+        body["enforcement_document"] = json!("Writ against 830717350867");
+        body["purpose"] = json!("From 4400 4301 2345 6787 of 830717350867");
+        let said = read(body).unwrap().said.ok().unwrap();
+        assert_eq!(said.enforcement_document.as_str(), "Writ against ••••••••0867");
+        assert_eq!(said.purpose.as_str(), "From •••• •••• •••• 6787 of ••••••••0867");
     }
 
     #[test]
