@@ -67,6 +67,7 @@ async fn a_programme_is_funded_by_two_operators_and_no_other_way(place: &Place) 
 async fn a_request_is_withdrawn_refused_and_never_approved_after_it(place: &Place) {
     let service = Service::guarded(place).await;
     send(&service, "operator", ("POST", "/v1/programmes", &programme("ASP").to_string())).await.expect(201);
+    super::orders::mixed(&service).await;
     let reason = json!({"reason": "the payment was recalled"}).to_string();
     for (by, outcome) in [("operator", "withdrawn"), ("operator-2", "refused")] {
         let class = json!({"kind": "change_class", "programme": "ASP", "class": "general"});

@@ -74,6 +74,7 @@ async fn every_code_can_be_met(place: &Place) {
     let guarded = Service::guarded_beside(place, outside).await;
     provoke_signatures(&guarded).await;
     super::payments::provoke(&guarded).await;
+    super::orders::provoke(&guarded).await;
     provoke_clients(&guarded).await;
     answers.append(&mut guarded.answers.lock().unwrap());
     guarded.stop().await;
