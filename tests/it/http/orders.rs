@@ -50,11 +50,31 @@ pub async fn authority(service: &Service, name: &str, bin: &str, issuer: &str) {
         .expect(201);
 }
 
+/// Lets programmes be general.
+pub async fn mixed(service: &Service) {
+    let table = with(json!(RuleTable::shipped()), "mode", json!("mixed"));
+    agree(service, &json!({"kind": "set_rules", "rules": table})).await.expect(201);
+}
+
+/// Meets every refusal that orders and their rules can be answered with; leaves the book mixed.
+pub async fn provoke(service: &Service) {
+    decide(service, "authority", &order("1", 1)).await.expect(201);
+    decide(service, "authority", &with(order("1", 1), "amount", json!("1.00"))).await;
+    send(service, "authority", ("GET", "/v1/orders/999999", "")).await;
+    let levy = json!({"owed": "levy", "authority": PAYER, "direction": "paid", "amount": "1.00", "currency": "KZT",
+        "bank_reference": "LEVY"});
+    post(service, "operator", "/v1/settlements", &levy).await;
+    post(service, "operator", "/v1/programmes", &with(programme("WAGE"), "class", json!("general"))).await;
+    let shipped = json!(RuleTable::shipped());
+    for rules in [shipped.clone(), with(shipped, "rules", json!([]))] {
+        post(service, "operator", "/v1/approvals", &json!({"kind": "set_rules", "rules": rules})).await;
+    }
+    mixed(service).await;
+}
+
 /// Lets money be general: a programme WAGE, and 300 tenge of it on the wallet of person 1.
 pub async fn with_general_money(service: &Service) {
-    let mut table = json!(RuleTable::shipped());
-    table["mode"] = json!("mixed");
-    agree(service, &json!({"kind": "set_rules", "rules": table})).await.expect(201);
+    mixed(service).await;
     let wage = with(programme("WAGE"), "class", json!("general"));
     post(service, "operator", "/v1/programmes", &wage).await.expect(201);
     let funding = json!({"kind": "fund", "programme": "WAGE", "amount": "1000.00", "currency": "KZT", "bank_reference": fresh()});
@@ -233,8 +253,6 @@ async fn a_file_is_read_within_its_limits(place: &Place) {
     post(&(large + "x")).await.refused(413, "chunk_too_large", None);
     post(HEADER).await.refused(400, "chunk_empty", None);
     post(&row("1", 1, "5.00")).await.refused(400, "chunk_header_unknown", None);
-    let (headers, request) = signed(&service, "authority", ("POST", "/v1/orders", "{}"), &fresh(), &fresh());
-    drop((headers, request));
     for (by, status) in [("payer", 403), ("channel", 403), ("operator", 403), ("bank", 403)] {
         let answer = send(&service, by, ("POST", "/v1/orders/file", HEADER)).await;
         assert_eq!(answer.status, status, "{by}");
@@ -442,6 +460,7 @@ async fn holders_are_told_through_every_channel_and_never_of_a_balance(place: &P
             assert!(!text.contains("1000.00") && !text.contains('{'), "{text}");
         }
     }
+    super::no_iin(&told.to_string());
     let text = events[0]["data"]["notice"]["en"].as_str().unwrap();
     assert!(
         text.starts_with(
