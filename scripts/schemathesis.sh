@@ -98,15 +98,26 @@ home, payer, *batches = sys.argv[1:]
 home = Path(home)
 program = "target/debug/social-wallet"
 iins = [row["iin"] for row in csv.DictReader(open(home / "payroll.csv"))]
+def post(name, path, body):
+    answer = subprocess.run([program, "--json", "call", "POST", path, json.dumps(body), "--client-key", home / f"data/clients/{name}.pem"],
+                            capture_output=True, check=True)
+    return json.loads(answer.stdout)["body"]
 def wallet(iin):
-    answer = subprocess.run([program, "--json", "call", "POST", "/v1/wallets/lookup", json.dumps({"iin": iin}),
-                             "--client-key", home / "data/clients/auditor.pem"], capture_output=True, check=True)
-    return json.loads(answer.stdout)["body"]["wallet"]
+    return post("auditor", "/v1/wallets/lookup", {"iin": iin})["wallet"]
+def order(name, kind, number, iin):
+    order = {"number": str(number), "date": "2026-11-20", "kind": kind, "iin": iin, "amount": "50000.00", "currency": "KZT",
+             "enforcement_document": "Writ 7", "purpose": "Debt"}
+    if name == "tax-authority":
+        order["tax_debt"] = {"type": "101202"}
+    return post(name, "/v1/orders", order)["entry"]
+given = [("authority", "collection"), ("authority", "arrest"), ("tax-authority", "collection"), ("bank-claims", "set_off"),
+         ("collector", "payment_demand")]
+orders = [order(name, kind, number, iin) for number, ((name, kind), iin) in enumerate(zip(given, iins))]
 approval = json.loads((home / "approval.json").read_text())["entry"]
 known = {
     "iin": iins, "payer": [payer], "wallet": [wallet(iin) for iin in iins[:8]], "batch": batches, "code": ["ASP", "BIRTH"],
     "programme": ["ASP", "BIRTH"], "period": ["2026-10", "2026-11", "2026-12"], "entry": [0, 1, 20, approval, approval + 1],
-    "first_line": [1, 2, 50],
+    "order": orders, "first_line": [1, 2, 50],
 }
 (home / "known.json").write_text(json.dumps(known))
 PYTHON
