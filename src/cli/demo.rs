@@ -425,8 +425,10 @@ fn pages(story: &Story) -> Vec<(&'static str, Vec<String>)> {
 
     let mut wallet =
         vec![format!("of {}, {} KZT", person::masked(iin), table::amount(statement, "closing_balance"))];
-    // Without the table's head and the rule under it: the line above has said what this is.
-    wallet.extend(statement::entries(statement).lines().skip(2).map(|row| row.trim_end().to_owned()));
+    // Without the table's head and the rule under it: the line above has said what this is. Nor what left the balance as it was.
+    let rows = statement::entries(statement);
+    let moved = rows.lines().skip(2).filter(|row| !row.contains(" +0.00 "));
+    wallet.extend(moved.map(|row| row.trim_end().to_owned()));
 
     let (debit, credit) =
         (table::amount(trial_balance, "total_debit"), table::amount(trial_balance, "total_credit"));
@@ -482,10 +484,11 @@ fn pages(story: &Story) -> Vec<(&'static str, Vec<String>)> {
 fn orders(refusals: &[siege::Refusal]) -> Vec<String> {
     let mut sentences: Vec<String> = refusals
         .iter()
-        .map(|it| format!("{:<16} {:<15} {:>10} KZT  refused, nothing taken", it.who, it.kind, it.asked))
+        .map(|it| format!("{:<15} {:<14} {:>10} KZT: refused, nothing taken", it.who, it.kind, it.asked))
         .collect();
     sentences.push(
-        "each holds a signed refusal (refusals/*.html), verified with nothing but the key below".to_owned(),
+        "each holds a signed refusal (refusals/*.html), verified with nothing but the key below; forged, none is"
+            .to_owned(),
     );
     sentences
 }

@@ -66,7 +66,9 @@ pub async fn provoke(service: &Service) {
     post(service, "operator", "/v1/settlements", &levy).await;
     post(service, "operator", "/v1/programmes", &with(programme("WAGE"), "class", json!("general"))).await;
     let shipped = json!(RuleTable::shipped());
-    for rules in [shipped.clone(), with(shipped, "rules", json!([]))] {
+    let mut opened = shipped.clone();
+    opened["rules"][0]["effect"] = json!("allow");
+    for rules in [shipped, opened] {
         post(service, "operator", "/v1/approvals", &json!({"kind": "set_rules", "rules": rules})).await;
     }
     mixed(service).await;
