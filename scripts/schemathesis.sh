@@ -92,18 +92,16 @@ for number in 1 2 3 4; do
 done
 
 "$environment/bin/python" - "$home" "$payer" "${batches[@]}" <<'PYTHON'
-import csv, json, subprocess, sys
+import csv, json, secrets, subprocess, sys, time
 from pathlib import Path
 home, payer, *batches = sys.argv[1:]
 home = Path(home)
 program = "target/debug/social-wallet"
 iins = [row["iin"] for row in csv.DictReader(open(home / "payroll.csv"))]
-def post(name, path, body):
-    answer = subprocess.run([program, "--json", "call", "POST", path, json.dumps(body), "--client-key", home / f"data/clients/{name}.pem"],
-                            capture_output=True, check=True)
+def post(client, path, body):
+    answer = subprocess.run([program, "--json", "call", "POST", path, json.dumps(body), "--client-key",
+                             home / f"data/clients/{client}.pem"], capture_output=True, check=True)
     return json.loads(answer.stdout)["body"]
-def wallet(iin):
-    return post("auditor", "/v1/wallets/lookup", {"iin": iin})["wallet"]
 def order(name, kind, number, iin):
     order = {"number": str(number), "date": "2026-11-20", "kind": kind, "iin": iin, "amount": "50000.00", "currency": "KZT",
              "enforcement_document": "Writ 7", "purpose": "Debt"}
@@ -113,11 +111,28 @@ def order(name, kind, number, iin):
 given = [("authority", "collection"), ("authority", "arrest"), ("tax-authority", "collection"), ("bank-claims", "set_off"),
          ("collector", "payment_demand")]
 orders = [order(name, kind, number, iin) for number, ((name, kind), iin) in enumerate(zip(given, iins))]
-approval = json.loads((home / "approval.json").read_text())["entry"]
+moment = lambda ahead: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + ahead))
+def authorise(wallet, purpose):
+    consent = {"method": "session", "evidence": secrets.token_hex(32), "at": moment(0)}
+    body = {"wallet": wallet, "amount": "5000.00", "currency": "KZT", "standing": True, "expires": moment(7200), "consent": consent}
+    return post("channel", "/v1/authorisations", body | purpose)["entry"]
+approval = json.loads((home / "approval.json").read_text())
+wallets = [post("auditor", "/v1/wallets/lookup", {"iin": iin})["wallet"] for iin in iins[:8]]
+card = {"for": "transfer", "bank": "CASPKZKA", "card": {"token": "tok-8f14e45f", "last_four": "4242"}}
+to_card = [authorise(wallet, card) for wallet in wallets]
+to_cash = [authorise(wallet, {"for": "cash"}) for wallet in wallets]
+out = lambda authorisation: {"authorisation": authorisation, "amount": "1.00", "currency": "KZT"}
+transfers = [post("bank", "/v1/transfers", out(given))["entry"] for given in to_card]
+cash = [post("channel", "/v1/cash", out(given)) for given in to_cash * 2]
+codes = [(made["reference"], made["code"]) for made in cash]
+for reference, code in codes[:6]:
+    post("bank", "/v1/cash/redeem", {"reference": reference, "code": code, "terminal": "ATM-1"})
 known = {
-    "iin": iins, "payer": [payer], "wallet": [wallet(iin) for iin in iins[:8]], "batch": batches, "code": ["ASP", "BIRTH"],
-    "programme": ["ASP", "BIRTH"], "period": ["2026-10", "2026-11", "2026-12"], "entry": [0, 1, 20, approval, approval + 1],
-    "order": orders, "first_line": [1, 2, 50],
+    "iin": iins, "payer": [payer], "wallet": wallets, "batch": batches, "code": ["ASP", "BIRTH"],
+    "programme": ["ASP", "BIRTH"], "period": ["2026-10", "2026-11", "2026-12"], "entry": [0, 1, 20, approval["entry"], approval["entry"] + 1],
+    "first_line": [1, 2, 50], "approvals": [approval["entry"]], "digest": [approval["digest"]],
+    "authorisation": to_card + to_cash, "authorisations": to_card + to_cash, "transfers": transfers, "orders": orders,
+    "cash": [made["entry"] for made in cash], "codes": codes[6:], "reserved": codes[:6],
 }
 (home / "known.json").write_text(json.dumps(known))
 PYTHON

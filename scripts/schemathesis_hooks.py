@@ -52,7 +52,22 @@ FORMS = {
     "iin": r"[0-9]{12}",
     "payer": r"[0-9]{12}",
     "period": r"once|[0-9]{4}-[0-9]{2}",
+    "wallet": r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+    "digest": r"[0-9a-f]{64}",
 }
+# Members of payments, and what may take their place.
+MOMENT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
+PAYMENT = {
+    "bank": (r"[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?", lambda drawn: "CASPKZKA"),
+    "amount": (r"[0-9]{1,12}(\.[0-9]{1,2})?", lambda drawn: f"{1 + drawn % 3}.00"),
+    "expires": (MOMENT, lambda drawn: moment(3600)),
+    "at": (MOMENT, lambda drawn: moment(0)),
+}
+PAYMENT_PATHS = ("/v1/authorisations", "/v1/transfers", "/v1/cash", "/v1/settlements")
+
+
+def moment(ahead):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + ahead))
 
 
 def chance(*parts):
@@ -109,8 +124,9 @@ class Signature(requests.auth.AuthBase):
 
 def known(name, value, path=""):
     """A thing that there is for seven of eight that have its form; others stay as they are."""
-    room = path.split("/")[2] if path.startswith("/v1/") else ""
-    kind = {("id", "wallets"): "wallet", ("id", "batches"): "batch", ("entry", "orders"): "order"}.get((name, room), name)
+    kind = "wallet" if name == "id" and "/wallets/" in path else "batch" if name == "id" and "/batches/" in path else name
+    if name == "entry" and (of := re.match(r"/v1/([a-z]+)/", path)):
+        kind = of[1] if of[1] in KNOWN else name
     things = KNOWN.get(kind, [])
     form = FORMS.get(name)
     if form and not (isinstance(value, str) and re.fullmatch(form, value)):
@@ -138,9 +154,37 @@ def map_path_parameters(context, path_parameters):
 
 @schemathesis.hook
 def map_body(context, body):
-    if isinstance(body, dict):
-        return {name: known(name, value) if name in FORMS and name != "code" else value for name, value in body.items()}
-    return body
+    if not isinstance(body, dict):
+        return body
+    path = context.operation.path
+    if path.startswith(PAYMENT_PATHS):
+        body = payment(body)
+        if "/cash/" in path and re.fullmatch(r"[0-9A-HJKMNP-TV-Z]{16}", str(body.get("reference"))):
+            body = cash(body, "outcomes" in path)
+    there = lambda name: name in FORMS and name != "code" or name == "authorisation"
+    return {name: known(name, value) if there(name) else value for name, value in body.items()}
+
+
+def payment(body):
+    """What is of the documented form, and could be refused for its bank, its amount or its time alone."""
+    mapped = {}
+    for name, value in body.items():
+        form, other = PAYMENT.get(name, (None, None))
+        drawn = chance("payment", name, value)
+        fits = form and isinstance(value, str) and re.fullmatch(form, value)
+        mapped[name] = payment(value) if isinstance(value, dict) else other(drawn // 8) if fits and drawn % 8 else value
+    return mapped
+
+
+def cash(body, reserved):
+    """A cash-out that there is, with its code: one that an agent has reserved where that is needed."""
+    drawn = chance("cash", sorted(body.items(), key=repr))
+    if drawn % 8 == 0:
+        return body
+    codes = KNOWN["reserved" if reserved else "codes"]
+    reference, code = codes[(drawn // 8) % len(codes)]
+    right = {"code": code} if re.fullmatch(r"[0-9]{8}", str(body.get("code"))) and drawn % 5 else {}
+    return body | {"reference": reference} | right
 
 
 @schemathesis.serializer("application/x-ndjson")

@@ -295,18 +295,18 @@ mod tests {
         for role in Role::ALL {
             assert_eq!(Role::parse(role.as_str()), Ok(role));
             for given in 0..8 {
-                let [with_bin, with_bic, with_issuer] = [1, 2, 4].map(|bit| given & bit != 0);
+                let [has_bin, has_bank, has_issuer] = [1, 2, 4].map(|bit| given & bit != 0);
                 let fits = match role {
-                    Role::Payer => with_bin && !with_bic && !with_issuer,
-                    Role::Authority => with_bin && !with_bic && with_issuer,
-                    Role::Bank => with_bic && !with_bin && !with_issuer,
+                    Role::Payer => has_bin && !has_bank && !has_issuer,
+                    Role::Authority => has_bin && !has_bank && has_issuer,
+                    Role::Bank => has_bank && !has_bin && !has_issuer,
                     Role::Channel | Role::Auditor | Role::Operator => given == 0,
                 };
-                let issuer = with_issuer.then_some(Issuer::Bailiff);
-                let scope = Scope::of(role, with_bin.then_some(bin), with_bic.then_some(bic), issuer);
+                let issuer = has_issuer.then_some(Issuer::Bailiff);
+                let scope = Scope::of(role, has_bin.then_some(bin), has_bank.then_some(bic), issuer);
                 assert_eq!(scope.is_ok(), fits, "{role} {given}");
                 if let Ok(scope) = scope {
-                    assert_eq!((scope.bin().is_some(), scope.bic().is_some()), (with_bin, with_bic));
+                    assert_eq!((scope.bin().is_some(), scope.bic().is_some()), (has_bin, has_bank));
                     assert_eq!(scope.issuer(), issuer);
                 }
             }

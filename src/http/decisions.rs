@@ -39,7 +39,7 @@ pub async fn show(
     let contents = orders::contents(&app, std::slice::from_ref(&known)).await?.remove(&known.seq);
     let contents = contents.ok_or_else(|| Problem::internal(&"an order without its contents"))?;
     let Some(published) = covering(&app, known.seq).await else {
-        return Ok(pending(known.seq, format!("/v1/orders/{}/document", known.seq)));
+        return Ok(pending(known.seq, &format!("/v1/orders/{}/document", known.seq)));
     };
     let leaf = leaf(&app, known.seq).await?;
     let named = Leaf::read(&leaf).ok().and_then(|leaf| leaf.own?.get("rules")?.as_u64());

@@ -2,6 +2,7 @@
 //! when its entry does: it is the entry. What is told to holders is told to every channel, with the words to tell it in.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -133,12 +134,12 @@ async fn notices(app: &App, leaves: &[(u64, Vec<u8>)]) -> Result<HashMap<u64, Wo
     let mut tables: HashMap<u64, RuleTable> = HashMap::new();
     let mut notices = HashMap::new();
     for (seq, decision) in decided {
-        if !tables.contains_key(&decision.rules) {
-            let table = app.store.rules(decision.rules).await?.ok_or_else(gone)?;
-            tables.insert(decision.rules, table);
-        }
+        let table = match tables.entry(decision.rules) {
+            Entry::Occupied(read) => read.into_mut(),
+            Entry::Vacant(place) => place.insert(app.store.rules(decision.rules).await?.ok_or_else(gone)?),
+        };
         let contents = contents.get(&seq).ok_or_else(gone)?;
-        let notice = notice::decided(seq, &decision, &tables[&decision.rules], contents);
+        let notice = notice::decided(seq, &decision, table, contents);
         notices.extend(notice.map(|notice| (seq, notice)));
     }
     for (seq, order) in expired {

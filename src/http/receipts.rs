@@ -62,7 +62,7 @@ pub(super) async fn covering(app: &App, entry: u64) -> Option<Arc<Published>> {
 }
 
 /// 202: no checkpoint covers the entry yet; come again to this place.
-pub(super) fn pending(entry: u64, place: String) -> Response {
+pub(super) fn pending(entry: u64, place: &str) -> Response {
     let pending = Json(json!({"entry": entry, "status": "pending", "receipt": place}));
     let mut response = (StatusCode::ACCEPTED, pending).into_response();
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -71,7 +71,7 @@ pub(super) fn pending(entry: u64, place: String) -> Response {
 
 async fn answer(app: &App, entry: u64, headers: &HeaderMap) -> Result<Response, Problem> {
     let Some(published) = covering(app, entry).await else {
-        return Ok(pending(entry, url(entry)));
+        return Ok(pending(entry, &url(entry)));
     };
     let receipt = published.receipt(&*app.store, entry).await?;
     let json = headers

@@ -344,7 +344,7 @@ impl Books {
         };
         let rules = self.orders.rules.as_ref().map_or(0, |(seq, _)| *seq);
         let decision = decision_of(order, (issuer, issuer_kind), rules, &judged);
-        Ok(Answered::Made(self.carry_out_order(entry, decision, judged, intake.sealed)?))
+        Ok(Answered::Made(self.carry_out_order(entry, decision, judged, intake.sealed)))
     }
 
     /// Notes that an order could not be read. Its document is not bound by it.
@@ -522,7 +522,7 @@ impl Books {
         decision: Decision,
         judged: Judged,
         sealed: Vec<u8>,
-    ) -> Ruling<u64> {
+    ) -> u64 {
         let Entry { fx, stamp, actor } = entry;
         let wallet = judged.wallet;
         let reach = decision.said.order_kind.reach();
@@ -548,7 +548,7 @@ impl Books {
         let made = NewOrder { seq, date, client, account, drawn: drawn.clone(), record, sealed };
         fx.orders.push(made);
         if !decision.binds() {
-            return Ok(seq);
+            return seq;
         }
         if let Some(order) = judged.ended {
             self.end_order(fx, order, seq);
@@ -564,7 +564,7 @@ impl Books {
             self.orders.freezes.entry(account).or_default().insert(seq);
         }
         self.orders.known.insert(seq, known);
-        Ok(seq)
+        seq
     }
 
     /// Pays an authority: Dr wallet, Cr levy. It takes what general lots make, and nothing else.
@@ -590,10 +590,10 @@ impl Books {
             moves.insert(lot.version, Move { lot: *lot, amount: 0, held: -held });
         }
         for (lot, amount) in judged.reached.pieces() {
-            let moved = moves.entry(lot.version).or_insert(Move { lot: *lot, amount: 0, held: 0 });
+            let one = moves.entry(lot.version).or_insert(Move { lot: *lot, amount: 0, held: 0 });
             match reach {
-                Reach::Holds => moved.held += amount,
-                _ => moved.amount -= amount,
+                Reach::Holds => one.held += amount,
+                _ => one.amount -= amount,
             }
         }
         if let Some((lot, taken)) = judged.recovered {
@@ -609,13 +609,13 @@ impl Books {
             return;
         }
         let moves: Vec<Move> = moves.into_values().collect();
-        let amount: i64 = moves.iter().map(|moved| moved.amount).sum();
-        let moved = if moves.is_empty() {
+        let amount: i64 = moves.iter().map(|one| one.amount).sum();
+        let wallet = if moves.is_empty() {
             Wallet { version: before.version + 1, ..before }
         } else {
             self.move_lots(fx, before, &moves)
         };
-        let after = Wallet { frozen, ..moved };
+        let after = Wallet { frozen, ..wallet };
         let row = match (&judged.recovered, reach) {
             (Some((lot, _)), _) => WalletEntry {
                 amount,

@@ -148,11 +148,11 @@ fn text(value: Value) -> Member<String> {
     if let Value::String(text) = value { Member::Said(text) } else { Member::Wrong }
 }
 
-fn flag(value: Value) -> Member<bool> {
-    if let Value::Bool(flag) = value { Member::Said(flag) } else { Member::Wrong }
+fn flag(value: &Value) -> Member<bool> {
+    if let Value::Bool(flag) = value { Member::Said(*flag) } else { Member::Wrong }
 }
 
-fn whole(value: Value) -> Member<u64> {
+fn whole(value: &Value) -> Member<u64> {
     value.as_u64().map_or(Member::Wrong, Member::Said)
 }
 
@@ -189,12 +189,12 @@ impl Fields {
         .map(|name| taken(name).map(text));
         let tax_debt = taken("tax_debt").map(object).map(|mut map| {
             let kind = take(&mut map, "type").map(text);
-            let met_elsewhere = take(&mut map, "met_elsewhere").map(flag);
+            let met_elsewhere = take(&mut map, "met_elsewhere").map(|value| flag(&value));
             whole_object(&map, TaxDebtFields { kind, met_elsewhere })
         });
         let overpaid = taken("overpaid").map(object).map(|mut map| {
             let [programme, period] = ["programme", "period"].map(|name| take(&mut map, name).map(text));
-            let part = take(&mut map, "part").map(whole);
+            let part = take(&mut map, "part").map(|value| whole(&value));
             whole_object(&map, OverpaidFields { programme, period, part })
         });
         let lifts = taken("lifts").map(object).map(|mut map| {

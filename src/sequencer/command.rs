@@ -485,9 +485,9 @@ impl Command {
         match self {
             Self::Chunk(chunk) => chunk.lines.len(),
             Self::Payment(PaymentCommand::Answer { answers, .. }) => answers.len().max(1),
-            Self::Payment(PaymentCommand::ExpireCash(entries)) => entries.len().max(1),
+            Self::Payment(PaymentCommand::ExpireCash(entries))
+            | Self::Order(OrderCommand::Expire(entries)) => entries.len().max(1),
             Self::Order(OrderCommand::Decide(orders)) => orders.len().max(1),
-            Self::Order(OrderCommand::Expire(entries)) => entries.len().max(1),
             _ => 1,
         }
     }

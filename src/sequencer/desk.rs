@@ -18,7 +18,7 @@ use crate::ledger::books::{
 };
 use crate::ledger::cash_rules::Tried;
 use crate::ledger::effects::Effects;
-use crate::ledger::order::{Known, OrderRecord, Outcome as OrderOutcome};
+use crate::ledger::order::{Known, Order, OrderRecord, Outcome as OrderOutcome};
 use crate::ledger::order_rules::Intake;
 use crate::ledger::payment::{CashReference, Counted, ReleaseCause};
 use crate::ledger::payment_rules::{Answered, Party};
@@ -653,6 +653,14 @@ impl Desk {
         Ok(())
     }
 
+    /// Whether lots of the wallet are looked at for an order. Most wallets have no free general money, and none are; but other
+    /// commands of the batch may bring some.
+    fn order_needs_lots(&mut self, order: &Order, wallet: WalletId) -> bool {
+        let known = self.books.wallets.get(wallet).flatten();
+        let is_bare = known.is_none_or(|known| known.general == known.general_held);
+        !is_bare || order.lifts.is_some() || order.overpaid.is_some()
+    }
+
     async fn read_lots(&mut self, requests: &[Request]) -> Result<(), DeskError> {
         let mut wallets: BTreeSet<WalletId> = BTreeSet::new();
         let mut benefits: Vec<(WalletId, Benefit)> = Vec::new();
@@ -684,13 +692,10 @@ impl Desk {
                     pay_outs.insert(*pay_out);
                 }
                 Command::Order(OrderCommand::Decide(orders)) => {
-                    for intake in orders {
-                        let (Ok(order), Some(wallet)) = (&intake.said, intake.wallet) else { continue };
-                        // Most wallets have no free general money: nothing of their lots is looked at. Other commands of the
-                        // batch may bring some.
-                        let known = self.books.wallets.get(wallet).flatten();
-                        let is_bare = known.is_none_or(|known| known.general == known.general_held);
-                        if !is_bare || others || order.lifts.is_some() || order.overpaid.is_some() {
+                    for (order, wallet) in
+                        orders.iter().filter_map(|intake| Some((intake.said.as_ref().ok()?, intake.wallet?)))
+                    {
+                        if others || self.order_needs_lots(order, wallet) {
                             wallets.insert(wallet);
                         }
                         let paid = order

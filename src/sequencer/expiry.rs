@@ -2,7 +2,7 @@
 //! those that no agent has reserved.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::domain::ClientId;
 use crate::ledger::cash_rules::SYSTEM;
@@ -17,6 +17,16 @@ pub const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Cash-outs or orders that one command ends: few enough that a payday's chunks get their turn between.
 pub const PORTION: u32 = 100;
+
+/// A portion that took no longer met nobody else in the queue: the next may follow at once.
+const QUICK: Duration = Duration::from_millis(25);
+
+/// After a portion that others waited with, nothing is asked of the writer for so many times as long as it took: they have all but
+/// a twentieth of the time to themselves. A code is dead when its time is over, whenever its money is let go.
+const GIVEN_WAY: u32 = 19;
+
+/// How long nothing is asked at the most.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// For how long after its end one is looked for again, milliseconds: far longer than clocks differ.
 const LOOK_BACK: i64 = 60 * 60_000;
@@ -37,6 +47,11 @@ pub enum ExpiryError {
 enum Over {
     Cash,
     Orders,
+}
+
+/// How long the writer is left to others after a portion that took so long.
+fn pause_after(took: Duration) -> Duration {
+    if took <= QUICK { Duration::ZERO } else { (took * GIVEN_WAY).min(PAUSE_MAX) }
 }
 
 /// Looks again and again.
@@ -92,8 +107,13 @@ impl Expiry {
             };
             let client = ClientId::parse(SYSTEM).expect("a client id of the documented form");
             let actor = Actor { client, request: [0; 32], line: None, instruction: None };
+            let asked = Instant::now();
             self.sequencer.submit(command, actor).await?;
             from = last;
+            let pause = pause_after(asked.elapsed());
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
         }
     }
 
@@ -105,5 +125,18 @@ impl Expiry {
                 tracing::warn!(%error, "what is over waits for its end");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_with_others_gives_way_to_them() {
+        let millis = Duration::from_millis;
+        assert_eq!(pause_after(QUICK), Duration::ZERO);
+        assert_eq!(pause_after(millis(26)), millis(26 * 19));
+        assert_eq!(pause_after(Duration::from_mins(1)), PAUSE_MAX);
     }
 }

@@ -178,7 +178,7 @@ fn run(world: &mut World, step: &Step, transfers: &mut Vec<u64>, is_mixed: bool)
                     match reach {
                         Reach::Takes if moved => assert_eq!(taken, asked.min(expected)),
                         Reach::Takes if decision.outcome == Outcome::RefusedProtected => {
-                            assert_eq!(expected, 0)
+                            assert_eq!(expected, 0);
                         }
                         Reach::Holds if moved => {
                             assert_eq!(held, if asked > 0 { asked.min(expected) } else { expected });
@@ -229,7 +229,7 @@ fn run(world: &mut World, step: &Step, transfers: &mut Vec<u64>, is_mixed: bool)
                 if programme.is_none() {
                     table.rules.retain(|rule| rule.order != kind || rule.class == FundClass::Protected);
                 }
-                table.rules.push(crate::ledger::order::Rule { effect, cap_percent, programme, ..row });
+                table.rules.push(crate::ledger::order::Rule { programme, effect, cap_percent, ..row });
             }
             match world.set_rules(table) {
                 Ok(_) | Err(Code::RulesUnchanged) => {}

@@ -159,7 +159,11 @@ impl World {
             written: Vec::new(),
             longest_leaf: 0,
         };
-        world.run("setup", |books, entry| Ok(books.open_book(entry))).unwrap();
+        let open = |books: &mut Books, entry: Entry<'_>| {
+            books.open_book(entry);
+            Ok(())
+        };
+        world.run("setup", open).unwrap();
         let key = |number: u8| {
             let secret = ed25519_dalek::SigningKey::from_bytes(&[number; 32]);
             PublicKey::from_bytes(secret.verifying_key().to_bytes()).unwrap()

@@ -235,8 +235,8 @@ fn what_was_taken_is_paid_to_the_authority_once_and_no_more_than_it() {
 #[test]
 fn the_worked_examples_of_31_cfr_212_come_out_as_published() {
     for (benefits, others, spent, protected, reached) in [
-        (1_200_00, 0, 400_00, 800_00, 0), // benefits of 1,200, a balance of 800: 800 protected
-        (1_200_00, 400_00, 0, 1_200_00, 400_00), // benefits of 1,200, a balance of 1,600: 1,200 protected, 400 reached
+        (120_000, 0, 40_000, 80_000, 0), // benefits of 1,200, a balance of 800: 800 protected
+        (120_000, 40_000, 0, 120_000, 40_000), // benefits of 1,200, a balance of 1,600: 1,200 protected, 400 reached
     ] {
         let mut world = World::mixed();
         world.accrue(0, 0, 0, benefits).unwrap();
