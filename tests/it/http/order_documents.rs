@@ -106,7 +106,7 @@ async fn a_document_is_checked_with_the_logs_key_alone(place: &Place) {
 fn places(value: &Value, at: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(map) => {
-            map.iter().for_each(|(name, value)| places(value, &format!("{at}/{name}"), found))
+            map.iter().for_each(|(name, value)| places(value, &format!("{at}/{name}"), found));
         }
         Value::Array(items) => {
             items.iter().enumerate().for_each(|(place, item)| places(item, &format!("{at}/{place}"), found));

@@ -353,7 +353,11 @@ async fn competing_orders_through_several_writers_never_take_a_tenge_twice(place
     let taken: i64 = rows.iter().map(|row| row.taken).sum();
     let heads = store.system_accounts().await.unwrap();
     let levied = heads.iter().filter(|head| matches!(head.account, SystemAccount::Levy(_)));
-    assert_eq!(levied.map(|head| head.balance()).sum::<i64>(), taken, "what was taken is owed, once");
+    assert_eq!(
+        levied.map(social_wallet::ledger::books::SystemHead::balance).sum::<i64>(),
+        taken,
+        "what was taken is owed, once"
+    );
     for person in 0..8 {
         assert_eq!(general(&*store, person).await.0, 50_000, "invariant 4");
     }

@@ -57,8 +57,9 @@ fn order(by: &str, number: u8, kind: OrderKind, debtor: u32) -> Order {
     }
 }
 
-fn of(said: Order, tiyn: i64) -> Order {
-    Order { amount: Some(amount(tiyn)), ..said }
+fn of(mut said: Order, tiyn: i64) -> Order {
+    said.amount = Some(amount(tiyn));
+    said
 }
 
 fn send(draft: &mut Draft<'_>, by: &str, said: Order) {
