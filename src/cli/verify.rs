@@ -13,7 +13,7 @@ use crate::domain::Money;
 use crate::log::checkpoint::{Checkpoint, Policy};
 use crate::log::merkle::{Hash, leaf_hash};
 use crate::log::note::{KeyType, SignedNote, VerifierKey};
-use crate::orders::check::{Checked, check};
+use crate::orders::check::{CheckError, Checked, check};
 use crate::sequencer::clock;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
@@ -277,6 +277,8 @@ fn decision(
     let iin = iin_file.map(person::read_iin).transpose()?;
     let checked = match check(document, policy, iin.as_ref()) {
         Ok(checked) => checked,
+        // Nothing is wrong with the document: it cannot tell.
+        Err(error @ CheckError::NoDebtorOpening) => return Err(CliError::Usage(error.to_string())),
         Err(error) => {
             let error = error.to_string();
             let value = json!({"matches": false, "finding": error});
