@@ -96,7 +96,7 @@ impl Room {
             programmes: catalogue().iter().map(|programme| programme.code).collect(),
             periods: vec![period, Period::Once],
             lines: self.lines,
-            total: Money::from_tiyn(total).ok_or("more than there is money")?,
+            total: Money::from_tiyn(total).ok_or("a total below what there is")?,
             not_before: None,
             release_required: false,
         };

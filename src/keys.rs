@@ -31,11 +31,11 @@ use crate::log::note::{NoteError, SigningKey};
 
 pub use orders::{OrderText, WrittenDebt, WrittenOrder, order_tag_of, order_text_of};
 
-/// Bytes from which on a body is compressed: a short one gains less than the making of a compressor takes.
-const BODY_PACKED_MIN: usize = 1_024;
+/// Bytes from which on a signed request is compressed: a short one gains less than the making of a compressor takes.
+const PACKED_MIN: usize = 1_024;
 
 /// The fastest of Zstandard's usual levels: a payday waits for it.
-const BODY_LEVEL: i32 = 1;
+const PACKED_LEVEL: i32 = 1;
 
 /// What goes before an opening when a person's tag is made, so that it is a hash of nothing else.
 const TAG_CONTEXT: &[u8] = b"social-wallet/person/v1";
@@ -233,33 +233,45 @@ impl BookKeys {
 }
 
 impl BookKeys {
-    /// The body of a signed request, compressed (Zstandard, RFC 8878) if it is long, and encrypted, bound to its signature.
-    /// One signature is of one body, so the cipher's nonce may be taken from it.
+    /// What was signed and the body that it was signed for, compressed (Zstandard, RFC 8878) if they are long, and encrypted, bound
+    /// to the signature. One signature is of one request, so the cipher's nonce may be taken from it. The base is encrypted
+    /// too: idempotency keys and nonces stand in it, and nobody knows what clients put into those.
     #[must_use]
-    pub fn seal_body(&self, signature: &[u8; 64], body: &[u8]) -> Vec<u8> {
-        let is_long = body.len() >= BODY_PACKED_MIN;
+    pub fn seal_request(&self, signature: &[u8; 64], base: &str, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(base.len()).expect("the head of a request is short");
+        let whole = [&length.to_be_bytes(), base.as_bytes(), body].concat();
+        let is_long = whole.len() >= PACKED_MIN;
         let mut packed = if is_long {
-            zstd::bulk::compress(body, BODY_LEVEL).expect("memory to memory, at a level that there is")
+            zstd::bulk::compress(&whole, PACKED_LEVEL).expect("memory to memory, at a level that there is")
         } else {
-            body.to_vec()
+            whole
         };
         packed.push(is_long.into()); // the last byte says which
         let nonce = Nonce::try_from(&signature[..12]).expect("12 of 64 bytes");
         let payload = Payload { msg: &packed, aad: signature };
-        self.seal.encrypt(&nonce, payload).expect("a body is far below the cipher's limit")
+        self.seal.encrypt(&nonce, payload).expect("a request is far below the cipher's limit")
     }
 
-    /// That body again. `None`: the bytes were not made by [`Self::seal_body`] for this signature with these keys, or the
-    /// body is longer than `limit`.
+    /// That base and that body again. `None`: the bytes were not made by [`Self::seal_request`] for this signature with these keys,
+    /// or together they are longer than `limit`.
     #[must_use]
-    pub fn unseal_body(&self, signature: &[u8; 64], sealed: &[u8], limit: usize) -> Option<Vec<u8>> {
+    pub fn unseal_request(
+        &self,
+        signature: &[u8; 64],
+        sealed: &[u8],
+        limit: usize,
+    ) -> Option<(String, Vec<u8>)> {
         let nonce = Nonce::try_from(&signature[..12]).expect("12 of 64 bytes");
         let mut packed = self.seal.decrypt(&nonce, Payload { msg: sealed, aad: signature }).ok()?;
-        match packed.pop()? {
-            0 if packed.len() <= limit => Some(packed),
-            1 => zstd::bulk::decompress(&packed, limit).ok(),
-            _ => None,
-        }
+        let limit = limit + size_of::<u32>();
+        let whole = match packed.pop()? {
+            0 if packed.len() <= limit => packed,
+            1 => zstd::bulk::decompress(&packed, limit).ok()?,
+            _ => return None,
+        };
+        let (length, rest) = whole.split_first_chunk()?;
+        let (base, body) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+        Some((String::from_utf8(base.to_vec()).ok()?, body.to_vec()))
     }
 }
 
@@ -363,18 +375,19 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_unsealed_only_for_its_signature_with_its_key_and_within_the_limit() {
-        for length in [0, 1, BODY_PACKED_MIN - 1, BODY_PACKED_MIN, BODY_PACKED_MIN + 1, 100_000] {
+    fn a_request_is_unsealed_only_for_its_signature_with_its_key_and_within_the_limit() {
+        let base = "\"idempotency-key\": 830717350867-2026-11";
+        for length in [0, 1, PACKED_MIN - 1, PACKED_MIN, PACKED_MIN + 1, 100_000] {
             let body: Vec<u8> = b"830717350867,ASP,2026-11\n".iter().copied().cycle().take(length).collect();
-            let sealed = keys(1).seal_body(&[7; 64], &body);
-            assert_eq!(sealed.len() < length, length >= BODY_PACKED_MIN, "{length}");
+            let whole = base.len() + length;
+            let sealed = keys(1).seal_request(&[7; 64], base, &body);
+            assert_eq!(sealed.len() < whole, whole + 4 >= PACKED_MIN, "{length}");
             assert!(!sealed.windows(12).any(|window| window == b"830717350867"));
-            assert_eq!(keys(1).unseal_body(&[7; 64], &sealed, length), Some(body));
-            assert_eq!(keys(1).unseal_body(&[8; 64], &sealed, length), None, "another signature");
-            assert_eq!(keys(2).unseal_body(&[7; 64], &sealed, length), None, "another key");
-            if length > 0 {
-                assert_eq!(keys(1).unseal_body(&[7; 64], &sealed, length - 1), None, "longer than the limit");
-            }
+            let unsealed = Some((base.to_owned(), body));
+            assert_eq!(keys(1).unseal_request(&[7; 64], &sealed, whole), unsealed);
+            assert_eq!(keys(1).unseal_request(&[8; 64], &sealed, whole), None, "another signature");
+            assert_eq!(keys(2).unseal_request(&[7; 64], &sealed, whole), None, "another key");
+            assert_eq!(keys(1).unseal_request(&[7; 64], &sealed, whole - 1), None, "longer than the limit");
         }
     }
 

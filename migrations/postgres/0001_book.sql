@@ -353,16 +353,16 @@ CREATE TABLE nonce (
     PRIMARY KEY (expires, id)
 );
 
--- What was signed: of each signed request that made entries, from the first of them on. The body is compressed and encrypted.
+-- What was signed: of each signed request that made entries, from the first of them on. Its base and its body are compressed and
+-- encrypted.
 CREATE TABLE evidence (
     seq bigint PRIMARY KEY CHECK (seq >= 0),
     entries integer NOT NULL CHECK (entries >= 1),
     key text NOT NULL,
-    base text NOT NULL,
     signature bytea NOT NULL CHECK (length(signature) = 64),
-    sealed_body bytea NOT NULL
+    sealed bytea NOT NULL
 );
-ALTER TABLE evidence ALTER COLUMN sealed_body SET STORAGE EXTERNAL; -- what is encrypted cannot be compressed
+ALTER TABLE evidence ALTER COLUMN sealed SET STORAGE EXTERNAL; -- what is encrypted cannot be compressed
 
 -- The body of a checkpoint, fixed before it is signed: there is one for a size, and one that follows another. So all
 -- replicas sign one chain (docs/adr/0004).

@@ -348,14 +348,14 @@ CREATE TABLE nonce (
     PRIMARY KEY (expires, id)
 ) STRICT, WITHOUT ROWID;
 
--- What was signed: of each signed request that made entries, from the first of them on. The body is compressed and encrypted.
+-- What was signed: of each signed request that made entries, from the first of them on. Its base and its body are compressed and
+-- encrypted.
 CREATE TABLE evidence (
     seq INTEGER PRIMARY KEY CHECK (seq >= 0),
     entries INTEGER NOT NULL CHECK (entries >= 1),
     key TEXT NOT NULL,
-    base TEXT NOT NULL,
     signature BLOB NOT NULL CHECK (length(signature) = 64),
-    sealed_body BLOB NOT NULL
+    sealed BLOB NOT NULL
 ) STRICT;
 
 -- The body of a checkpoint, fixed before it is signed: there is one for a size, and one that follows another. So all

@@ -98,7 +98,7 @@ fn show(global: &Global, wallet: &Value) -> Result<(), CliError> {
         ("balance", format!("{} {}", table::amount(wallet, "balance"), table::text(wallet, "currency"))),
         ("available", table::amount(wallet, "available")),
         ("held", table::amount(wallet, "held")),
-        ("as of entry", table::text(wallet, "as_of_entry")),
+        ("entries", table::text(wallet, "version")),
     ]);
     let mut rows = table::table(&["programme", "class", ">amount", ">held"]);
     let programmes = wallet["by_programme"].as_array().map(Vec::as_slice).unwrap_or_default();

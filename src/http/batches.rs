@@ -74,6 +74,7 @@ pub async fn open(
     body.finish()?;
     let command = Command::OpenBatch(declaration);
     let outcome = if rehearse {
+        app.spend(asked.signed.as_deref()).await?;
         if !app.store.batches(&[id]).await?.is_empty() {
             return Err(Refusal::of(RefusalCode::InstructionConflict, "validate_only").into());
         }
@@ -205,13 +206,19 @@ async fn step(
     }
     let asked = asking(app, &caller, &bytes);
     let actor = asked.actor;
-    seen_by(app, &caller, id).await.map_err(|problem| match problem.code() {
-        Code::BatchUnknown => Refusal::of(RefusalCode::BatchUnknown, "batch").into(), // as the rules refuse it
-        _ => problem,
-    })?;
+    if let Err(problem) = seen_by(app, &caller, id).await {
+        app.spend(asked.signed.as_deref()).await?;
+        return Err(match problem.code() {
+            Code::BatchUnknown => Refusal::of(RefusalCode::BatchUnknown, "batch").into(), // as the rules refuse it
+            _ => problem,
+        });
+    }
     let command = command(id);
     let outcome = match rehearsed(app, id).await? {
-        Some(_) => app.rehearsals.run(id, command.clone(), actor).await,
+        Some(_) => {
+            app.spend(asked.signed.as_deref()).await?;
+            app.rehearsals.run(id, command.clone(), actor).await
+        }
         None => None,
     };
     let outcome = match outcome {
@@ -338,7 +345,13 @@ pub async fn chunk(
         Code::BodyTooLarge => chunk_fault(ChunkFault::TooLarge).with("limit", json!(CHUNK_BYTES_MAX)),
         _ => problem,
     })?;
-    let kind = seen_by(&app, &caller, id).await?;
+    let kind = match seen_by(&app, &caller, id).await {
+        Ok(kind) => kind,
+        Err(problem) => {
+            app.spend(caller.signed_request(&app.keys, &bytes).as_deref()).await?;
+            return Err(problem);
+        }
+    };
     let (keys, client) = (Arc::clone(&app.keys), caller.client);
     let read = tokio::task::spawn_blocking(move || {
         let digest: [u8; 32] = Sha256::digest(&bytes).into();
@@ -349,9 +362,9 @@ pub async fn chunk(
     let (chunk, signed) = read.map_err(chunk_fault)?;
     let actor = Actor { client, request: chunk.digest, line: None, instruction: None };
     let command = Command::Chunk(Box::new(chunk));
-    let outcome = match rehearse(&app, id, &command, actor).await? {
-        Some(outcome) => outcome,
-        None => app.submit(command, Asked { actor, signed }).await?,
+    let outcome = match rehearse(&app, id, &command, Asked { actor, signed }).await? {
+        Rehearsed::Outcome(outcome) => outcome,
+        Rehearsed::Real(asked) => app.submit(command, asked).await?,
     };
     let made = made(&outcome);
     let Outcome::Chunk(outcome) = outcome else {
@@ -360,22 +373,25 @@ pub async fn chunk(
     Ok(with_entry(answer(id, first_line, &outcome, wants_csv(&headers)), made))
 }
 
-async fn rehearse(
-    app: &App,
-    id: BatchId,
-    command: &Command,
-    actor: Actor,
-) -> Result<Option<Outcome>, Problem> {
+/// Whether a chunk was only rehearsed.
+enum Rehearsed {
+    Outcome(Outcome),
+    Real(Asked),
+}
+
+async fn rehearse(app: &App, id: BatchId, command: &Command, asked: Asked) -> Result<Rehearsed, Problem> {
     let (Some(batch), Command::Chunk(chunk)) = (rehearsed(app, id).await?, command) else {
-        return Ok(None);
+        return Ok(Rehearsed::Real(asked));
     };
+    app.spend(asked.signed.as_deref()).await?;
     if batch.received.overlaps(chunk.first_line, chunk.lines.len() as u64) {
         let detail = "A batch that is only validated takes every line once. Open it anew to validate again.";
         return Err(Problem::new(Code::LineValidatedAlready, detail));
     }
-    match app.rehearsals.run(id, command.clone(), actor).await {
-        Some(outcome) => Ok(Some(outcome?)),
-        None => Ok(None),
+    match app.rehearsals.run(id, command.clone(), asked.actor).await {
+        Some(outcome) => Ok(Rehearsed::Outcome(outcome?)),
+        // It has ended meanwhile, and nothing was posted by it.
+        None => Err(unknown()),
     }
 }
 
@@ -447,9 +463,19 @@ fn answer(batch: BatchId, first_line: u64, outcome: &ChunkOutcome, csv: bool) ->
         "entry": outcome.entry,
         "state": outcome.state.name(),
         "counts": counts,
+        "advice": advice(outcome.verdicts.iter()),
         "verdicts": verdicts.map(|(line, verdict)| verdict_view(line, &verdict)).collect::<Vec<_>>(),
     }))
     .into_response()
+}
+
+/// What to do about the lines that were refused, by the code of their verdicts: once a code, however many lines have it.
+fn advice<'a>(verdicts: impl Iterator<Item = &'a LineVerdict>) -> BTreeMap<&'static str, &'static str> {
+    let refused = verdicts.filter_map(|line| match line.verdict {
+        Verdict::Refused { reason, .. } => Some((reason.name(), reason.advice())),
+        Verdict::Accepted { .. } | Verdict::AlreadyAccepted { .. } => None,
+    });
+    refused.collect()
 }
 
 fn name(verdict: &Verdict) -> &'static str {
@@ -535,5 +561,7 @@ pub async fn verdicts(
     }
     let next = (last < batch.declaration.lines).then_some(last);
     let verdicts: Vec<Value> = lines.iter().map(|(line, verdict)| verdict_view(*line, verdict)).collect();
-    Ok(Json(json!({"batch": id, "verdicts": verdicts, "next_after_line": next})).into_response())
+    let advice = advice(lines.values());
+    Ok(Json(json!({"batch": id, "advice": advice, "verdicts": verdicts, "next_after_line": next}))
+        .into_response())
 }

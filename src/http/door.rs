@@ -165,15 +165,20 @@ impl Caller {
     /// What is kept of the request if it writes.
     pub(super) fn signed_request(&self, keys: &BookKeys, body: &[u8]) -> Option<Box<SignedRequest>> {
         let Signed { key_id, nonce, expires, base, signature, .. } = &self.admission.as_ref()?.signed;
-        let digest =
-            Sha256::new().chain_update(key_id.as_str()).chain_update([0]).chain_update(nonce).finalize();
+        // A nonce under another expiry is the nonce of another signature.
+        let digest = Sha256::new()
+            .chain_update(key_id.as_str())
+            .chain_update([0])
+            .chain_update(nonce)
+            .chain_update([0])
+            .chain_update(expires.to_be_bytes())
+            .finalize();
         let id = digest[..16].try_into().expect("16 of 32 bytes");
         Some(Box::new(SignedRequest {
             nonce: Nonce { expires: *expires, id },
             key: *key_id,
-            base: base.clone(),
             signature: *signature,
-            sealed_body: keys.seal_body(signature, body).into(),
+            sealed: keys.seal_request(signature, base, body).into(),
         }))
     }
 

@@ -12,6 +12,7 @@ use super::App;
 use super::body::malformed;
 use super::catalogue::Code;
 use super::extract::Path;
+use super::limits::HEAD_BYTES_MAX;
 use super::problem::Problem;
 use crate::ledger::registry::Registry;
 use crate::payroll::CHUNK_BYTES_MAX;
@@ -27,8 +28,9 @@ pub async fn of_entry(
 ) -> Result<Json<Value>, Problem> {
     let entry: u64 = entry.parse().map_err(|_| malformed("entry"))?;
     let evidence = app.store.evidence(entry).await?.ok_or_else(unknown)?;
-    let body = app.keys.unseal_body(&evidence.signature, &evidence.sealed_body, CHUNK_BYTES_MAX);
-    let body = body.ok_or_else(|| Problem::internal(&"the body of a signed request cannot be decrypted"))?;
+    let limit = CHUNK_BYTES_MAX + HEAD_BYTES_MAX;
+    let request = app.keys.unseal_request(&evidence.signature, &evidence.sealed, limit);
+    let (base, body) = request.ok_or_else(|| Problem::internal(&"a signed request cannot be decrypted"))?;
     let registry = Registry::of(&app.store.registry_changes().await?);
     let (_, key) =
         registry.key(&evidence.key).ok_or_else(|| Problem::internal(&"evidence of an unknown key"))?;
@@ -37,7 +39,7 @@ pub async fn of_entry(
         "entries": evidence.entries,
         "key": evidence.key,
         "public_key": key.public_key,
-        "signature_base": evidence.base,
+        "signature_base": base,
         "signature": BASE64.encode(evidence.signature),
         "body": BASE64.encode(body),
     })))

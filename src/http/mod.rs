@@ -135,6 +135,16 @@ impl App {
         self.sequencer.submit_signed(command, asked.actor, asked.signed).await
     }
 
+    /// Spends the nonce of a write that the writer never sees, because it is refused before, or only rehearsed: nobody else shall
+    /// send it again when it would be taken.
+    async fn spend(&self, signed: Option<&SignedRequest>) -> Result<(), Problem> {
+        let Some(signed) = signed else { return Ok(()) };
+        if self.store.spend(&[signed.nonce]).await?.is_empty() {
+            return Err(CommandError::NonceUsed.into());
+        }
+        Ok(())
+    }
+
     /// Hands a single instruction in.
     async fn instruct(&self, command: Command, asked: Asked) -> Result<EntryView, Problem> {
         match self.submit(command, asked).await? {

@@ -98,6 +98,10 @@ impl From<CommandError> for Problem {
             CommandError::NonceUsed => Self::of(Code::SignatureNonceUsed)
                 .with("field", json!("nonce"))
                 .header("www-authenticate", "Signature"),
+            CommandError::KeyRevoked => Self::of(Code::SignatureKeyUnknown)
+                .with("field", json!("keyid"))
+                .header("www-authenticate", "Signature"),
+            CommandError::ClientSuspended => Self::of(Code::ClientSuspended),
             CommandError::Refused(refusal) => refusal.into(),
             CommandError::Busy => busy(),
             CommandError::Unavailable(why) => {

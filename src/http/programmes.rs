@@ -14,7 +14,10 @@ use super::door::{Caller, caller};
 use super::extract::Path;
 use super::problem::Problem;
 use super::{App, BODY_BYTES_MAX, entry_answer, instructing, read_body};
-use crate::domain::{BankReference, Bin, FundClass, IsoPurpose, Kbe, Knp, Money, Names, ProgrammeCode, Text};
+use crate::domain::{
+    BankReference, Bin, FundClass, IsoPurpose, Kbe, Knp, Money, Names, ProgrammeCode, Text, has_card_number,
+    has_person_number,
+};
 use crate::ledger::account::SystemAccount;
 use crate::ledger::record::ProgrammeSpec;
 use crate::ledger::registry::Proposal;
@@ -49,7 +52,11 @@ fn names(body: &mut Body) -> Result<Names, Problem> {
     let Some(Value::Object(names)) = body.take("names") else { return Err(malformed()) };
     let name = |language: &str| {
         let text = names.get(language).and_then(Value::as_str).ok_or_else(malformed)?;
-        Text::parse(text).map_err(|_| malformed())
+        let name = Text::parse(text).map_err(|_| malformed())?;
+        if has_card_number(text) || has_person_number(text) {
+            return Err(malformed());
+        }
+        Ok(name)
     };
     if names.len() != 3 {
         return Err(malformed());

@@ -222,6 +222,15 @@ impl LineRefusal {
         }
     }
 
+    /// What to do about it.
+    #[must_use]
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Fault(fault) => fault.advice(),
+            Self::Rule(code) => code.advice(),
+        }
+    }
+
     fn number(self) -> u8 {
         match self {
             Self::Fault(fault) => fault as u8,

@@ -21,12 +21,11 @@ pub struct SignedRequest {
     pub nonce: Nonce,
     /// The key that verified it.
     pub key: KeyId,
-    /// The signature base (RFC 9421, section 2.5): method, address, digest of the body, parameters.
-    pub base: String,
     /// The Ed25519 signature over the base.
     pub signature: [u8; 64],
-    /// The body, compressed and encrypted.
-    pub sealed_body: Arc<[u8]>,
+    /// The signature base (RFC 9421, section 2.5: method, address, digest of the body, parameters) and the body, compressed and
+    /// encrypted.
+    pub sealed: Arc<[u8]>,
 }
 
 /// The evidence of entries: what was signed.
@@ -38,21 +37,18 @@ pub struct Evidence {
     pub entries: u32,
     /// The key that verified it.
     pub key: KeyId,
-    /// The signature base.
-    pub base: String,
     /// The signature.
     pub signature: [u8; 64],
-    /// The body, compressed and encrypted.
-    pub sealed_body: Arc<[u8]>,
+    /// The signature base and the body, compressed and encrypted.
+    pub sealed: Arc<[u8]>,
 }
 
 impl Evidence {
     /// The evidence of the entries that a request made from `seq` on.
     #[must_use]
     pub fn of(request: &SignedRequest, seq: u64, entries: u32) -> Self {
-        let SignedRequest { key, base, signature, sealed_body, .. } = request;
-        let (base, sealed_body) = (base.clone(), sealed_body.clone());
-        Self { seq, entries, key: *key, base, signature: *signature, sealed_body }
+        let SignedRequest { key, signature, sealed, .. } = request;
+        Self { seq, entries, key: *key, signature: *signature, sealed: sealed.clone() }
     }
 
     /// Whether the request made this entry.

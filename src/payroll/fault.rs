@@ -82,6 +82,35 @@ numbered! {
     }
 }
 
+impl LineFaultCode {
+    /// What whoever made the file can do about it.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::MalformedLine => {
+                "Write the line with all its columns, and quotes only around whole fields."
+            }
+            Self::LineNotUtf8 => "Save the file as UTF-8.",
+            Self::LineTooLong => "Look for a missing line break: the line is longer than any line can be.",
+            Self::FieldMissing => "Fill in the field.",
+            Self::IinMalformed => "Write the IIN with its 12 digits; spreadsheets drop zeros at the front.",
+            Self::IinCheckDigit => "Look for a mistyped digit in the IIN.",
+            Self::ProgrammeMalformed => "Write the programme's code as it was registered, in capitals.",
+            Self::PeriodMalformed => "Write the period as YYYY-MM, or once.",
+            Self::PartOutOfRange => "Write the part as a whole number from 1 to 999.",
+            Self::AmountMalformed => "Write the amount as digits with a point, without spaces: 12345.67.",
+            Self::AmountScale => "Round the amount to two decimals by the programme's rule.",
+            Self::AmountZero => "Leave out lines that pay nothing.",
+            Self::AmountNegative => "Take money back by a batch of reversals.",
+            Self::AmountTooLarge => "Look for a missing point in the amount.",
+            Self::CurrencyUnsupported => "Write KZT, or leave the currency out.",
+            Self::PayeeTypeUnsupported => "Name the payee by IIN.",
+            Self::ReasonHasNumber => "Leave the numbers of persons, companies and cards out of the reason.",
+            Self::ReasonMalformed => "Give the reason in up to 300 characters on one line.",
+        }
+    }
+}
+
 impl Field {
     /// The inverse of [`Field::name`].
     #[must_use]

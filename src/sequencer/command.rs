@@ -455,6 +455,12 @@ pub enum CommandError {
     /// The nonce of its signature was used before. Nothing was done, and nothing is told of what was done then.
     #[error("the signature's nonce was used before")]
     NonceUsed,
+    /// The key of its signature was revoked by an entry that stands before it. Nothing was done.
+    #[error("the signature's key is revoked")]
+    KeyRevoked,
+    /// Its client was suspended by an entry that stands before it. Nothing was done.
+    #[error("the client is suspended")]
+    ClientSuspended,
     /// The queue is full: come again.
     #[error("the service has as much to do as it takes")]
     Busy,

@@ -821,6 +821,10 @@ impl Desk {
         let mut answers = Vec::with_capacity(requests.len());
         let (mut nonces, mut evidence) = (Vec::new(), Vec::new());
         for request in requests {
+            if let Some(error) = self.turned_away(request) {
+                answers.push(Err(error));
+                continue;
+            }
             if let Some(nonce) = request.nonce() {
                 if !self.spent.insert(nonce.id) {
                     answers.push(Err(CommandError::NonceUsed));
@@ -871,6 +875,22 @@ impl Desk {
             }
         }
         Ok(Prepared { commit: Some(commit), nonces: Vec::new(), answers })
+    }
+
+    /// Why a signed command comes too late: between the door and here its key was revoked, or its client suspended, perhaps by
+    /// another replica. The books are those of the head that the commit is fenced by.
+    fn turned_away(&self, request: &Request) -> Option<CommandError> {
+        let signed = request.signed.as_ref()?;
+        let registry = self.books.registry();
+        if registry.is_empty() {
+            return None;
+        }
+        match registry.key(&signed.key) {
+            Some((client, key)) if key.revoked.is_none() => {
+                client.suspended.then_some(CommandError::ClientSuspended)
+            }
+            _ => Some(CommandError::KeyRevoked),
+        }
     }
 
     fn decide_one(

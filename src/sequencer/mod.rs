@@ -27,7 +27,9 @@
 //!
 //! *On trust.* A batch of accruals whose wallets and benefits the desk knows is decided without a read, as if no instruction
 //! were bound and no nonce spent: the unique keys of the commit's rows hold that. If one does not hold, the commit fails and its
-//! commands are asked about like any others; and so is every command that would be refused, before anybody hears of it.
+//! commands are asked about like any others; and so is every command that would be refused, before anybody hears of it. It is then
+//! decided after those that it came with: the journal is that of the same commands in that order. One client's mistakes can
+//! make its neighbours' batches be read for a while, and nothing worse.
 //!
 //! *Unknown outcomes.* If the connection is lost during a commit, the head's lock is taken on a new connection and the
 //! commit looked up by its nonce, before anybody is answered.
@@ -519,11 +521,11 @@ impl Writer {
                     }
                     self.put_back(work.waiting);
                 }
-                let trusted = flight.trusted && matches!(error, CommitError::Failed(_));
-                if trusted {
-                    self.ask_about(flight.work, &flight.commit).await;
-                } else {
-                    self.recover(flight.work, &flight.commit, error).await;
+                match error {
+                    CommitError::Failed(error) if flight.trusted => {
+                        self.ask_about(flight.work, &flight.commit, &error).await;
+                    }
+                    error => self.recover(flight.work, &flight.commit, error).await,
                 }
                 None
             }
@@ -561,8 +563,8 @@ impl Writer {
 
     /// What was taken on trust did not hold: most likely an instruction is bound to another entry, or a nonce is spent. The same
     /// commands again, and this time the store is asked.
-    async fn ask_about(&mut self, work: Work, commit: &Commit) {
-        tracing::info!(commands = work.waiting.len(), "a batch taken on trust is asked about");
+    async fn ask_about(&mut self, work: Work, commit: &Commit, error: &StoreError) {
+        tracing::info!(%error, commands = work.waiting.len(), "a batch taken on trust is asked about");
         self.distrust = DISTRUST;
         self.desk.discard(&commit.effects);
         let waiting = work.waiting.into_iter().map(|waiting| Waiting { asked: true, ..waiting });
@@ -701,7 +703,9 @@ impl Writer {
                         self.confirm(&commit, self.desk.edge().clone());
                         work.answer();
                     }
-                    Err(CommitError::Failed(_)) if trusted => self.ask_about(work, &commit).await,
+                    Err(CommitError::Failed(error)) if trusted => {
+                        self.ask_about(work, &commit, &error).await;
+                    }
                     Err(error) => self.recover(work, &commit, error).await,
                 }
             }

@@ -1,7 +1,9 @@
 //! Rehearsals: a batch decided like any other, and never committed.
 //!
 //! Each has a desk of its own over the same store, so the verdicts are those that the real batch would get now. It lives in
-//! this process's memory: it is gone after a restart, or an hour after it was last used.
+//! this process's memory: it is gone after a restart, or an hour after it was last used. When it is closed or cancelled its desk
+//! is put away and its place is free; what became of it is known for the rest of the hour. Who finds all places taken gets
+//! that of the one that has been idle longest, if for a minute.
 //!
 //! A person who has no wallet yet is remembered among the latest [`WALLETS_MAX`] people of the file only: if the same new
 //! person is paid the same benefit twice further apart than that, the rehearsal does not see it. (The real batch does.)
@@ -15,8 +17,9 @@ use tokio::sync::Mutex;
 use crate::domain::BatchId;
 use crate::domain::time::Stamp;
 use crate::keys::BookKeys;
-use crate::ledger::batch::Batch;
+use crate::ledger::batch::{Batch, BatchState};
 use crate::ledger::record::Actor;
+use crate::ledger::refusal::{Refusal, RefusalCode};
 use crate::store::Store;
 
 use super::clock::Clock;
@@ -32,9 +35,21 @@ pub const WALLETS_MAX: usize = 1_000_000;
 /// How long an unused rehearsal is kept.
 pub const LIFETIME: Duration = Duration::from_hours(1);
 
+/// How long a rehearsal may be idle while others wait for its place.
+pub const IDLE_MAX: Duration = Duration::from_mins(1);
+
+/// Rehearsals that have ended and are remembered.
+pub const ENDED_MAX: usize = 256;
+
 struct Rehearsal {
-    desk: Desk,
+    stage: Stage,
     used: Instant,
+}
+
+enum Stage {
+    Open(Box<Desk>),
+    /// Closed or cancelled: this is what became of it.
+    Ended(Box<Batch>),
 }
 
 /// The rehearsals of a process.
@@ -55,23 +70,14 @@ impl Rehearsals {
     /// Begins a rehearsal with the command that opens its batch. [`CommandError::Busy`]: as many are under way as may be.
     pub async fn begin(&self, id: BatchId, command: Command, actor: Actor) -> Result<Outcome, CommandError> {
         let mut open = self.open.lock().await;
-        let mut stale = Vec::new();
-        for (id, rehearsal) in open.iter() {
-            // One that is in use is not stale.
-            if rehearsal.try_lock().is_ok_and(|rehearsal| rehearsal.used.elapsed() > LIFETIME) {
-                stale.push(*id);
-            }
-        }
-        for id in stale {
-            open.remove(&id);
-        }
         if !open.contains_key(&id) {
-            if open.len() >= REHEARSALS_MAX {
+            if !make_room(&mut open) {
                 return Err(CommandError::Busy);
             }
             let desk = Desk::open(Arc::clone(&self.store), Arc::clone(&self.keys), WALLETS_MAX).await;
             let desk = desk.map_err(|error| CommandError::Unavailable(error.to_string()))?;
-            open.insert(id, Arc::new(Mutex::new(Rehearsal { desk, used: Instant::now() })));
+            let stage = Stage::Open(Box::new(desk));
+            open.insert(id, Arc::new(Mutex::new(Rehearsal { stage, used: Instant::now() })));
         }
         drop(open);
         let outcome = self.run(id, command, actor).await;
@@ -92,21 +98,30 @@ impl Rehearsals {
         let mut rehearsal = rehearsal.lock().await;
         rehearsal.used = Instant::now();
         let failed = |error: &dyn std::fmt::Display| Some(Err(CommandError::Unavailable(error.to_string())));
+        let Stage::Open(desk) = &mut rehearsal.stage else {
+            return Some(Err(CommandError::Refused(Refusal::of(RefusalCode::BatchClosed, "batch"))));
+        };
         let requests = [Request { command, actor, signed: None }];
-        if let Err(error) = rehearsal.desk.read(&requests, true).await {
+        if let Err(error) = desk.read(&requests, true).await {
             return failed(&error);
         }
-        let at = match self.clock.stamp(rehearsal.desk.head().at) {
+        let at = match self.clock.stamp(desk.head().at) {
             Ok(at) => at,
             Err(error) => return failed(&error),
         };
         let Some(stamp) = Stamp::of(at) else {
             return failed(&"the clock is outside the years 1970 to 9999");
         };
-        match tokio::task::block_in_place(|| rehearsal.desk.decide(&requests, stamp)) {
+        match tokio::task::block_in_place(|| desk.decide(&requests, stamp)) {
             Ok(mut prepared) => {
                 if let Some(commit) = &prepared.commit {
-                    rehearsal.desk.remember(&commit.effects);
+                    desk.remember(&commit.effects);
+                }
+                let batch = desk.books().batches.get(&id);
+                let ended =
+                    |batch: &&Batch| matches!(batch.state, BatchState::Completed | BatchState::Cancelled);
+                if let Some(batch) = batch.filter(ended).cloned() {
+                    rehearsal.stage = Stage::Ended(Box::new(batch));
                 }
                 let mut answer = prepared.answers.pop();
                 // No log will ever have the leaf.
@@ -125,11 +140,45 @@ impl Rehearsals {
     pub async fn batch(&self, id: BatchId) -> Option<Batch> {
         let rehearsal = self.open.lock().await.get(&id).cloned()?;
         let rehearsal = rehearsal.lock().await;
-        rehearsal.desk.books().batches.get(&id).cloned()
+        match &rehearsal.stage {
+            Stage::Open(desk) => desk.books().batches.get(&id).cloned(),
+            Stage::Ended(batch) => Some((**batch).clone()),
+        }
     }
 
     /// Ends a rehearsal.
     pub async fn end(&self, id: BatchId) {
         self.open.lock().await.remove(&id);
     }
+}
+
+/// Forgets what is stale, and makes a place free. False: all are in use.
+fn make_room(open: &mut HashMap<BatchId, Arc<Mutex<Rehearsal>>>) -> bool {
+    let mut idle: Vec<(Duration, BatchId, bool)> = Vec::new();
+    let mut places = 0;
+    for (id, rehearsal) in open.iter() {
+        // One that cannot be looked at is in use.
+        match rehearsal.try_lock() {
+            Ok(rehearsal) => {
+                idle.push((rehearsal.used.elapsed(), *id, matches!(rehearsal.stage, Stage::Open(_))));
+            }
+            Err(_) => places += 1,
+        }
+    }
+    idle.sort_unstable();
+    let mut ended = 0;
+    for (unused, id, is_open) in idle {
+        let kept = if is_open {
+            unused <= LIFETIME && (places + 1 < REHEARSALS_MAX || unused < IDLE_MAX)
+        } else {
+            ended += 1;
+            unused <= LIFETIME && ended < ENDED_MAX
+        };
+        if kept {
+            places += usize::from(is_open);
+        } else {
+            open.remove(&id);
+        }
+    }
+    places < REHEARSALS_MAX
 }

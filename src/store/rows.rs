@@ -574,16 +574,15 @@ pub(super) fn nonce<R: Columns>(row: &R) -> Result<[u8; 16], StoreError> {
     Reader::new("nonce", row).exactly("id")
 }
 
-/// `seq, entries, key, base, signature, sealed_body`
+/// `seq, entries, key, signature, sealed`
 pub(super) fn evidence<R: Columns>(row: &R) -> Result<Evidence, StoreError> {
     let mut row = Reader::new("evidence", row);
     Ok(Evidence {
         seq: row.integer("seq")?,
         entries: row.integer("entries")?,
         key: row.parsed("key", |text| KeyId::parse(text).ok())?,
-        base: row.parsed("base", |text| Some(text.to_owned()))?,
         signature: row.exactly("signature")?,
-        sealed_body: row.bytes()?.into(),
+        sealed: row.bytes()?.into(),
     })
 }
 

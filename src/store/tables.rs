@@ -302,9 +302,8 @@ impl Stored for Evidence {
         ("seq", Type::Int8),
         ("entries", Type::Int4),
         ("key", Type::Text),
-        ("base", Type::Text),
         ("signature", Type::Bytes),
-        ("sealed_body", Type::Bytes),
+        ("sealed", Type::Bytes),
     ];
     const LARGE: bool = true;
 
@@ -312,9 +311,8 @@ impl Stored for Evidence {
         put(int8(self.seq)?);
         put(int4(self.entries)?);
         put(Cell::Text(self.key.as_str()));
-        put(Cell::Text(&self.base));
         put(Cell::Bytes(&self.signature));
-        put(Cell::Bytes(&self.sealed_body));
+        put(Cell::Bytes(&self.sealed));
         Ok(())
     }
 }

@@ -84,6 +84,17 @@ async fn invariant_11_nothing_that_the_service_writes_holds_a_persons_or_a_cards
     let chunk = format!("{}{}", crate::http::HEADER, crate::http::lines(1..3, "1.00"));
     answers.push(call("payer", "PUT", &format!("/v1/batches/{batch}/chunks/1"), chunk).await);
     assert_eq!(answers[3].status, 200);
+    // A client's own numbers may be anything: here a person's, in the idempotency key of what is accepted.
+    let named_key = RawRequest {
+        method: "POST".into(),
+        path: "/v1/accruals".into(),
+        key: Some(IdempotencyKey::parse(&format!("{}-2026-12", iin(1))).unwrap()),
+        content_type: "application/json".into(),
+        accept: "application/json".into(),
+        body: crate::http::with(accrual(1, "2.00"), "period", json!("2026-12")).to_string().into_bytes(),
+    };
+    answers.push(crew.client("payer", &url).call(&named_key).await.unwrap());
+    assert_eq!(answers[4].status, 201);
     // Orders, whose issuers write numbers wherever there is a text; their documents, and what holders are told of them.
     let texts = |person: u32| format!("against {} with {CARD}", iin(person));
     let order = |number: &str, person: u32| {

@@ -173,6 +173,11 @@ pub(super) fn all() -> Map<String, Value> {
             ("final?", json!({"const": false})),
         ])
     };
+    let advice = || {
+        json!({"type": "object", "propertyNames": chosen(&line_codes()), "additionalProperties": {"type": "string"},
+            "description": "What to do about the lines that were refused, by their code"})
+    };
+    let advice_example = json!({"iin_check_digit": crate::payroll::LineFaultCode::IinCheckDigit.advice()});
     let verdict_examples = json!([{"line": 1, "verdict": "accepted", "entry": 1042},
         {"line": 2, "verdict": "refused", "code": "iin_check_digit", "field": "iin", "entry": null, "final": false}]);
     let names_example = json!({"kk": "Атаулы көмек", "ru": "Адресная помощь", "en": "Targeted assistance"});
@@ -941,17 +946,24 @@ pub(super) fn all() -> Map<String, Value> {
                     "counts",
                     plain(&[("accepted", count()), ("already_accepted", count()), ("refused", count())]),
                 ),
+                ("advice", advice()),
                 ("verdicts", list(verdict())),
             ],
             json!({"batch": BATCH, "first_line": 1, "lines": 2, "entry": 1043, "state": "open",
-                "counts": {"accepted": 1, "already_accepted": 0, "refused": 1}, "verdicts": verdict_examples}),
+                "counts": {"accepted": 1, "already_accepted": 0, "refused": 1},
+                "advice": advice_example, "verdicts": verdict_examples}),
         ),
     );
     put(
         "Verdicts",
         object(
-            &[("batch", uuid()), ("verdicts", list(verdict())), ("next_after_line", nullable("integer"))],
-            json!({"batch": BATCH, "verdicts": verdict_examples, "next_after_line": null}),
+            &[
+                ("batch", uuid()),
+                ("advice", advice()),
+                ("verdicts", list(verdict())),
+                ("next_after_line", nullable("integer")),
+            ],
+            json!({"batch": BATCH, "advice": advice_example, "verdicts": verdict_examples, "next_after_line": null}),
         ),
     );
     put(

@@ -218,7 +218,7 @@ pub(super) async fn standing(
 }
 
 pub(super) async fn evidence(connection: &mut PgConnection, entry: u64) -> Read<Option<Evidence>> {
-    let sql = "SELECT seq, entries, key, base, signature, sealed_body FROM evidence
+    let sql = "SELECT seq, entries, key, signature, sealed FROM evidence
         WHERE seq <= $1 ORDER BY seq DESC LIMIT 1";
     let found = one(connection, sqlx::query(sql).bind(int8(entry)), rows::evidence).await?;
     Ok(found.filter(|evidence| evidence.covers(entry)))

@@ -215,7 +215,7 @@ pub(super) fn json_nonces(nonces: &[Nonce]) -> String {
 }
 
 pub(super) async fn evidence(connection: &mut SqliteConnection, entry: u64) -> Read<Option<Evidence>> {
-    let sql = "SELECT seq, entries, key, base, signature, sealed_body FROM evidence
+    let sql = "SELECT seq, entries, key, signature, sealed FROM evidence
         WHERE seq <= ? ORDER BY seq DESC LIMIT 1";
     let found = one(connection, sqlx::query(sql).bind(int8(entry)), rows::evidence).await?;
     Ok(found.filter(|evidence| evidence.covers(entry)))

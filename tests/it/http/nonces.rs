@@ -46,11 +46,23 @@ async fn a_signed_write_is_taken_once_whatever_it_was_answered(place: &Place) {
     let refused = service.send(builder.headers(headers.clone())).await;
     refused.refused(422, "funding_insufficient", Some("amount"));
     service.send(again.headers(headers)).await.refused(401, "signature_nonce_used", Some("nonce"));
-    // A chunk of a batch.
+    // What was sent before its batch was there is not taken by somebody who kept it when the batch is.
     let batch = format!("/v1/batches/{}", fresh());
+    let early = format!("{}{}", super::HEADER, lines(1..2, "0.50"));
+    let (path, close) = (format!("{batch}/chunks/1"), format!("{batch}/close"));
+    let mut kept = Vec::new();
+    for request in [("PUT", path.as_str(), early.as_str()), ("POST", close.as_str(), "")] {
+        let (headers, builder) = signed(&service, "payer", request, "", &fresh());
+        kept.push((headers.clone(), builder.try_clone().unwrap()));
+        assert_eq!(service.send(builder.headers(headers)).await.status, 404);
+    }
+    // A chunk of a batch.
     send(&service, "payer", ("PUT", &batch, &declaration(1, "1.00").to_string())).await.expect(201);
+    for (headers, builder) in kept {
+        let replay = service.send(builder.headers(headers)).await;
+        replay.refused(401, "signature_nonce_used", Some("nonce"));
+    }
     let chunk = format!("{}{}", super::HEADER, lines(1..2, "1.00"));
-    let path = format!("{batch}/chunks/1");
     let (headers, builder) = signed(&service, "payer", ("PUT", &path, &chunk), "", &fresh());
     let again = builder.try_clone().unwrap();
     assert_eq!(service.send(builder.headers(headers.clone())).await.status, 200);

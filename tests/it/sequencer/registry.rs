@@ -6,8 +6,9 @@ use social_wallet::directory::Directory;
 use social_wallet::domain::{FundClass, KeyId, Reason, Role, Scope};
 use social_wallet::ledger::refusal::RefusalCode;
 use social_wallet::ledger::registry::{Founder, Proposal};
+use social_wallet::ledger::signed::{Nonce, SignedRequest};
 use social_wallet::sequencer::Sequencer;
-use social_wallet::sequencer::command::{Command, RegistryCommand};
+use social_wallet::sequencer::command::{Command, CommandError, RegistryCommand};
 
 use super::{
     Answer, accrue, actor, actor_of, assert_sound, at_once, fund, furnish, journal, made, refused,
@@ -156,6 +157,41 @@ async fn who_may_call_is_the_same_for_every_writer(place: &Place) {
     assert_sound(&place.open().await).await;
 }
 
+/// Between the door and the writer a key may be revoked, and a client suspended, by another replica.
+async fn what_a_revoked_key_or_a_suspended_client_has_signed_is_not_carried_out(place: &Place) {
+    let [first, second] = [serve(place.open().await).await, serve(place.open().await).await];
+    furnish(&first).await;
+    made(first.submit(accrue(1, "ASP", month(1), 100), actor(None)).await);
+    bootstrap(&first).await;
+    let scope = Scope::Payer(super::payer());
+    let payer = RegistryCommand::Register { client: client("ministry"), role: Role::Payer, scope };
+    made(ask(&first, "op-a", payer).await);
+    for number in [5, 6] {
+        let public_key = public_key(number);
+        made(ask(&first, "op-a", RegistryCommand::AddKey { client: client("ministry"), public_key }).await);
+    }
+    let id = |number| KeyId::of(client("ministry"), &public_key(number));
+    let pay = async |number: u8, period: u8| {
+        let nonce = Nonce { expires: 1_790_000_300, id: [period; 16] };
+        let signed = SignedRequest { nonce, key: id(number), signature: [7; 64], sealed: vec![1].into() };
+        let command = accrue(1, "ASP", month(period), 100);
+        first.submit_signed(command, actor(None), Some(Box::new(signed))).await
+    };
+    made(pay(5, 2).await);
+    made(ask(&second, "op-b", RegistryCommand::RevokeKey(id(5))).await);
+    assert_eq!(pay(5, 3).await, Err(CommandError::KeyRevoked));
+    made(pay(6, 4).await);
+    let reason = || Reason::parse("its machine was stolen").unwrap();
+    let suspend =
+        |suspended| RegistryCommand::SetSuspended { client: client("ministry"), suspended, reason: reason() };
+    made(ask(&second, "op-b", suspend(true)).await);
+    assert_eq!(pay(6, 5).await, Err(CommandError::ClientSuspended));
+    made(ask(&second, "op-b", suspend(false)).await);
+    // It was not carried out, so its nonce is not spent.
+    made(pay(6, 5).await);
+    assert_sound(&place.open().await).await;
+}
+
 async fn commands_of_one_batch_see_each_other(place: &Place) {
     let sequencer = serve(place.open().await).await;
     bootstrap(&sequencer).await;
@@ -215,5 +251,6 @@ in_both_rooms!(
     the_same_instruction_is_answered_with_its_approval_again,
     a_changed_class_holds_for_what_comes_later_and_after_a_restart,
     who_may_call_is_the_same_for_every_writer,
+    what_a_revoked_key_or_a_suspended_client_has_signed_is_not_carried_out,
     commands_of_one_batch_see_each_other,
 );

@@ -290,8 +290,7 @@ pub fn nonce(size: u64) -> Nonce {
 pub fn evidence(before: u64, after: u64) -> Vec<Evidence> {
     let entries = u32::try_from(after - before).unwrap();
     let key = KeyId::of(client("ministry"), &public_key(3));
-    let base = format!("\"@method\": POST\n\"@signature-params\": {before}");
-    vec![Evidence { seq: before, entries, key, base, signature: [7; 64], sealed_body: vec![8; 100].into() }]
+    vec![Evidence { seq: before, entries, key, signature: [7; 64], sealed: before.to_be_bytes().into() }]
 }
 
 fn bundles(before: u64, after: u64) -> Vec<Bundle> {

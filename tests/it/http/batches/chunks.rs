@@ -35,7 +35,7 @@ async fn a_chunk_is_taken_as_csv_as_ndjson_and_as_the_bulk_file_of_mifos(place: 
     assert_eq!(
         answer,
         json!({"batch": id, "first_line": 1, "lines": 2, "entry": size + 4, "state": "open",
-            "counts": {"accepted": 2, "already_accepted": 0, "refused": 0},
+            "counts": {"accepted": 2, "already_accepted": 0, "refused": 0}, "advice": {},
             "verdicts": [{"line": 1, "verdict": "accepted", "entry": size + 1},
                 {"line": 2, "verdict": "accepted", "entry": size + 3}]})
     );
@@ -74,6 +74,7 @@ async fn invariant_7_the_same_chunk_again_moves_nothing(place: &Place) {
         assert_eq!(verdicts(again), [yes, yes, yes, no]);
         assert_eq!((named_entries(again), &again["entry"]), (named_entries(&first), &json!(null)));
         assert_eq!(again["counts"], json!({"accepted": 0, "already_accepted": 3, "refused": 1}));
+        assert_eq!(again["advice"].as_object().unwrap().len(), 1, "what to do is told once a code: {again}");
     };
     check(&service.chunk(&id, 1, &text).await.expect(200));
     assert_eq!((service.size().await, service.batch(&id).await), (size, batch.clone()));

@@ -154,11 +154,25 @@ async fn so_many_are_validated_at_once_and_no_more(place: &Place) {
     // One that is refused is not kept.
     let refused = service.put_batch(&fresh(), &with(rehearse.clone(), "programmes", json!(["NONE"]))).await;
     refused.refused(422, "programme_unknown", Some("programmes"));
-    for _ in 0..2 {
-        service.put_batch(&fresh(), &rehearse).await.expect(201);
+    let [first, second, third] = [fresh(), fresh(), fresh()];
+    for id in [&first, &second] {
+        service.put_batch(id, &rehearse).await.expect(201);
     }
-    let full = service.put_batch(&fresh(), &rehearse).await;
+    let full = service.put_batch(&third, &rehearse).await;
     full.refused(503, "busy", None);
     assert_eq!(full.header("retry-after"), Some("1"));
+    // One that is cancelled, or completed, leaves its place to the next, and is told as it ended.
+    service.step(&first, "cancel", "anonymous").await.expect(200);
+    service.put_batch(&third, &rehearse).await.expect(201);
+    service.put_batch(&fresh(), &rehearse).await.refused(503, "busy", None);
+    service.chunk(&third, 1, &lines(1..2, "1.00")).await.expect(200);
+    for _ in 0..2 {
+        assert_eq!(service.step(&third, "close", "anonymous").await.expect(200)["state"], "completed");
+    }
+    service.put_batch(&fresh(), &rehearse).await.expect(201);
+    service.chunk(&first, 1, &lines(1..2, "1.00")).await.refused(409, "batch_closed", Some("batch"));
+    for (id, state) in [(&first, "cancelled"), (&third, "completed")] {
+        assert_eq!(service.get(&format!("/v1/batches/{id}")).await.expect(200)["state"], state);
+    }
     service.close().await;
 }
