@@ -107,6 +107,6 @@ mod tests {
         let millis = Duration::from_millis;
         assert_eq!(pause_after(QUICK), Duration::ZERO);
         assert_eq!(pause_after(millis(26)), millis(26 * 19));
-        assert_eq!(pause_after(Duration::from_secs(60)), PAUSE_MAX);
+        assert_eq!(pause_after(Duration::from_mins(1)), PAUSE_MAX);
     }
 }
