@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use crate::crew::Crew;
 
 /// Entries of a book with its clients and nothing else.
-const BOOTSTRAPPED: u64 = 16;
+const BOOTSTRAPPED: u64 = 34;
 
 struct Home(PathBuf);
 
