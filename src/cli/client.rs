@@ -30,7 +30,8 @@ pub enum ClientCommand {
         /// The BIC of a bank
         #[arg(long, value_parser = parse_bic)]
         bic: Option<Bic>,
-        /// What an authority is as an issuer: bailiff, `tax_authority`, bank, creditor, `paying_body` or investigator
+        #[allow(clippy::doc_markdown)] // shown on a terminal
+        /// What an authority is as an issuer: bailiff, tax_authority, bank, creditor, paying_body or investigator
         #[arg(long, value_parser = Issuer::parse)]
         issuer: Option<Issuer>,
         /// Its public key, as `keygen` printed it

@@ -67,7 +67,8 @@ pub struct GiveArgs {
     /// The document's date, like 2026-11-20
     #[arg(long, value_name = "DATE", value_parser = Day::parse)]
     date: Day,
-    /// arrest, collection, `payment_demand`, suspension, `set_off`, fee, `overpayment_recovery`, alimony, freeze or lift
+    #[allow(clippy::doc_markdown)] // shown on a terminal
+    /// arrest, collection, payment_demand, suspension, set_off, fee, overpayment_recovery, alimony, freeze or lift
     #[arg(long, value_parser = OrderKind::parse)]
     kind: OrderKind,
     /// How much, in tenge

@@ -3,7 +3,7 @@
 //! The issuer is who signs: what the client is registered as. The debtor's number stands in the body and nowhere else; what is written
 //! in an order is kept encrypted, and the journal commits to it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ use crate::ledger::refusal::{Refusal, RefusalCode};
 use crate::orders::contents::{Contents, intake};
 use crate::orders::fields::{Fields, Unnamed};
 use crate::orders::file::{self, LineRefusal};
-use crate::payroll::{CHUNK_BYTES_MAX, ChunkFault, Encoding};
+use crate::payroll::{CHUNK_BYTES_MAX, ChunkFault, Encoding, LineFaultCode};
 use crate::sequencer::command::{Command, EntryView, OrderCommand, Outcome};
 use crate::store::orders::OrderRow;
 
@@ -225,7 +225,19 @@ fn verdicts(told: &[LineTold]) -> Response {
     let count = |verdict: &str| told.iter().filter(|told| told.verdict == verdict).count();
     let counts = json!({"decided": count("decided"), "already_decided": count("already_decided"), "refused": count("refused")});
     let verdicts: Vec<Value> = told.iter().map(view).collect();
-    Json(json!({"lines": told.len(), "counts": counts, "verdicts": verdicts})).into_response()
+    let advice = advice(told.iter().filter_map(|told| told.code));
+    Json(json!({"lines": told.len(), "counts": counts, "advice": advice, "verdicts": verdicts}))
+        .into_response()
+}
+
+/// What to do about the lines that were refused, once a code.
+fn advice(refused: impl Iterator<Item = &'static str>) -> BTreeMap<&'static str, &'static str> {
+    let of_line =
+        |code: &str| LineFaultCode::ALL.iter().find(|fault| fault.code() == code).map(|fault| fault.advice());
+    let of_request = |code: &str| {
+        Code::ALL.iter().map(|known| known.row()).find(|row| row.name == code).map(|row| row.advice)
+    };
+    refused.filter_map(|code| Some((code, of_line(code).or_else(|| of_request(code))?))).collect()
 }
 
 fn csv(told: &[LineTold]) -> Response {

@@ -218,6 +218,11 @@ async fn a_file_of_orders_has_a_verdict_a_line(place: &Place) {
     assert_eq!(sent["verdicts"][3]["entry"], first);
     assert_eq!(sent["verdicts"][5]["entry"], sent["verdicts"][0]["entry"]);
     assert_eq!(sent["counts"], json!({"decided": 3, "already_decided": 1, "refused": 3}));
+    let codes: std::collections::BTreeSet<&str> =
+        sent["verdicts"].as_array().unwrap().iter().filter_map(|line| line["code"].as_str()).collect();
+    let advised: std::collections::BTreeSet<&str> =
+        sent["advice"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(advised, codes, "what to do is said of every code");
 
     // Sent again, as CSV: each is what it was; what was malformed is read again, and told again.
     let again = send_changed(&service, "authority", ("POST", "/v1/orders/file", &file), |headers, _| {

@@ -124,6 +124,11 @@ fn put_told(put: &mut impl FnMut(&str, Value)) {
                     plain(&[("decided", count()), ("already_decided", count()), ("refused", count())]),
                 ),
                 (
+                    "advice",
+                    json!({"type": "object", "additionalProperties": {"type": "string"},
+                        "description": "What to do about the lines that were refused, by their code"}),
+                ),
+                (
                     "verdicts",
                     list(plain(&[
                         ("line", count()),
@@ -140,7 +145,8 @@ fn put_told(put: &mut impl FnMut(&str, Value)) {
                     ])),
                 ),
             ],
-            json!({"lines": 2, "counts": {"decided": 1, "already_decided": 0, "refused": 1}, "verdicts": verdicts}),
+            json!({"lines": 2, "counts": {"decided": 1, "already_decided": 0, "refused": 1},
+                "advice": {"field_missing": crate::payroll::LineFaultCode::FieldMissing.advice()}, "verdicts": verdicts}),
         ),
     );
     put(
