@@ -241,6 +241,7 @@ async fn measure(directory: &Path, lines: u64, codes: usize) -> Result<(), Faile
     let rest = begun.elapsed();
     expiring.abort();
     let (after, _) = pay(&room, &sequencer, 6).await?;
+    #[allow(clippy::cast_precision_loss)] // far fewer lines than 2⁵³
     let per_second = |took: Duration| lines as f64 / took.as_secs_f64();
     println!("alone: {:.0} and {:.0} lines/s", per_second(before), per_second(after));
     println!(

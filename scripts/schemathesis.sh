@@ -102,6 +102,15 @@ def post(client, path, body):
     answer = subprocess.run([program, "--json", "call", "POST", path, json.dumps(body), "--client-key",
                              home / f"data/clients/{client}.pem"], capture_output=True, check=True)
     return json.loads(answer.stdout)["body"]
+def order(name, kind, number, iin):
+    order = {"number": str(number), "date": "2026-11-20", "kind": kind, "iin": iin, "amount": "50000.00", "currency": "KZT",
+             "enforcement_document": "Writ 7", "purpose": "Debt"}
+    if name == "tax-authority":
+        order["tax_debt"] = {"type": "101202"}
+    return post(name, "/v1/orders", order)["entry"]
+given = [("authority", "collection"), ("authority", "arrest"), ("tax-authority", "collection"), ("bank-claims", "set_off"),
+         ("collector", "payment_demand")]
+orders = [order(name, kind, number, iin) for number, ((name, kind), iin) in enumerate(zip(given, iins))]
 moment = lambda ahead: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + ahead))
 def authorise(wallet, purpose):
     consent = {"method": "session", "evidence": secrets.token_hex(32), "at": moment(0)}
@@ -122,7 +131,7 @@ known = {
     "iin": iins, "payer": [payer], "wallet": wallets, "batch": batches, "code": ["ASP", "BIRTH"],
     "programme": ["ASP", "BIRTH"], "period": ["2026-10", "2026-11", "2026-12"], "entry": [0, 1, 20, approval["entry"], approval["entry"] + 1],
     "first_line": [1, 2, 50], "approvals": [approval["entry"]], "digest": [approval["digest"]],
-    "authorisation": to_card + to_cash, "authorisations": to_card + to_cash, "transfers": transfers,
+    "authorisation": to_card + to_cash, "authorisations": to_card + to_cash, "transfers": transfers, "orders": orders,
     "cash": [made["entry"] for made in cash], "codes": codes[6:], "reserved": codes[:6],
 }
 (home / "known.json").write_text(json.dumps(known))

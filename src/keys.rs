@@ -10,6 +10,8 @@
 //! A Kazakhstani number has fewer than 10⁹ plausible values, so any hash of one without a key could be reversed: hence
 //! keys everywhere. They live in one file that nobody but its owner may read, and never in the database or the journal.
 
+mod orders;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -26,6 +28,8 @@ use crate::ledger::batch_rules::People;
 use crate::ledger::payment::CashReference;
 use crate::ledger::rules::Person;
 use crate::log::note::{NoteError, SigningKey};
+
+pub use orders::{OrderText, WrittenDebt, WrittenOrder, order_tag_of, order_text_of};
 
 /// Bytes from which on a signed request is compressed: a short one gains less than the making of a compressor takes.
 const PACKED_MIN: usize = 1_024;

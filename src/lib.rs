@@ -11,6 +11,7 @@ pub mod http;
 pub mod keys;
 pub mod ledger;
 pub mod log;
+pub mod orders;
 pub mod payroll;
 pub mod publisher;
 pub mod sequencer;

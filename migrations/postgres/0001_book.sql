@@ -108,7 +108,7 @@ CREATE TABLE person (
 );
 
 -- What moved on a wallet, and its head after it: the newest row of an account is its head, all are its statement, and
--- a row of kind 1 or 9 is a lot. Eight-byte columns come first, so that no padding is stored. This is the hot table: one
+-- a row of kind 1 or 11 is a lot. Eight-byte columns come first, so that no padding is stored. This is the hot table: one
 -- random index and no other.
 CREATE TABLE wallet_entry (
     seq bigint NOT NULL CHECK (seq >= 0),
@@ -129,19 +129,20 @@ CREATE TABLE wallet_entry (
     kind smallint NOT NULL,
     state smallint NOT NULL,
     choice boolean NOT NULL,
+    frozen boolean NOT NULL,
     CONSTRAINT wallet_entry_once UNIQUE (account, version),
     CONSTRAINT wallet_sums_sound CHECK (0 <= general_held AND general_held <= general AND general <= posted
         AND general_held <= held AND held <= posted),
     CONSTRAINT wallet_entry_shape CHECK (account >= 1 AND version >= 1 AND first_open_lot BETWEEN 0 AND version
-        AND kind >= 1 AND (amount <> 0 OR kind > 4) AND state BETWEEN 1 AND 5
+        AND kind BETWEEN 1 AND 12 AND (amount <> 0 OR kind > 4) AND (kind <> 8 OR amount < 0) AND state BETWEEN 1 AND 5
         AND (kind <> 1 OR amount > 0 AND programme IS NOT NULL AND period IS NOT NULL AND part IS NOT NULL
             AND class IS NOT NULL)
-        AND (kind <> 9 OR amount >= 0 AND programme IS NOT NULL AND period IS NOT NULL AND part IS NOT NULL
+        AND (kind <> 11 OR amount >= 0 AND programme IS NOT NULL AND period IS NOT NULL AND part IS NOT NULL
             AND class IS NOT NULL AND refers IS NOT NULL))
 );
 
 -- A change of a lot (an accrual's version within its wallet), with the lot after it. One that was moved in from a merged
--- wallet (kind 9) has its first change with it.
+-- wallet (kind 11) has its first change with it.
 CREATE TABLE lot_movement (
     amount bigint NOT NULL,
     remaining bigint NOT NULL,
@@ -327,13 +328,57 @@ CREATE TABLE person_number (
     sealed_iin bytea NOT NULL
 );
 
--- What was credited by the accrual of a lot that came from a merged wallet (kind 9 of wallet_entry).
+-- What was credited by the accrual of a lot that came from a merged wallet (kind 11 of wallet_entry).
 CREATE TABLE moved_lot (
     credited bigint NOT NULL CHECK (credited > 0),
     seq bigint NOT NULL CHECK (seq >= 0),
     account integer NOT NULL CHECK (account >= 1),
     lot integer NOT NULL CHECK (lot >= 1),
     PRIMARY KEY (account, lot)
+);
+
+-- The rules that orders are decided by, from an entry on. The newest are in force.
+CREATE TABLE rule_table (
+    seq bigint PRIMARY KEY CHECK (seq >= 0),
+    rules text NOT NULL
+);
+
+-- What became of orders. What an order says is in the journal; what is written in it is encrypted here. A document that was
+-- decided is used up, and a tax debt is met in full once; what is malformed uses up nothing. A payment to an authority, or a
+-- hold for one, is money that was reached: nothing else makes it.
+CREATE TABLE decision (
+    seq bigint PRIMARY KEY CHECK (seq >= 0),
+    asked bigint NOT NULL CHECK (asked >= 0),
+    taken bigint NOT NULL CHECK (taken >= 0),
+    held bigint NOT NULL CHECK (held >= 0),
+    refused bigint NOT NULL CHECK (refused >= 0),
+    expires bigint,
+    account integer NOT NULL CHECK (account >= 0),
+    date integer NOT NULL,
+    tag bytea NOT NULL CHECK (length(tag) = 32),
+    debt bytea CHECK (length(debt) = 32),
+    client text NOT NULL,
+    issuer text NOT NULL,
+    issuer_kind text NOT NULL,
+    kind text,
+    outcome text NOT NULL,
+    drawn text NOT NULL,
+    sealed bytea NOT NULL,
+    CONSTRAINT decision_sums CHECK ((outcome IN ('executed', 'partial') OR taken = 0) AND (outcome = 'held' OR held = 0)
+        AND (asked = 0 OR taken + held + refused = asked)),
+    CONSTRAINT decision_wallet CHECK (account > 0 OR taken + held = 0)
+);
+CREATE UNIQUE INDEX decision_tag_once ON decision (tag) WHERE outcome <> 'malformed';
+CREATE UNIQUE INDEX decision_debt_once ON decision (debt) WHERE outcome = 'executed';
+CREATE INDEX decision_of_issuer ON decision (issuer, seq);
+CREATE INDEX decision_against ON decision (account, seq);
+CREATE INDEX decision_on ON decision (date, seq);
+CREATE INDEX decision_expires ON decision (expires, seq) WHERE outcome = 'held';
+
+-- Orders that held, and hold no longer: each ends once.
+CREATE TABLE order_end (
+    decision bigint PRIMARY KEY CHECK (decision >= 0),
+    seq bigint NOT NULL CHECK (seq > decision)
 );
 
 -- Nonces of signed writes, until they have expired. (docs/adr/0007)
@@ -398,6 +443,23 @@ BEGIN
 END
 $$;
 
+-- What takes money for an authority, or holds it for one (wallet_entry of kind 8 or 9), never moves a lot of protected money
+-- (class 1): all movements of a commit are looked at together, when its entries are in. Accruals move no lots.
+CREATE FUNCTION check_levy() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    IF EXISTS (SELECT FROM moved m
+        CROSS JOIN LATERAL (SELECT kind FROM wallet_entry WHERE account = m.account AND version = m.version LIMIT 1) e
+        CROSS JOIN LATERAL (SELECT class FROM wallet_entry WHERE account = m.account AND version = m.lot LIMIT 1) l
+        WHERE e.kind IN (8, 9) AND l.class = 1) THEN
+        RAISE EXCEPTION 'protected money is not reached' USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER lot_movement_reaches_general AFTER INSERT ON lot_movement REFERENCING NEW TABLE AS moved
+    FOR EACH STATEMENT EXECUTE FUNCTION check_levy();
+
 -- Leaves and hashes do not shrink: no time is spent on trying.
 ALTER TABLE journal ALTER COLUMN leaves SET STORAGE EXTERNAL;
 ALTER TABLE tile ALTER COLUMN hashes SET STORAGE EXTERNAL;
@@ -444,7 +506,8 @@ BEGIN
     FOREACH name IN ARRAY ARRAY['log_commit', 'journal', 'tile', 'programme', 'system_account', 'system_entry', 'wallet',
         'person_tag', 'wallet_entry', 'lot_movement', 'pay_out', 'benefit_paid', 'instruction', 'batch', 'batch_entry',
         'log_change', 'programme_class', 'registry_change', 'evidence', 'authorisation',
-        'authorisation_entry', 'payment', 'payment_entry', 'daily_usage', 'event', 'choice', 'wallet_lead', 'moved_lot', 'checkpoint', 'checkpoint_published']
+        'authorisation_entry', 'payment', 'payment_entry', 'daily_usage', 'event', 'rule_table', 'decision',
+        'order_end', 'choice', 'wallet_lead', 'moved_lot', 'checkpoint', 'checkpoint_published']
     LOOP
         EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON %I
             FOR EACH ROW EXECUTE FUNCTION refuse_change()', name);

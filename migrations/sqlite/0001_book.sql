@@ -103,7 +103,7 @@ CREATE TABLE person (
 ) STRICT;
 
 -- What moved on a wallet, and its head after it: the newest row of an account is its head, all are its statement, and
--- a row of kind 1 or 9 is a lot. This is the hot table: rows are appended, and one random index is all that is written beside
+-- a row of kind 1 or 11 is a lot. This is the hot table: rows are appended, and one random index is all that is written beside
 -- them.
 CREATE TABLE wallet_entry (
     seq INTEGER NOT NULL CHECK (seq >= 0),
@@ -124,19 +124,20 @@ CREATE TABLE wallet_entry (
     kind INTEGER NOT NULL,
     state INTEGER NOT NULL,
     choice INTEGER NOT NULL CHECK (choice IN (0, 1)),
+    frozen INTEGER NOT NULL CHECK (frozen IN (0, 1)),
     CONSTRAINT wallet_entry_once UNIQUE (account, version),
     CONSTRAINT wallet_sums_sound CHECK (0 <= general_held AND general_held <= general AND general <= posted
         AND general_held <= held AND held <= posted),
     CONSTRAINT wallet_entry_shape CHECK (account >= 1 AND version >= 1 AND first_open_lot BETWEEN 0 AND version
-        AND kind >= 1 AND (amount <> 0 OR kind > 4) AND state BETWEEN 1 AND 5
+        AND kind BETWEEN 1 AND 12 AND (amount <> 0 OR kind > 4) AND (kind <> 8 OR amount < 0) AND state BETWEEN 1 AND 5
         AND (kind <> 1 OR amount > 0 AND programme IS NOT NULL AND period IS NOT NULL AND part IS NOT NULL
             AND class IS NOT NULL)
-        AND (kind <> 9 OR amount >= 0 AND programme IS NOT NULL AND period IS NOT NULL AND part IS NOT NULL
+        AND (kind <> 11 OR amount >= 0 AND programme IS NOT NULL AND period IS NOT NULL AND part IS NOT NULL
             AND class IS NOT NULL AND refers IS NOT NULL))
 ) STRICT;
 
 -- A change of a lot (an accrual's version within its wallet), with the lot after it. One that was moved in from a merged
--- wallet (kind 9) has its first change with it.
+-- wallet (kind 11) has its first change with it.
 CREATE TABLE lot_movement (
     amount INTEGER NOT NULL,
     remaining INTEGER NOT NULL,
@@ -322,13 +323,57 @@ CREATE TABLE person_number (
     sealed_iin BLOB NOT NULL
 ) STRICT;
 
--- What was credited by the accrual of a lot that came from a merged wallet (kind 9 of wallet_entry).
+-- What was credited by the accrual of a lot that came from a merged wallet (kind 11 of wallet_entry).
 CREATE TABLE moved_lot (
     credited INTEGER NOT NULL CHECK (credited > 0),
     seq INTEGER NOT NULL CHECK (seq >= 0),
     account INTEGER NOT NULL CHECK (account >= 1),
     lot INTEGER NOT NULL CHECK (lot >= 1),
     PRIMARY KEY (account, lot)
+) STRICT;
+
+-- The rules that orders are decided by, from an entry on. The newest are in force.
+CREATE TABLE rule_table (
+    seq INTEGER PRIMARY KEY CHECK (seq >= 0),
+    rules TEXT NOT NULL
+) STRICT;
+
+-- What became of orders. What an order says is in the journal; what is written in it is encrypted here. A document that was
+-- decided is used up, and a tax debt is met in full once; what is malformed uses up nothing. A payment to an authority, or a
+-- hold for one, is money that was reached: nothing else makes it.
+CREATE TABLE decision (
+    seq INTEGER PRIMARY KEY CHECK (seq >= 0),
+    asked INTEGER NOT NULL CHECK (asked >= 0),
+    taken INTEGER NOT NULL CHECK (taken >= 0),
+    held INTEGER NOT NULL CHECK (held >= 0),
+    refused INTEGER NOT NULL CHECK (refused >= 0),
+    expires INTEGER,
+    account INTEGER NOT NULL CHECK (account >= 0),
+    date INTEGER NOT NULL,
+    tag BLOB NOT NULL CHECK (length(tag) = 32),
+    debt BLOB CHECK (length(debt) = 32),
+    client TEXT NOT NULL,
+    issuer TEXT NOT NULL,
+    issuer_kind TEXT NOT NULL,
+    kind TEXT,
+    outcome TEXT NOT NULL,
+    drawn TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    CONSTRAINT decision_sums CHECK ((outcome IN ('executed', 'partial') OR taken = 0) AND (outcome = 'held' OR held = 0)
+        AND (asked = 0 OR taken + held + refused = asked)),
+    CONSTRAINT decision_wallet CHECK (account > 0 OR taken + held = 0)
+) STRICT;
+CREATE UNIQUE INDEX decision_tag_once ON decision (tag) WHERE outcome <> 'malformed';
+CREATE UNIQUE INDEX decision_debt_once ON decision (debt) WHERE outcome = 'executed';
+CREATE INDEX decision_of_issuer ON decision (issuer, seq);
+CREATE INDEX decision_against ON decision (account, seq);
+CREATE INDEX decision_on ON decision (date, seq);
+CREATE INDEX decision_expires ON decision (expires, seq) WHERE outcome = 'held';
+
+-- Orders that held, and hold no longer: each ends once.
+CREATE TABLE order_end (
+    decision INTEGER PRIMARY KEY CHECK (decision >= 0),
+    seq INTEGER NOT NULL CHECK (seq > decision)
 ) STRICT;
 
 -- Nonces of signed writes, until they have expired. (docs/adr/0007)
@@ -378,6 +423,13 @@ WHEN NOT EXISTS (SELECT 1 FROM checkpoint_published WHERE size = NEW.size)
     AND (NEW.size <> (SELECT coalesce(max(size), 0) FROM checkpoint)
         OR NOT EXISTS (SELECT 1 FROM checkpoint WHERE size = NEW.size AND substr(NEW.note, 1, length(body)) = body))
 BEGIN SELECT RAISE(ROLLBACK, 'checkpoint_published is not of the newest body'); END;
+
+-- What takes money for an authority, or holds it for one (wallet_entry of kind 8 or 9), never moves a lot of protected money
+-- (class 1). A commit's entries are in before its movements. Accruals move no lots.
+CREATE TRIGGER lot_movement_reaches_general BEFORE INSERT ON lot_movement
+WHEN EXISTS (SELECT 1 FROM wallet_entry WHERE account = NEW.account AND version = NEW.version AND kind IN (8, 9))
+    AND EXISTS (SELECT 1 FROM wallet_entry WHERE account = NEW.account AND version = NEW.lot AND class = 1)
+BEGIN SELECT RAISE(ROLLBACK, 'protected money is not reached'); END;
 
 -- Append-only, table by table. Where the key is not the rowid, a row could be replaced by its rowid too: so none may be
 -- given (SQLite has -1 there before it has chosen one).
@@ -636,6 +688,32 @@ WHEN NEW.rowid <> -1 OR EXISTS (SELECT 1 FROM person_number WHERE id = NEW.id)
 BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of person_number is refused'); END;
 CREATE TRIGGER person_number_no_update BEFORE UPDATE ON person_number
 BEGIN SELECT RAISE(ABORT, 'append-only: update of person_number is refused'); END;
+
+CREATE TRIGGER rule_table_no_replace BEFORE INSERT ON rule_table
+WHEN EXISTS (SELECT 1 FROM rule_table WHERE seq = NEW.seq)
+BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of rule_table is refused'); END;
+CREATE TRIGGER rule_table_no_update BEFORE UPDATE ON rule_table
+BEGIN SELECT RAISE(ABORT, 'append-only: update of rule_table is refused'); END;
+CREATE TRIGGER rule_table_no_delete BEFORE DELETE ON rule_table
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of rule_table is refused'); END;
+
+CREATE TRIGGER decision_no_replace BEFORE INSERT ON decision
+WHEN EXISTS (SELECT 1 FROM decision WHERE seq = NEW.seq)
+    OR NEW.outcome <> 'malformed' AND EXISTS (SELECT 1 FROM decision WHERE tag = NEW.tag AND outcome <> 'malformed')
+    OR NEW.outcome = 'executed' AND EXISTS (SELECT 1 FROM decision WHERE debt = NEW.debt AND outcome = 'executed')
+BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of decision is refused'); END;
+CREATE TRIGGER decision_no_update BEFORE UPDATE ON decision
+BEGIN SELECT RAISE(ABORT, 'append-only: update of decision is refused'); END;
+CREATE TRIGGER decision_no_delete BEFORE DELETE ON decision
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of decision is refused'); END;
+
+CREATE TRIGGER order_end_no_replace BEFORE INSERT ON order_end
+WHEN EXISTS (SELECT 1 FROM order_end WHERE decision = NEW.decision)
+BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of order_end is refused'); END;
+CREATE TRIGGER order_end_no_update BEFORE UPDATE ON order_end
+BEGIN SELECT RAISE(ABORT, 'append-only: update of order_end is refused'); END;
+CREATE TRIGGER order_end_no_delete BEFORE DELETE ON order_end
+BEGIN SELECT RAISE(ABORT, 'append-only: delete of order_end is refused'); END;
 
 CREATE TRIGGER evidence_no_replace BEFORE INSERT ON evidence
 WHEN EXISTS (SELECT 1 FROM evidence WHERE seq = NEW.seq)

@@ -21,6 +21,7 @@ use crate::log::merkle::{Hash as TreeHash, leaf_hash};
 use crate::log::reader::LeafReader;
 use crate::log::tile::{BundleEntries, RightEdge, TileId};
 use crate::store::holders;
+use crate::store::orders::digests_of as order_digests_of;
 use crate::store::payments::digests_of;
 use crate::store::projections::{BatchEntryRow, PayOutRow};
 use crate::store::{Head, Store, StoreError};
@@ -87,7 +88,7 @@ struct Audit {
     tiles: BTreeMap<TileId, u64>,
     batch_entries: BTreeMap<(u32, u32), u64>,
     system_rows: HashMap<u32, SystemCursor>,
-    /// Sums of the hashes of the rows about payments, and their number, table by table.
+    /// Sums of the hashes of the rows about payments and orders, and their number, table by table.
     payments: BTreeMap<&'static str, (u64, u64)>,
 }
 
@@ -108,9 +109,19 @@ fn hash_of(row: &impl Hash) -> u64 {
 }
 
 fn wallet_key(wallet: &Wallet) -> impl Hash + use<> {
-    let Wallet { account, version, posted, held, general, general_held, first_open_lot, state, choice } =
-        *wallet;
-    (account, version, posted, held, general, general_held, first_open_lot, state, choice)
+    let Wallet {
+        account,
+        version,
+        posted,
+        held,
+        general,
+        general_held,
+        first_open_lot,
+        state,
+        choice,
+        frozen,
+    } = *wallet;
+    (account, version, posted, held, general, general_held, first_open_lot, state, (choice, frozen))
 }
 
 fn entry_key(row: &WalletEntry) -> u64 {
@@ -302,6 +313,12 @@ impl Audit {
                 *known = (known.0.wrapping_add(sum), known.1 + count);
             }
             for (table, sum, count) in digests_of(fx) {
+                let known = self.payments.entry(table).or_default();
+                *known = (known.0.wrapping_add(sum), known.1 + count);
+            }
+        }
+        if !fx.orders.is_empty() || !fx.order_ends.is_empty() || !fx.rule_tables.is_empty() {
+            for (table, sum, count) in order_digests_of(fx) {
                 let known = self.payments.entry(table).or_default();
                 *known = (known.0.wrapping_add(sum), known.1 + count);
             }
@@ -606,9 +623,11 @@ impl Audit {
         Ok(())
     }
 
-    /// Authorisations, payments, what was counted of them, who is told, and what is kept of holders: table by table.
+    /// Authorisations, payments, what was counted of them, who is told, orders and their rules, what is kept of holders: table by
+    /// table.
     async fn payments(&mut self) -> Result<(), StoreError> {
         let mut digests = self.store.payment_digests().await?;
+        digests.extend(self.store.order_digests().await?);
         digests.extend(self.store.holder_digests().await?);
         for (table, sum, count) in digests {
             self.report.rows += count;

@@ -14,7 +14,7 @@ use super::place::PlaceArgs;
 use super::programme::{DEFAULT_PAYER, parse_payer};
 use super::{CliError, Global, Outcome, table};
 use crate::client::key;
-use crate::domain::{Bic, ClientId, PublicKey, Role, Scope};
+use crate::domain::{Bic, Bin, ClientId, Issuer, PublicKey, Role, Scope};
 use crate::ledger::record::Actor;
 use crate::ledger::registry::{Founder, Proposal};
 use crate::publisher::Publisher;
@@ -30,21 +30,32 @@ pub struct BootstrapArgs {
     /// An operator and the public key that `keygen` printed; at least two of them
     #[arg(long = "operator", value_name = "ID=KEY", value_parser = parse_founder, required_unless_present = "trial")]
     operators: Vec<Founder>,
-    /// Make keys for two operators and one client of each other role, in the directory `clients` of the data directory.
+    /// Make keys for two operators, authorities of four kinds, and one client of each other role, in the directory `clients` of the data directory.
     /// To try it out: in earnest every key is made where it is used
     #[arg(long, conflicts_with = "operators")]
     trial: bool,
 }
 
 /// The clients of a trial: who they are, and what they may touch.
-pub const TRIAL: [(&str, Role); 7] = [
+pub const TRIAL: [(&str, Role); 10] = [
     ("operator-1", Role::Operator),
     ("operator-2", Role::Operator),
     ("payer", Role::Payer),
     ("bank", Role::Bank),
     ("channel", Role::Channel),
     ("authority", Role::Authority),
+    ("tax-authority", Role::Authority),
+    ("bank-claims", Role::Authority),
+    ("collector", Role::Authority),
     ("auditor", Role::Auditor),
+];
+
+/// What the authorities of a trial are, each with a BIN of its own. The one that is only called an authority is a bailiff.
+const AUTHORITIES: [(&str, &[u8], Issuer); 4] = [
+    ("authority", b"010140001230", Issuer::Bailiff),
+    ("tax-authority", b"990740004567", Issuer::TaxAuthority),
+    ("bank-claims", b"050840007897", Issuer::Bank),
+    ("collector", b"881200003334", Issuer::Creditor),
 ];
 
 /// The bank of a trial.
@@ -130,11 +141,14 @@ fn make_keys(directory: &Path) -> Result<Vec<Member>, CliError> {
     Ok(cast)
 }
 
-fn scope_of(role: Role) -> Scope {
-    let bin = parse_payer(DEFAULT_PAYER).expect("a test reads it");
+fn scope_of(name: &str, role: Role) -> Scope {
     match role {
-        Role::Payer => Scope::Payer(bin),
-        Role::Authority => Scope::Authority(bin),
+        Role::Payer => Scope::Payer(parse_payer(DEFAULT_PAYER).expect("a test reads it")),
+        Role::Authority => {
+            let known = AUTHORITIES.iter().find(|(known, ..)| *known == name);
+            let (_, bin, issuer) = known.expect("a test looks every authority up");
+            Scope::Authority(Bin::parse(bin).expect("a test reads it"), *issuer)
+        }
         Role::Bank => Scope::Bank(Bic::parse(TRIAL_BIC).expect("a test reads it")),
         Role::Channel | Role::Auditor | Role::Operator => Scope::Book,
     }
@@ -147,10 +161,12 @@ async fn register_all(sequencer: &Sequencer, cast: &[Member]) -> Result<EntryVie
     let bootstrap = RegistryCommand::Bootstrap(founders.iter().map(founder).collect());
     let entry = submit(sequencer, "bootstrap", bootstrap).await?;
     for Member { client, role, public_key } in others {
-        let (client, role, public_key, scope) = (*client, *role, *public_key, scope_of(*role));
+        let (client, role, public_key, scope) =
+            (*client, *role, *public_key, scope_of(client.as_str(), *role));
         let steps = if role == Role::Authority {
-            let (bin, bic) = (scope.bin(), scope.bic());
-            agree(sequencer, first, second, Proposal::RegisterClient { client, role, bin, bic }).await?;
+            let (bin, bic, issuer) = (scope.bin(), scope.bic(), scope.issuer());
+            let register = Proposal::RegisterClient { client, role, bin, bic, issuer };
+            agree(sequencer, first, second, register).await?;
             agree(sequencer, first, second, Proposal::AddKey { client, public_key }).await?;
             continue;
         } else {
@@ -200,8 +216,8 @@ mod tests {
     fn the_clients_of_a_trial_can_be_registered() {
         for (name, role) in TRIAL {
             assert!(ClientId::parse(name).is_ok());
-            let scope = scope_of(role);
-            assert_eq!(Scope::of(role, scope.bin(), scope.bic()), Ok(scope));
+            let scope = scope_of(name, role);
+            assert_eq!(Scope::of(role, scope.bin(), scope.bic(), scope.issuer()), Ok(scope));
         }
         assert!(TRIAL[..2].iter().all(|(_, role)| *role == Role::Operator));
     }

@@ -175,6 +175,18 @@ pub async fn prove(place: &Place, log: &Path) -> Result<(Value, String), CliErro
     Ok((report.map_err(|_| CliError::Child("`verify --json` did not answer with JSON.".to_owned()))?, key))
 }
 
+/// Whether the document of a decision holds under a log's key, and what was found, as JSON. It knows the document and the key.
+pub async fn verify_decision(document: &Path, key: &str) -> Result<(bool, Value), CliError> {
+    let mut command = program()?;
+    command.args(["verify", "--json", "--key", key, "--decision"]).arg(document).stdin(Stdio::null());
+    let failed = |what: String| CliError::Child(format!("`verify --decision` {what}."));
+    let output = command.output().await.map_err(|error| failed(format!("cannot be started: {error}")))?;
+    match (output.status.code(), serde_json::from_slice(&output.stdout)) {
+        (Some(code @ (0 | 1)), Ok(found)) => Ok((code == 0, found)),
+        _ => Err(failed(format!("ended with {}", output.status))),
+    }
+}
+
 /// Runs a command of this program to its end; gives its standard output.
 async fn output_of(mut command: Command, name: &str) -> Result<Vec<u8>, CliError> {
     let output = command.stdin(Stdio::null()).output().await;

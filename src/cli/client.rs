@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::error::{CliError, Outcome};
 use super::{Global, approval, table};
 use crate::client::Client;
-use crate::domain::{Bic, Bin, ClientId, KeyId, PublicKey, Role};
+use crate::domain::{Bic, Bin, ClientId, Issuer, KeyId, PublicKey, Role};
 
 /// List and register clients, and their keys
 #[derive(Debug, Subcommand)]
@@ -30,6 +30,10 @@ pub enum ClientCommand {
         /// The BIC of a bank
         #[arg(long, value_parser = parse_bic)]
         bic: Option<Bic>,
+        #[allow(clippy::doc_markdown)] // shown on a terminal
+        /// What an authority is as an issuer: bailiff, tax_authority, bank, creditor, paying_body or investigator
+        #[arg(long, value_parser = Issuer::parse)]
+        issuer: Option<Issuer>,
         /// Its public key, as `keygen` printed it
         #[arg(long, value_name = "KEY", value_parser = PublicKey::parse)]
         public_key: Option<PublicKey>,
@@ -78,8 +82,8 @@ pub async fn run(global: &Global, command: ClientCommand) -> Result<Outcome, Cli
     let client = global.client()?;
     match command {
         ClientCommand::List => list(global, &client.clients().await?)?,
-        ClientCommand::Add { id, role, bin, bic, public_key } => {
-            let body = json!({"client": id, "role": role, "bin": bin, "bic": bic});
+        ClientCommand::Add { id, role, bin, bic, issuer, public_key } => {
+            let body = json!({"client": id, "role": role, "bin": bin, "bic": bic, "issuer": issuer});
             add(global, &client, body, id, role, public_key).await?;
         }
         ClientCommand::AddKey { id, public_key } => add_key(global, &client, id, public_key).await?,
@@ -97,7 +101,7 @@ pub async fn run(global: &Global, command: ClientCommand) -> Result<Outcome, Cli
 }
 
 fn list(global: &Global, value: &Value) -> Result<(), CliError> {
-    let mut rows = table::table(&["client", "role", "bin or bic", "keys", "state"]);
+    let mut rows = table::table(&["client", "role", "bin or bic", "issuer", "keys", "state"]);
     for client in value["clients"].as_array().into_iter().flatten() {
         let keys = client["keys"].as_array().into_iter().flatten();
         let live = keys.filter(|key| key["revoked_by_entry"].is_null());
@@ -106,6 +110,7 @@ fn list(global: &Global, value: &Value) -> Result<(), CliError> {
             table::text(client, "client"),
             table::text(client, "role"),
             table::text(client, "bin") + &table::text(client, "bic"),
+            table::text(client, "issuer"),
             keys.join(" "),
             if client["suspended"] == true { "suspended".to_owned() } else { String::new() },
         ]);

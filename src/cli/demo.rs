@@ -19,7 +19,7 @@ use super::error::{CliError, Outcome};
 use super::generate;
 use super::payday::{self, Opened, Order, Paid};
 use super::programme::{DEFAULT_PAYER, parse_payer, register_catalogue};
-use super::{figures, person, statement, table, wallet};
+use super::{figures, person, siege, statement, table, wallet};
 use crate::client::bank::{Decision, Desk};
 use crate::client::{self, AccrualRequest, Client, Judged, StatementQuery, VerdictKind};
 use crate::domain::{Amount, BatchId, Bin, Iin, Money};
@@ -56,6 +56,8 @@ struct Stage {
     payer: Bin,
     /// Where the log is exported to.
     log: PathBuf,
+    /// Where the documents of refused orders are kept.
+    refusals: PathBuf,
     spinner: ProgressBar,
 }
 
@@ -78,6 +80,7 @@ pub async fn run(args: DemoArgs) -> Result<Outcome, CliError> {
         },
         payer: parse_payer(DEFAULT_PAYER).expect("a test reads it"),
         log: dir.join("log"),
+        refusals: dir.join("refusals"),
         spinner: if io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() },
     };
     stage.spinner.enable_steady_tick(Duration::from_millis(100));
@@ -111,6 +114,7 @@ struct Story {
     renamed: Paid,
     iin: Iin,
     out: MoneyOut,
+    refusals: Vec<siege::Refusal>,
     statement: Value,
     trial_balance: Value,
     replay: Value,
@@ -160,6 +164,8 @@ async fn play(stage: &Stage, lines: u64) -> Result<Story, CliError> {
     let wallet = wallet::id_of(&auditor.lookup_wallet(&iin).await?, auditor.address())?;
     stage.now("sending money to a card, and taking cash");
     let out = money_out(&crew, wallet).await?;
+    stage.now("ordering money out of a wallet");
+    let refusals = siege::lay(&crew, wallet, &iin, &stage.refusals).await?;
     stage.now("reading the books");
     let statement = auditor.statement(wallet, &StatementQuery::default()).await?;
     let trial_balance = auditor.trial_balance(None).await?;
@@ -173,6 +179,7 @@ async fn play(stage: &Stage, lines: u64) -> Result<Story, CliError> {
     stage.now("exporting the log, and verifying it with its key alone");
     let (proof, key) = child::prove(&stage.place, &stage.log).await?;
     expect(proof["matches"] == true, "the log does not verify")?;
+    siege::verify(&refusals, &key).await?;
     Ok(Story {
         payroll,
         short,
@@ -182,6 +189,7 @@ async fn play(stage: &Stage, lines: u64) -> Result<Story, CliError> {
         renamed,
         iin,
         out,
+        refusals,
         statement,
         trial_balance,
         replay,
@@ -253,7 +261,7 @@ fn is_same(recorded: &client::Summary, given: &client::Summary) -> bool {
 }
 
 /// What the story says must be so; if it is not, the service is at fault and the story ends here.
-fn expect(holds: bool, otherwise: &str) -> Result<(), CliError> {
+pub(super) fn expect(holds: bool, otherwise: &str) -> Result<(), CliError> {
     if holds { Ok(()) } else { Err(CliError::Child(format!("the demonstration failed: {otherwise}."))) }
 }
 
@@ -388,7 +396,7 @@ fn tell(out: &mut impl Write, dir: &Path, story: &Story) -> io::Result<()> {
 /// The story's pages: a name and its sentences.
 fn pages(story: &Story) -> Vec<(&'static str, Vec<String>)> {
     let Story { payroll, short, killed, paid, again, renamed, iin, statement, trial_balance, .. } = story;
-    let Story { out, replay, proof, key, .. } = story;
+    let Story { out, refusals, replay, proof, key, .. } = story;
     let summary = &paid.summary;
     let (lines, total) = (figures::lines(payroll.lines), figures::tiyn(payroll.total.tiyn()));
     let bad = figures::count(payroll.bad.values().sum());
@@ -417,8 +425,10 @@ fn pages(story: &Story) -> Vec<(&'static str, Vec<String>)> {
 
     let mut wallet =
         vec![format!("of {}, {} KZT", person::masked(iin), table::amount(statement, "closing_balance"))];
-    // Without the table's head and the rule under it: the line above has said what this is.
-    wallet.extend(statement::entries(statement).lines().skip(2).map(|row| row.trim_end().to_owned()));
+    // Without the table's head and the rule under it: the line above has said what this is. Nor what left the balance as it was.
+    let rows = statement::entries(statement);
+    let moved = rows.lines().skip(2).filter(|row| !row.contains(" +0.00 "));
+    wallet.extend(moved.map(|row| row.trim_end().to_owned()));
 
     let (debit, credit) =
         (table::amount(trial_balance, "total_debit"), table::amount(trial_balance, "total_credit"));
@@ -450,6 +460,7 @@ fn pages(story: &Story) -> Vec<(&'static str, Vec<String>)> {
                 "200.00 KZT with the right one, once".to_owned(),
             ],
         ),
+        ("orders", orders(refusals)),
         ("wallet", wallet),
         ("books", vec![format!("Σ debits {debit} = Σ credits {credit}")]),
         (
@@ -467,6 +478,19 @@ fn pages(story: &Story) -> Vec<(&'static str, Vec<String>)> {
             ],
         ),
     ]
+}
+
+/// What became of those who tried to take from the wallet.
+fn orders(refusals: &[siege::Refusal]) -> Vec<String> {
+    let mut sentences: Vec<String> = refusals
+        .iter()
+        .map(|it| format!("{:<15} {:<14} {:>10} KZT: refused, nothing taken", it.who, it.kind, it.asked))
+        .collect();
+    sentences.push(
+        "each holds a signed refusal (refusals/*.html), verified with nothing but the key below; forged, none is"
+            .to_owned(),
+    );
+    sentences
 }
 
 #[cfg(test)]

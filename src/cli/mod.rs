@@ -37,6 +37,7 @@ mod health;
 mod keygen;
 mod log;
 mod migrate;
+mod order;
 mod payday;
 mod person;
 mod place;
@@ -44,8 +45,10 @@ mod programme;
 mod progress;
 mod replay;
 mod report;
+mod rules;
 mod serve;
 mod serve_check;
+mod siege;
 mod statement;
 mod table;
 mod verify;
@@ -212,6 +215,10 @@ enum Command {
     #[command(subcommand)]
     Batch(batch::BatchCommand),
     #[command(subcommand)]
+    Order(order::OrderCommand),
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
+    #[command(subcommand)]
     Report(report::ReportCommand),
     #[command(subcommand)]
     Log(log::LogCommand),
@@ -283,6 +290,8 @@ impl Cli {
             Command::Wallet(command) => wallet::run(global, command).await,
             Command::Statement(args) => statement::run(global, args).await,
             Command::Batch(command) => batch::run(global, command).await,
+            Command::Order(command) => order::run(global, command).await,
+            Command::Rules(command) => rules::run(global, command).await,
             Command::Report(command) => report::run(global, command).await,
             Command::Log(command) => log::run(global, command).await,
             Command::Entry(args) => entry::run(global, args).await,

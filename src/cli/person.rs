@@ -34,10 +34,19 @@ impl PersonArgs {
             (None, Some(path)) => read_file(path)?,
             (None, None) => read_input(self.iin_stdin)?,
         };
-        // The error names the fault and never the text: a mistyped number is still nearly somebody's.
-        Iin::parse(text.trim().as_bytes())
-            .map_err(|fault| CliError::Usage(format!("{fault}; give the 12 digits of an IIN.")))
+        parse(&text)
     }
+}
+
+/// The number in a file.
+pub fn read_iin(path: &Path) -> Result<Iin, CliError> {
+    parse(&read_file(path)?)
+}
+
+fn parse(text: &str) -> Result<Iin, CliError> {
+    // The error names the fault and never the text: a mistyped number is still nearly somebody's.
+    Iin::parse(text.trim().as_bytes())
+        .map_err(|fault| CliError::Usage(format!("{fault}; give the 12 digits of an IIN.")))
 }
 
 fn read_file(path: &Path) -> Result<String, CliError> {

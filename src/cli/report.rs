@@ -18,6 +18,15 @@ pub enum ReportCommand {
         #[arg(long, value_name = "TIME")]
         at: Option<String>,
     },
+    /// Orders of business days: who asked for how much, what became of it, and that nothing protected was taken
+    Orders {
+        /// The first business day, like 2026-11-01
+        #[arg(long, value_name = "DATE")]
+        from: String,
+        /// The last one
+        #[arg(long, value_name = "DATE")]
+        to: String,
+    },
     /// By programme: what was funded, accrued, taken back, is in wallets, was paid out, and whether it ties
     Programmes {
         /// As of a time (RFC 3339) or the end of a business day (2026-11-22)
@@ -30,6 +39,10 @@ pub enum ReportCommand {
 pub async fn run(global: &Global, command: ReportCommand) -> Result<Outcome, CliError> {
     let client = global.client()?;
     let (report, rows, holds) = match command {
+        ReportCommand::Orders { from, to } => {
+            let report = client.orders_report(&from, &to).await?;
+            return show_orders(global, &report);
+        }
         ReportCommand::TrialBalance { at } => {
             let report = client.trial_balance(at.as_deref()).await?;
             let holds = report["balanced"] == true;
@@ -49,6 +62,46 @@ pub async fn run(global: &Global, command: ReportCommand) -> Result<Outcome, Cli
             writeln!(out, "It balances.")
         } else {
             writeln!(out, "IT DOES NOT BALANCE. Stop paying from this book and compare it with a replay.")
+        }
+    })?;
+    Ok(if holds { Outcome::Done } else { Outcome::NotAll })
+}
+
+fn show_orders(global: &Global, report: &Value) -> Result<Outcome, CliError> {
+    let sums = ["asked", "taken", "held", "refused"];
+    let mut rows = table::table(&[
+        "issuer", "what", "kind", "outcome", ">orders", ">asked", ">taken", ">held", ">refused",
+    ]);
+    for row in list(report, "orders") {
+        let texts = ["issuer", "issuer_kind", "kind", "outcome", "orders"].map(|name| table::text(row, name));
+        rows.add_row(texts.into_iter().chain(sums.map(|name| table::amount(row, name))));
+    }
+    let (totals, proof) = (&report["totals"], &report["proof"]);
+    let holds = proof["ties"] == true;
+    global.show(report, |out| {
+        table::print(out, &rows)?;
+        let sum = |of: &Value, name: &str| table::amount(of, name);
+        writeln!(
+            out,
+            "\n{} orders asked for {} KZT: {} taken, {} held, {} recovered, {} shielded",
+            table::text(totals, "orders"),
+            sum(totals, "asked"),
+            sum(totals, "taken"),
+            sum(totals, "held"),
+            sum(totals, "recovered"),
+            sum(totals, "shielded")
+        )?;
+        writeln!(
+            out,
+            "Of every lot that the {} decisions that took money name: protected {} KZT, general {} KZT",
+            table::text(proof, "decisions_that_took"),
+            sum(proof, "taken_from_protected"),
+            sum(proof, "taken_from_general")
+        )?;
+        if holds {
+            writeln!(out, "Nothing protected was taken, and authorities were credited with what was.")
+        } else {
+            writeln!(out, "IT DOES NOT TIE. Compare the book with a replay.")
         }
     })?;
     Ok(if holds { Outcome::Done } else { Outcome::NotAll })

@@ -1,4 +1,4 @@
-//! `verify`: an auditor's check of a log, or of one receipt, with nothing but a key.
+//! `verify`: an auditor's check of a log, of one receipt, or of a decision document, with nothing but a key.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use crate::domain::Money;
 use crate::log::checkpoint::{Checkpoint, Policy};
 use crate::log::merkle::{Hash, leaf_hash};
 use crate::log::note::{KeyType, SignedNote, VerifierKey};
+use crate::orders::check::{CheckError, Checked, check};
 use crate::sequencer::clock;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
@@ -22,7 +23,7 @@ use crate::verify::{BITMAP_BYTES_MAX, Options, Report, Totals, VerifyError, veri
 
 use super::place::{SCHEMA, SERVICE_ROLE};
 use super::progress::Progress;
-use super::{CliError, Global, Outcome, figures, table};
+use super::{CliError, Global, Outcome, figures, person, table};
 
 const AFTER_HELP: &str = "\
 What is held: every entry hashes into the signed root; no entry was added, removed, changed or reordered since the \
@@ -34,7 +35,7 @@ Exit codes: 0 everything fits; 1 something does not, and it is said what; 2 and 
 #[command(after_help = AFTER_HELP)]
 pub struct VerifyArgs {
     /// The log: a directory written by `log export`, or a URL with the same paths below it
-    #[arg(value_name = "LOG", required_unless_present_any = ["receipt", "data_dir", "database_url"])]
+    #[arg(value_name = "LOG", required_unless_present_any = ["receipt", "decision", "data_dir", "database_url"])]
     log: Option<String>,
     /// A key that you trust, of the log or of a witness: a vkey, `name+id+base64`
     #[arg(long = "key", value_name = "VKEY")]
@@ -57,6 +58,12 @@ pub struct VerifyArgs {
     /// The entry's leaf hash, in hexadecimal digits, instead of its bytes
     #[arg(long, value_name = "HEX", requires = "receipt", conflicts_with = "leaf")]
     leaf_hash: Option<String>,
+    /// Verify the document of a decision on an order instead, JSON or page; it needs no log
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["log", "earlier", "receipt", "data_dir", "database_url"])]
+    decision: Option<PathBuf>,
+    /// Also that the decision is about the person whose number is in this file
+    #[arg(long, value_name = "FILE", requires = "decision")]
+    iin_file: Option<PathBuf>,
     /// Also compare every projection of the book in this directory
     #[arg(long, value_name = "DIR", conflicts_with = "database_url")]
     data_dir: Option<PathBuf>,
@@ -79,6 +86,9 @@ pub async fn run(global: &Global, args: VerifyArgs) -> Result<Outcome, CliError>
     let policy = args.policy()?;
     if let Some(path) = &args.receipt {
         return receipt(global, &args, path, &policy);
+    }
+    if let Some(path) = &args.decision {
+        return decision(global, &read(path)?, args.iin_file.as_deref(), &policy);
     }
     let mut value = json!({});
     let mut fits = true;
@@ -139,7 +149,7 @@ impl VerifyArgs {
         }
         let (log_keys, witnesses): (Vec<_>, Vec<_>) =
             keys.into_iter().partition(|key| key.key_type() == KeyType::Ed25519);
-        if log_keys.is_empty() && (self.log.is_some() || self.receipt.is_some()) {
+        if log_keys.is_empty() && (self.log.is_some() || self.receipt.is_some() || self.decision.is_some()) {
             let text = "name a key of the log that you trust, with --key or --key-file";
             return Err(CliError::Usage(text.into()));
         }
@@ -255,6 +265,63 @@ fn receipt(global: &Global, args: &VerifyArgs, path: &Path, policy: &Policy) -> 
     };
     global.show(&value, |out| writeln!(out, "{text}"))?;
     Ok(if fits { Outcome::Done } else { Outcome::NotAll })
+}
+
+/// Checks a decision document: what it shows is what the log says, or it is said what is not.
+fn decision(
+    global: &Global,
+    document: &[u8],
+    iin_file: Option<&Path>,
+    policy: &Policy,
+) -> Result<Outcome, CliError> {
+    let iin = iin_file.map(person::read_iin).transpose()?;
+    let checked = match check(document, policy, iin.as_ref()) {
+        Ok(checked) => checked,
+        // Nothing is wrong with the document: it cannot tell.
+        Err(error @ CheckError::NoDebtorOpening) => return Err(CliError::Usage(error.to_string())),
+        Err(error) => {
+            let error = error.to_string();
+            let value = json!({"matches": false, "finding": error});
+            global.show(&value, |out| writeln!(out, "DOES NOT FIT: {error}"))?;
+            return Ok(Outcome::NotAll);
+        }
+    };
+    let Checked { document, checkpoint, signed_by, debtor } = &checked;
+    let mut value = document.clone();
+    value.as_object_mut().map(|members| members.remove("proof"));
+    let value = json!({"matches": true, "decision": value, "debtor_checked": debtor, "origin": checkpoint.origin,
+        "size": checkpoint.size, "signed_by": signed_by});
+    let text = |name: &str| table::text(document, name);
+    let facts = table::facts([
+        ("outcome", table::text(&document["outcome_words"], "en")),
+        ("document", format!("{} of {}", text("number"), text("order_date"))),
+        (
+            "issuer",
+            format!(
+                "BIN {}, {}",
+                table::text(&document["issuer"], "bin"),
+                table::text(&document["issuer"]["words"], "en")
+            ),
+        ),
+        ("order", table::text(&document["order_words"], "en")),
+        ("asked", table::amount(document, "asked")),
+        ("taken", table::amount(document, "taken")),
+        ("held", table::amount(document, "held")),
+        ("refused", table::amount(document, "refused")),
+        ("decided", text("at")),
+    ]);
+    global.show(&value, |out| {
+        table::print(out, &facts)?;
+        let entry = table::text_of_number(document, "entry");
+        let person = if *debtor { " and is about the person given" } else { "" };
+        writeln!(
+            out,
+            "every member is what entry {entry} of the log {} says{person}, signed by {}",
+            checkpoint.origin,
+            signed_by.join(", ")
+        )
+    })?;
+    Ok(Outcome::Done)
 }
 
 fn money(tiyn: i64) -> String {

@@ -6,6 +6,7 @@
 //! | `key.rs`      | the key that requests are signed with, in its file |
 //! | `error.rs`    | why there is no usable answer |
 //! | `verdicts.rs` | the verdicts on the lines of a chunk, read without copying |
+//! | `orders.rs`   | an authority's side: orders, and the documents of their decisions |
 //! | `upload.rs`   | a payroll file, sent in chunks, several in flight, and taken up again where it stopped |
 //!
 //! Every request of the interface can be repeated safely: reads change nothing, a `PUT` names what it makes, a `POST`
@@ -17,6 +18,7 @@
 pub mod bank;
 mod error;
 pub mod key;
+pub mod orders;
 mod upload;
 mod verdicts;
 

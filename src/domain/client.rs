@@ -10,6 +10,7 @@ use super::bank::Bic;
 use super::ids::ClientId;
 use super::inline::Inline;
 use super::number::Bin;
+use super::order::Issuer;
 use super::serde_text::{deserialized_by, serialized_by_display, shown_by_as_str};
 
 /// Why a text is not one of the values of this file, or a scope does not fit its role.
@@ -20,7 +21,8 @@ pub enum ClientError {
     Role,
     /// A payer without a BIN, a bank without a BIC, or another role with either.
     #[error(
-        "the scope does not fit the role: a payer and an authority have a bin, a bank has a bic, others have none"
+        "the scope does not fit the role: a payer has a bin, an authority a bin and what it is as an issuer, a bank has a bic, \
+         others have none"
     )]
     Scope,
     /// Not a client id, a colon and 16 lower-case hexadecimal digits.
@@ -83,21 +85,26 @@ pub enum Scope {
     Payer(Bin),
     /// A bank: what comes to its BIC or leaves from it.
     Bank(Bic),
-    /// An authority: its own orders.
-    Authority(Bin),
+    /// An authority: its own orders, of the kinds that what it is in law may give.
+    Authority(Bin, Issuer),
     /// The other roles: whatever the role may do, in the whole book.
     Book,
 }
 
 impl Scope {
-    /// The scope of a role: a payer and an authority have a BIN and no BIC, a bank has a BIC and no BIN, others have
-    /// neither.
-    pub fn of(role: Role, bin: Option<Bin>, bic: Option<Bic>) -> Result<Self, ClientError> {
-        match (role, bin, bic) {
-            (Role::Payer, Some(bin), None) => Ok(Self::Payer(bin)),
-            (Role::Authority, Some(bin), None) => Ok(Self::Authority(bin)),
-            (Role::Bank, None, Some(bic)) => Ok(Self::Bank(bic)),
-            (Role::Channel | Role::Auditor | Role::Operator, None, None) => Ok(Self::Book),
+    /// The scope of a role: a payer has a BIN, an authority a BIN and what it is as an issuer, a bank a BIC, others have
+    /// nothing; and none has more.
+    pub fn of(
+        role: Role,
+        bin: Option<Bin>,
+        bic: Option<Bic>,
+        issuer: Option<Issuer>,
+    ) -> Result<Self, ClientError> {
+        match (role, bin, bic, issuer) {
+            (Role::Payer, Some(bin), None, None) => Ok(Self::Payer(bin)),
+            (Role::Authority, Some(bin), None, Some(issuer)) => Ok(Self::Authority(bin, issuer)),
+            (Role::Bank, None, Some(bic), None) => Ok(Self::Bank(bic)),
+            (Role::Channel | Role::Auditor | Role::Operator, None, None, None) => Ok(Self::Book),
             _ => Err(ClientError::Scope),
         }
     }
@@ -106,7 +113,7 @@ impl Scope {
     #[must_use]
     pub const fn bin(self) -> Option<Bin> {
         match self {
-            Self::Payer(bin) | Self::Authority(bin) => Some(bin),
+            Self::Payer(bin) | Self::Authority(bin, _) => Some(bin),
             Self::Bank(_) | Self::Book => None,
         }
     }
@@ -116,7 +123,16 @@ impl Scope {
     pub const fn bic(self) -> Option<Bic> {
         match self {
             Self::Bank(bic) => Some(bic),
-            Self::Payer(_) | Self::Authority(_) | Self::Book => None,
+            Self::Payer(_) | Self::Authority(..) | Self::Book => None,
+        }
+    }
+
+    /// What an authority is as an issuer of orders.
+    #[must_use]
+    pub const fn issuer(self) -> Option<Issuer> {
+        match self {
+            Self::Authority(_, issuer) => Some(issuer),
+            Self::Payer(_) | Self::Bank(_) | Self::Book => None,
         }
     }
 }
@@ -278,16 +294,20 @@ mod tests {
         let bic = Bic::parse(b"CASPKZKA").unwrap();
         for role in Role::ALL {
             assert_eq!(Role::parse(role.as_str()), Ok(role));
-            for (with_bin, with_bic) in [(false, false), (true, false), (false, true), (true, true)] {
+            for given in 0..8 {
+                let [has_bin, has_bank, has_issuer] = [1, 2, 4].map(|bit| given & bit != 0);
                 let fits = match role {
-                    Role::Payer | Role::Authority => with_bin && !with_bic,
-                    Role::Bank => with_bic && !with_bin,
-                    Role::Channel | Role::Auditor | Role::Operator => !with_bin && !with_bic,
+                    Role::Payer => has_bin && !has_bank && !has_issuer,
+                    Role::Authority => has_bin && !has_bank && has_issuer,
+                    Role::Bank => has_bank && !has_bin && !has_issuer,
+                    Role::Channel | Role::Auditor | Role::Operator => given == 0,
                 };
-                let scope = Scope::of(role, with_bin.then_some(bin), with_bic.then_some(bic));
-                assert_eq!(scope.is_ok(), fits, "{role} {with_bin} {with_bic}");
+                let issuer = has_issuer.then_some(Issuer::Bailiff);
+                let scope = Scope::of(role, has_bin.then_some(bin), has_bank.then_some(bic), issuer);
+                assert_eq!(scope.is_ok(), fits, "{role} {given}");
                 if let Ok(scope) = scope {
-                    assert_eq!((scope.bin().is_some(), scope.bic().is_some()), (with_bin, with_bic));
+                    assert_eq!((scope.bin().is_some(), scope.bic().is_some()), (has_bin, has_bank));
+                    assert_eq!(scope.issuer(), issuer);
                 }
             }
         }

@@ -1,12 +1,14 @@
 //! The authorisation matrix: every route, whom it is for, and what of the book they see through it. An operation without a row
 //! here is not served. `specs/access.md` is the same for people to read.
 
-use crate::domain::Role::{self, Auditor, Bank, Channel, Operator, Payer};
+use crate::domain::Role::{self, Auditor, Authority, Bank, Channel, Operator, Payer};
 
 use super::catalogue::Code;
 use super::openapi::operations::Operation;
 use super::problem::Problem;
-use super::{authorisations, batches, cash, evidence, log, programmes, statements, transfers, wallets};
+use super::{
+    authorisations, batches, cash, evidence, log, orders, programmes, statements, transfers, wallets,
+};
 
 /// Whom a route is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +64,8 @@ const OWN_AUTHORISATIONS: &str = "a channel: given to it";
 const OWN_PAYER: &str = "a payer: its own BIN";
 const OWN_BATCHES: &str = "a payer: batches of its own BIN";
 const OWN_ENTRIES: &str = "others than auditor and operator: entries of its own requests";
+
+const OWN_ORDERS: &str = "an authority: its own BIN";
 
 const OWN_CLIENT: &str = "others than auditor and operator: itself";
 const OWN_KEYS: &str =
@@ -158,6 +162,15 @@ pub static ROUTES: &[Route] = &[
     hidden(route("POST", "/v1/banks/{bic}/statement/compare", BANKS, "its own"), statements::unknown),
     route("GET", "/v1/events", &[Channel, Bank], "its own"),
     route("GET", "/v1/limits", ALL, ""),
+    route("POST", "/v1/orders", &[Authority], "in its own name: the issuer is the client's"),
+    route("POST", "/v1/orders/file", &[Authority], "in its own name: the issuer is the client's"),
+    route("GET", "/v1/orders", &[Authority], OWN_ORDERS),
+    hidden(route("GET", "/v1/orders/{entry}", &[Authority, Auditor, Operator], OWN_ORDERS), orders::unknown),
+    hidden(
+        route("GET", "/v1/orders/{entry}/document", &[Authority, Auditor, Operator], OWN_ORDERS),
+        orders::unknown,
+    ),
+    route("GET", "/v1/rules", ALL, ""),
     route("POST", "/v1/accruals", PAYERS, OWN_PAYER),
     route("POST", "/v1/reversals", PAYERS, OWN_PAYER),
     route("GET", "/v1/entries/{entry}", ALL, OWN_ENTRIES),
@@ -187,6 +200,7 @@ pub static ROUTES: &[Route] = &[
     route("POST", "/v1/approvals/{entry}/approve", &[Operator], "not its own request"),
     route("POST", "/v1/approvals/{entry}/close", &[Operator], ""),
     route("GET", "/v1/reports/trial-balance", &[Auditor, Operator], ""),
+    route("GET", "/v1/reports/orders", &[Auditor, Operator], ""),
     route("GET", "/v1/reports/programmes", &[Payer, Auditor, Operator], OWN_PAYER),
 ];
 

@@ -434,7 +434,7 @@ fn read_chunk(
     Chunk { batch, first_line, digest, lines }
 }
 
-fn chunk_fault(fault: ChunkFault) -> Problem {
+pub(super) fn chunk_fault(fault: ChunkFault) -> Problem {
     let detail = format!("{fault}. The chunk was refused whole; nothing of it was recorded.");
     Problem::new(fault.into(), detail)
 }

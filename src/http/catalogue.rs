@@ -404,6 +404,12 @@ catalogue! {
         NumberHasWallet 409 "Number has a wallet" "The number has a wallet of its own."
         WalletMerged 409 "Wallet merged" "The wallet was merged into another."
         MergeTooLarge 422 "Too many accruals" "The wallet that would be merged has had more than 256 accruals."
+        GeneralNotAllowed 422 "Nothing may be general" "The book takes benefits only: no money in it may be general."
+        RulesUnsound 422 "Rules unsound" "The rule table cannot come into force; the detail says why."
+        RulesUnchanged 409 "Rules unchanged" "The rules in force are these."
+        OrderConflict 409 "Another order under this document" "An order of this issuer, number and date was decided; `field` differs from `entry`."
+        OrderUnknown 404 "Order unknown" "No such order, or not one of yours, or it does not stand any more."
+        LevyInsufficient 422 "Less is owed to the authority" "Less was taken for the authority than this would pay."
     }
 }
 

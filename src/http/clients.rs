@@ -18,7 +18,7 @@ use super::problem::Problem;
 use super::{App, BODY_BYTES_MAX, entry_answer, instructing, read_body};
 use crate::domain::time::rfc3339;
 use crate::domain::{
-    BankReference, Bic, Bin, ClientId, FundClass, KeyId, ProgrammeCode, PublicKey, Role, Scope,
+    BankReference, Bic, Bin, ClientId, FundClass, Issuer, KeyId, ProgrammeCode, PublicKey, Role, Scope,
 };
 use crate::ledger::registry::{Approval, ApprovalOutcome, Proposal, Registered, Registry};
 use crate::sequencer::command::{Command, RegistryCommand};
@@ -46,23 +46,28 @@ async fn ask(
     app.instruct(Command::Registry(command), asked).await.map(entry_answer)
 }
 
-fn role_and_scope(body: &mut Body) -> Result<(Role, Option<Bin>, Option<Bic>, Scope), Problem> {
+fn role_and_scope(body: &mut Body) -> Result<(Role, Scope), Problem> {
     let role = body.required("role", Role::parse)?;
     let bin = body.optional("bin", |text| Bin::parse(text.as_bytes()))?;
     let bic = body.optional("bic", |text| Bic::parse(text.as_bytes()))?;
-    let scope = Scope::of(role, bin, bic).map_err(|error| {
-        let field = if role == Role::Bank { "bic" } else { "bin" };
+    let issuer = body.optional("issuer", Issuer::parse)?;
+    let scope = Scope::of(role, bin, bic, issuer).map_err(|error| {
+        let field = match role {
+            Role::Bank => "bic",
+            Role::Authority if bin.is_some() => "issuer",
+            _ => "bin",
+        };
         let detail = format!("The body is refused: {error}.");
         Problem::new(Code::ScopeMismatch, detail).with("field", json!(field))
     })?;
-    Ok((role, bin, bic, scope))
+    Ok((role, scope))
 }
 
 /// `POST /v1/clients`.
 pub async fn register(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
     ask(&app, request, |body| {
         let client = body.required("client", ClientId::parse)?;
-        let (role, _, _, scope) = role_and_scope(body)?;
+        let (role, scope) = role_and_scope(body)?;
         Ok(RegistryCommand::Register { client, role, scope })
     })
     .await
@@ -165,6 +170,7 @@ fn view(known: &Registered) -> Value {
         "role": known.client.role,
         "bin": known.client.scope.bin(),
         "bic": known.client.scope.bic(),
+        "issuer": known.client.scope.issuer(),
         "suspended": known.client.suspended,
         "entry": known.seq,
         "keys": keys,
@@ -183,8 +189,9 @@ fn proposal(body: &mut Body) -> Result<Proposal, Problem> {
     match kind.as_str() {
         "register_client" => {
             let client = body.required("client", ClientId::parse)?;
-            let (role, bin, bic, _) = role_and_scope(body)?;
-            Ok(Proposal::RegisterClient { client, role, bin, bic })
+            let (role, scope) = role_and_scope(body)?;
+            let (bin, bic, issuer) = (scope.bin(), scope.bic(), scope.issuer());
+            Ok(Proposal::RegisterClient { client, role, bin, bic, issuer })
         }
         "add_key" => {
             let client = body.required("client", ClientId::parse)?;
@@ -204,6 +211,11 @@ fn proposal(body: &mut Body) -> Result<Proposal, Problem> {
             let limits = body.take("limits").ok_or_else(|| missing("limits"))?;
             let limits = serde_json::from_value(limits).map_err(|_| malformed("limits"))?;
             Ok(Proposal::SetLimits { limits })
+        }
+        "set_rules" => {
+            let rules = body.take("rules").ok_or_else(|| missing("rules"))?;
+            let rules = serde_json::from_value(rules).map_err(|_| malformed("rules"))?;
+            Ok(Proposal::SetRules { rules })
         }
         _ => Err(malformed("kind")),
     }

@@ -132,6 +132,24 @@ impl Caller {
         all || self.client.as_str() == client
     }
 
+    /// Who issues the orders that it sends; `None`: it sends none.
+    #[must_use]
+    pub fn issuer(&self) -> Option<Bin> {
+        match self.admission.as_deref() {
+            Some(Admission { role: Role::Authority, scope: Scope::Authority(bin, _), .. }) => Some(*bin),
+            _ => None,
+        }
+    }
+
+    /// Whether it may see the orders of this issuer: an authority its own, auditors and operators all.
+    #[must_use]
+    pub fn sees_orders_of(&self, issuer: Bin) -> bool {
+        match self.role() {
+            Some(Role::Authority) => self.issuer() == Some(issuer),
+            role => role.is_none_or(|role| matches!(role, Role::Auditor | Role::Operator)),
+        }
+    }
+
     /// What its entries name the request by: SHA-256 of the signature base followed by the signature, which a request that
     /// is not signed does not have; of such a one, the body's.
     #[must_use]

@@ -54,19 +54,24 @@ pub async fn of_instruction(
 }
 
 /// The checkpoint that covers an entry; `None`: it did not come in time.
-async fn covering(app: &App, entry: u64) -> Option<Arc<Published>> {
+pub(super) async fn covering(app: &App, entry: u64) -> Option<Arc<Published>> {
     let mut published = app.published.clone();
     let covers = |published: &Option<Arc<Published>>| published.as_ref().is_some_and(|it| it.size() > entry);
     let waited = tokio::time::timeout(WAIT, published.wait_for(covers)).await;
     waited.ok()?.ok()?.clone()
 }
 
+/// 202: no checkpoint covers the entry yet; come again to this place.
+pub(super) fn pending(entry: u64, place: &str) -> Response {
+    let pending = Json(json!({"entry": entry, "status": "pending", "receipt": place}));
+    let mut response = (StatusCode::ACCEPTED, pending).into_response();
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
 async fn answer(app: &App, entry: u64, headers: &HeaderMap) -> Result<Response, Problem> {
     let Some(published) = covering(app, entry).await else {
-        let pending = Json(json!({"entry": entry, "status": "pending", "receipt": url(entry)}));
-        let mut response = (StatusCode::ACCEPTED, pending).into_response();
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        return Ok(response);
+        return Ok(pending(entry, &url(entry)));
     };
     let receipt = published.receipt(&*app.store, entry).await?;
     let json = headers

@@ -14,14 +14,14 @@ use super::door::{Caller, caller};
 use super::extract::{Path, Query};
 use super::problem::Problem;
 use super::wallets::{known_parameters, limit_of, money};
-use super::{App, BODY_BYTES_MAX, asking, entry_answer, instructing, instruction_of, read_body};
+use super::{App, Asked, BODY_BYTES_MAX, asking, entry_answer, instructing, instruction_of, read_body};
 use crate::domain::time::rfc3339;
-use crate::domain::{Amount, BankReference, Bic, Destination, FundClass, Reason};
+use crate::domain::{Amount, BankReference, Bic, Bin, Destination, FundClass, Reason};
 use crate::ledger::payment::{
     Authorisation, Direction, Document, Owed, Payment, PaymentKind, Portion, Purpose,
 };
 use crate::ledger::payment_rules::Answer;
-use crate::sequencer::command::{Command, Outcome, PaymentCommand};
+use crate::sequencer::command::{Command, OrderCommand, Outcome, PaymentCommand};
 
 /// Answers in one request, at most.
 pub const ANSWERS_MAX: usize = 1_000;
@@ -297,12 +297,14 @@ pub async fn settle(State(app): State<Arc<App>>, request: Request) -> Result<Res
     let bytes = read_body(request, BODY_BYTES_MAX).await?;
     let asked = instructing(&app, &caller, &headers, &bytes)?;
     let mut body = Body::read(&bytes)?;
-    let bank = body.required("bank", |text| Bic::parse(text.as_bytes()))?;
     let owed = body.required("owed", |text| match text {
-        "clearing" => Ok(Owed::Clearing),
-        "cash" => Ok(Owed::Cash),
+        "clearing" => Ok(Some(Owed::Clearing)),
+        "cash" => Ok(Some(Owed::Cash)),
+        "levy" => Ok(None),
         _ => Err(()),
     })?;
+    let Some(owed) = owed else { return settle_levy(&app, asked, body).await };
+    let bank = body.required("bank", |text| Bic::parse(text.as_bytes()))?;
     let direction = body.required("direction", |text| match text {
         "paid" => Ok(Direction::Paid),
         "received" => Ok(Direction::Received),
@@ -313,4 +315,15 @@ pub async fn settle(State(app): State<Arc<App>>, request: Request) -> Result<Res
     body.finish()?;
     let command = PaymentCommand::SettleClearing { bank, owed, direction, amount, bank_reference };
     app.instruct(Command::Payment(command), asked).await.map(entry_answer)
+}
+
+/// What was taken for an authority is paid to it; nothing comes back from one.
+async fn settle_levy(app: &App, asked: Asked, mut body: Body) -> Result<Response, Problem> {
+    let authority = body.required("authority", |text| Bin::parse(text.as_bytes()))?;
+    body.required("direction", |text| if text == "paid" { Ok(()) } else { Err(()) })?;
+    let amount = body.amount()?;
+    let bank_reference = body.required("bank_reference", BankReference::parse)?;
+    body.finish()?;
+    let command = OrderCommand::SettleLevy { authority, amount, bank_reference };
+    app.instruct(Command::Order(command), asked).await.map(entry_answer)
 }

@@ -7,11 +7,10 @@
 
 use std::fmt;
 
-use crate::domain::{Bic, ProgrammeCode, WalletId};
+use crate::domain::{Bic, Bin, ProgrammeCode, WalletId};
 
 /// An account as a posting names it. The text form (`wallet:<uuid>`, `funding:<code>`, `backing`, `clearing:<bic>`,
-/// `cash:<bic>`) is
-/// what the journal holds.
+/// `cash:<bic>`, `levy:<bin>`) is what the journal holds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Account {
     /// What the issuer owes a holder. Credit-normal.
@@ -37,6 +36,8 @@ pub enum SystemAccount {
     /// Cash that a bank's agents have paid out to holders and that is owed to it until interbank settlement. Credit-normal,
     /// never negative.
     Cash(Bic),
+    /// What was taken for an authority, of general money alone, and is owed to it. Credit-normal, never negative.
+    Levy(Bin),
 }
 
 impl SystemAccount {
@@ -50,6 +51,7 @@ impl SystemAccount {
             Self::Spent(_) => "spent",
             Self::Clearing(_) => "clearing",
             Self::Cash(_) => "cash",
+            Self::Levy(_) => "levy",
         }
     }
 
@@ -69,6 +71,7 @@ impl SystemAccount {
             Some(("spent", code)) => ProgrammeCode::parse(code.as_bytes()).ok().map(Self::Spent),
             Some(("clearing", bic)) => Bic::parse(bic.as_bytes()).ok().map(Self::Clearing),
             Some(("cash", bic)) => Bic::parse(bic.as_bytes()).ok().map(Self::Cash),
+            Some(("levy", bin)) => Bin::parse(bin.as_bytes()).ok().map(Self::Levy),
             Some(_) => None,
         }
     }
@@ -97,6 +100,7 @@ impl fmt::Display for SystemAccount {
             Self::Spent(code) => write!(f, "spent:{code}"),
             Self::Clearing(bic) => write!(f, "clearing:{bic}"),
             Self::Cash(bic) => write!(f, "cash:{bic}"),
+            Self::Levy(bin) => write!(f, "levy:{bin}"),
         }
     }
 }

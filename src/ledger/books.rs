@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::domain::time::Stamp;
-use crate::domain::{Amount, BankReference, BatchId, Bic, ClientId, Money, ProgrammeCode, WalletId};
+use crate::domain::{Amount, BankReference, BatchId, Bic, Bin, ClientId, Money, ProgrammeCode, WalletId};
 
 use super::account::SystemAccount;
 use super::batch::{Batch, LineVerdict};
@@ -19,6 +19,7 @@ use super::cache::WalletCache;
 use super::choice::{Choices, Due};
 use super::effects::{Effects, NewSystemAccount, SystemEntry};
 use super::log_rules::LogState;
+use super::order_rules::Orders;
 use super::payment::{Authorisation, CashReference, Counted, Direction, Payment, UsageEntry};
 use super::record::{Actor, ProgrammeSpec, Record};
 use super::refusal::Refusal;
@@ -220,6 +221,8 @@ pub struct Books {
     pub(super) due: Option<Due>,
     /// Whether any id may lead to another wallet.
     pub leads: bool,
+    /// Orders against wallets, and the rules that they are decided by.
+    pub orders: Orders,
 }
 
 impl Books {
@@ -252,6 +255,7 @@ impl Books {
             choices: HashMap::new(),
             due: None,
             leads: false,
+            orders: Orders::default(),
         }
     }
 
@@ -275,6 +279,7 @@ impl Books {
             self.cash.clear();
             self.usage.clear();
             self.choices.clear();
+            self.orders.forget();
         }
         self.due = None;
     }
@@ -544,6 +549,17 @@ pub fn settlement_id(bank: Bic, direction: Direction, reference: &BankReference)
         hash.update(part);
         hash.update([0]);
     }
+    hash.update(reference.as_str().as_bytes());
+    shortened(hash)
+}
+
+/// The id under which the reference of a payment to an authority is bound to its entry.
+#[must_use]
+pub fn levy_settlement_id(authority: Bin, reference: &BankReference) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    hash.update(b"social-wallet/levy-settlement/v1\0");
+    hash.update(authority.to_string().as_bytes());
+    hash.update([0]);
     hash.update(reference.as_str().as_bytes());
     shortened(hash)
 }

@@ -7,6 +7,7 @@ use crate::domain::FundClass;
 use super::account::SystemAccount;
 use super::batch::BatchEntry;
 use super::choice::NewChoice;
+use super::order::{NewOrder, OrderEnd, RuleTable};
 use super::payment::{Audience, AuthorisationEntry, NewAuthorisation, NewPayment, PaymentEntry, UsageEntry};
 use super::person::{MovedLot, NewLead};
 use super::record::{Actor, BatchDeclaration, ProgrammeSpec, Record};
@@ -139,6 +140,12 @@ pub struct Effects {
     pub leads: Vec<NewLead>,
     /// Lots that came from a merged wallet.
     pub moved_lots: Vec<MovedLot>,
+    /// Rule tables, with the entries from which on they are in force.
+    pub rule_tables: Vec<(u64, RuleTable)>,
+    /// Orders decided.
+    pub orders: Vec<NewOrder>,
+    /// Orders that stood, and stand no longer.
+    pub order_ends: Vec<OrderEnd>,
 }
 
 impl Effects {
@@ -168,6 +175,9 @@ impl Effects {
             choices,
             leads,
             moved_lots,
+            rule_tables,
+            orders,
+            order_ends,
         } = self;
         records.clear();
         wallets.clear();
@@ -191,6 +201,9 @@ impl Effects {
         choices.clear();
         leads.clear();
         moved_lots.clear();
+        rule_tables.clear();
+        orders.clear();
+        order_ends.clear();
         if benefits.len() > BENEFITS_KEPT_MAX {
             benefits.clear();
         }

@@ -15,7 +15,10 @@ pub mod cache;
 pub mod cash_rules;
 pub mod choice;
 pub mod effects;
+pub mod levy;
 pub mod log_rules;
+pub mod order;
+pub mod order_rules;
 pub mod payment;
 pub mod payment_rules;
 pub mod person;
@@ -32,6 +35,8 @@ mod whole;
 
 #[cfg(test)]
 mod choice_tests;
+#[cfg(test)]
+mod order_tests;
 #[cfg(test)]
 mod payment_tests;
 #[cfg(test)]

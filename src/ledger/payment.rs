@@ -963,6 +963,8 @@ pub enum Audience {
     Bank(Bic),
     /// A channel.
     Channel(ClientId),
+    /// Every channel: whoever reaches a holder tells the holder.
+    Holders,
 }
 
 impl std::fmt::Display for Audience {
@@ -970,6 +972,7 @@ impl std::fmt::Display for Audience {
         match self {
             Self::Bank(bank) => write!(formatter, "bank:{bank}"),
             Self::Channel(channel) => write!(formatter, "channel:{channel}"),
+            Self::Holders => formatter.write_str("holders"),
         }
     }
 }

@@ -806,6 +806,9 @@ fn came_back(payment: &Payment, row: &PaymentEntry) -> i64 {
 
 /// Whether new money may leave a wallet.
 pub(super) fn may_pay_out(wallet: &Wallet) -> Ruling<()> {
+    if wallet.frozen {
+        return refuse(Code::OutflowBlocked, "wallet");
+    }
     match wallet.state {
         WalletState::Provisioned | WalletState::Active => Ok(()),
         WalletState::Blocked => refuse(Code::OutflowBlocked, "wallet"),

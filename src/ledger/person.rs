@@ -3,7 +3,7 @@
 //! | record | who may | refused when |
 //! |---|---|---|
 //! | `number_added` | an operator, with a document | the wallet is unknown or closed; the number leads to it already, or has a wallet |
-//! | `wallets_merged` | an operator, with a document | a wallet is unknown, closed or merged; the holder of one has died and the other's has not; the merged one has had more than 256 accruals |
+//! | `wallets_merged` | an operator, with a document | a wallet is unknown, closed or merged; the holder of one has died and the other's has not; an order stands on the merged one; the merged one has had more than 256 accruals |
 //!
 //! A wallet's id is made of a number, so the id that the new number makes is not opened: it *leads* to the old number's wallet,
 //! and whoever looks a wallet up by either finds that. A benefit is paid to a wallet, so it is paid once under all numbers.
@@ -220,6 +220,9 @@ impl Books {
             return refuse(Code::WalletMerged, "merged");
         }
         let state = state_of_both(kept.state, gone.state)?;
+        if self.is_under_orders(gone.account)? {
+            return refuse(Code::OutflowBlocked, "merged");
+        }
         let lots = self.lots_of(gone.account)?;
         if lots.len() > MERGED_LOTS_MAX {
             return Err(Refusal::of(Code::MergeTooLarge, "merged").with(lots.len().to_string()).into());
@@ -248,6 +251,17 @@ impl Books {
         self.lead(merged, id);
         fx.leads.push(NewLead { seq, id: merged, to: id, account: kept.account, number: None });
         Ok(seq)
+    }
+
+    /// Whether an order stands on a wallet: what it holds, it holds there.
+    fn is_under_orders(&self, account: u32) -> Ruling<bool> {
+        match self.orders.standing.get(&account) {
+            Some(stands) => Ok(*stands),
+            None if self.whole.is_some() => {
+                Ok(self.orders.known.values().any(|known| known.account == account && known.stands()))
+            }
+            None => Err(Fault::Unread("the orders that stand on a wallet")),
+        }
     }
 
     /// Benefits of lots that a wallet was paid too.

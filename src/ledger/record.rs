@@ -17,6 +17,7 @@ use crate::payroll::LineKind;
 
 use super::account::{Account, SystemAccount};
 use super::choice::ChoiceRecord;
+use super::order::OrderRecord;
 use super::payment::PaymentRecord;
 use super::person::PersonRecord;
 use super::registry::Change;
@@ -270,6 +271,8 @@ pub enum Record {
     Choice(Box<ChoiceRecord>),
     /// A person's number was replaced, or two wallets of one person were merged.
     Person(Box<PersonRecord>),
+    /// Something happened to an order, or to the rules that orders are decided by.
+    Order(Box<OrderRecord>),
     /// Who may call was changed, or what takes two was asked for, approved, or given up.
     Registry(Box<Change>),
 }
@@ -331,6 +334,7 @@ impl Record {
             Self::State(record) => record.kind(),
             Self::Choice(record) => record.kind(),
             Self::Person(record) => record.kind(),
+            Self::Order(record) => record.kind(),
             Self::Registry(change) => change.kind(),
         }
     }
@@ -460,6 +464,7 @@ impl Record {
             Self::State(record) => map = record.members(),
             Self::Choice(record) => map = record.members(),
             Self::Person(record) => map = record.members(),
+            Self::Order(record) => map = record.members(),
             Self::Registry(change) => map = change.members(),
         }
         map

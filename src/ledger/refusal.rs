@@ -171,6 +171,18 @@ pub enum RefusalCode {
     LotsTooMany = 145,
     /// What shows the holder's consent was given for another authorisation; `entry` gave it.
     ConsentUsed = 146,
+    /// The book takes benefits only: nothing may be general in it.
+    GeneralNotAllowed = 160,
+    /// The rule table cannot come into force; the detail says why.
+    RulesUnsound = 161,
+    /// The rules are these.
+    RulesUnchanged = 162,
+    /// Another order was decided under this issuer, number and date; `field` differs from `entry`.
+    OrderConflict = 163,
+    /// No such order, or not one of yours, or it does not stand any more.
+    OrderUnknown = 164,
+    /// Less was taken for the authority than this would pay.
+    LevyInsufficient = 165,
     /// This is chosen already; `entry` chose it.
     ChoiceUnchanged = 180,
     /// The number leads to this wallet already.
@@ -185,7 +197,7 @@ pub enum RefusalCode {
 
 impl RefusalCode {
     /// All codes, in the order of their numbers.
-    pub const ALL: [Self; 87] = [
+    pub const ALL: [Self; 93] = [
         Self::ProgrammeUnknown,
         Self::ProgrammeExists,
         Self::ProgrammeNotDeclared,
@@ -268,6 +280,12 @@ impl RefusalCode {
         Self::LimitsUnchanged,
         Self::LotsTooMany,
         Self::ConsentUsed,
+        Self::GeneralNotAllowed,
+        Self::RulesUnsound,
+        Self::RulesUnchanged,
+        Self::OrderConflict,
+        Self::OrderUnknown,
+        Self::LevyInsufficient,
         Self::ChoiceUnchanged,
         Self::NumberKnown,
         Self::NumberHasWallet,
@@ -479,6 +497,16 @@ impl RefusalCode {
             Self::WalletStateUnchanged => ("wallet_state_unchanged", "Read the wallet's state."),
             Self::WalletNotEmpty => ("wallet_not_empty", "Close it when nothing is left on it."),
             Self::LimitsUnchanged => ("limits_unchanged", "There is nothing to do."),
+            Self::GeneralNotAllowed => {
+                ("general_not_allowed", "Have two operators set rules of the mode mixed first.")
+            }
+            Self::RulesUnsound => ("rules_unsound", "Correct what the detail names."),
+            Self::RulesUnchanged => ("rules_unchanged", "There is nothing to do."),
+            Self::OrderConflict => {
+                ("order_conflict", "Send the order as it was, or the new one under a number of its own.")
+            }
+            Self::OrderUnknown => ("order_unknown", "Name the entry of the decision."),
+            Self::LevyInsufficient => ("levy_insufficient", "Pay no more than the detail says."),
             Self::ConsentUsed => ("consent_used", "Ask the holder again, for this authorisation."),
             Self::ChoiceUnchanged => ("choice_unchanged", "There is nothing to do."),
             Self::NumberKnown => ("number_known", "There is nothing to do."),

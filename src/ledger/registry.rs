@@ -10,10 +10,11 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::{
-    Amount, BankReference, Bic, Bin, Client, ClientId, FundClass, KeyId, ProgrammeCode, PublicKey, Reason,
-    Role, Scope,
+    Amount, BankReference, Bic, Bin, Client, ClientId, FundClass, Issuer, KeyId, ProgrammeCode, PublicKey,
+    Reason, Role, Scope,
 };
 
+use super::order::{OrderRecord, RuleTable};
 use super::payment::Limits;
 use super::record::Record;
 
@@ -55,6 +56,9 @@ pub enum Proposal {
         /// Of a bank.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bic: Option<Bic>,
+        /// Of an authority: what it is in law.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        issuer: Option<Issuer>,
     },
     /// Give a client a further key.
     AddKey {
@@ -84,6 +88,11 @@ pub enum Proposal {
         /// Which.
         limits: Limits,
     },
+    /// Decide orders by other rules from now on.
+    SetRules {
+        /// Which.
+        rules: Box<RuleTable>,
+    },
 }
 
 impl Proposal {
@@ -99,8 +108,8 @@ impl Proposal {
     #[must_use]
     pub fn record(&self) -> Record {
         match self.clone() {
-            Self::RegisterClient { client, role, bin, bic } => {
-                Change::ClientRegistered { client, role, bin, bic }.into()
+            Self::RegisterClient { client, role, bin, bic, issuer } => {
+                Change::ClientRegistered { client, role, bin, bic, issuer }.into()
             }
             Self::AddKey { client, public_key } => {
                 Change::ClientKeyAdded { client, key: KeyId::of(client, &public_key), public_key }.into()
@@ -110,6 +119,7 @@ impl Proposal {
                 Record::ProgrammeFunded { programme, amount, bank_reference }
             }
             Self::SetLimits { limits } => Change::LimitsSet { limits }.into(),
+            Self::SetRules { rules } => OrderRecord::RulesSet { rules }.into(),
         }
     }
 }
@@ -147,6 +157,9 @@ pub enum Change {
         /// Of a bank.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bic: Option<Bic>,
+        /// Of an authority: what it is in law.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        issuer: Option<Issuer>,
     },
     /// A client got a key.
     ClientKeyAdded {
@@ -345,8 +358,8 @@ impl Registry {
                     self.insert_key(*seq, *client, *public_key);
                 }
             }
-            Change::ClientRegistered { client, role, bin, bic } => {
-                if let Ok(scope) = Scope::of(*role, *bin, *bic) {
+            Change::ClientRegistered { client, role, bin, bic, issuer } => {
+                if let Ok(scope) = Scope::of(*role, *bin, *bic, *issuer) {
                     self.insert(*seq, *client, *role, scope);
                 }
             }

@@ -12,6 +12,7 @@
 //! | `approval_closed` | an operator: `withdrawn` by who asked, `refused` by another | it has ended |
 //! | `programme_class_changed` | two operators | the programme is unknown; the class is the same |
 //! | `limits_set` | two operators | they are the same |
+//! | `rules_set` | two operators; the first, the service itself | the table is unsound, or the same |
 //!
 //! From the first operators on, funding a programme takes two of them as well. Before, the book is one that is being set up:
 //! nobody can be told apart, and the journal says so.
@@ -117,13 +118,14 @@ impl Books {
         role: Role,
         scope: Scope,
     ) -> Ruling<u64> {
-        let (bin, bic) = (scope.bin(), scope.bic());
-        self.check_register(client, role, Scope::of(role, bin, bic).ok().filter(|fits| *fits == scope))?;
+        let (bin, bic, issuer) = (scope.bin(), scope.bic(), scope.issuer());
+        let fits = Scope::of(role, bin, bic, issuer).ok().filter(|fits| *fits == scope);
+        self.check_register(client, role, fits)?;
         self.need_operator(&entry.actor)?;
         if matches!(role, Role::Operator | Role::Authority) {
-            self.need_approval(&entry.actor, &Proposal::RegisterClient { client, role, bin, bic })?;
+            self.need_approval(&entry.actor, &Proposal::RegisterClient { client, role, bin, bic, issuer })?;
         }
-        Ok(self.change(entry, Change::ClientRegistered { client, role, bin, bic }))
+        Ok(self.change(entry, Change::ClientRegistered { client, role, bin, bic, issuer }))
     }
 
     fn check_key(&self, client: ClientId, public_key: PublicKey) -> Ruling<Role> {
@@ -208,8 +210,8 @@ impl Books {
     /// Whether a proposal could be carried out now.
     fn check(&self, proposal: &Proposal) -> Ruling<()> {
         match proposal {
-            Proposal::RegisterClient { client, role, bin, bic } => {
-                self.check_register(*client, *role, Scope::of(*role, *bin, *bic).ok())
+            Proposal::RegisterClient { client, role, bin, bic, issuer } => {
+                self.check_register(*client, *role, Scope::of(*role, *bin, *bic, *issuer).ok())
             }
             Proposal::AddKey { client, public_key } => self.check_key(*client, *public_key).map(drop),
             Proposal::ChangeClass { programme, class } => self.check_class(*programme, *class).map(drop),
@@ -217,6 +219,7 @@ impl Books {
                 self.check_fund(*programme, *amount, bank_reference).map(drop)
             }
             Proposal::SetLimits { limits } => self.check_limits(*limits),
+            Proposal::SetRules { rules } => self.check_rules(rules),
         }
     }
 
@@ -276,16 +279,19 @@ impl Books {
     /// Carries out what was just approved.
     pub fn carry_out(&mut self, entry: Entry<'_>, proposal: Proposal) -> Ruling<u64> {
         let done = match proposal {
-            Proposal::RegisterClient { client, role, bin, bic } => match Scope::of(role, bin, bic) {
-                Ok(scope) => self.register_client(entry, client, role, scope),
-                Err(_) => refuse(Code::ScopeMismatch, "role"),
-            },
+            Proposal::RegisterClient { client, role, bin, bic, issuer } => {
+                match Scope::of(role, bin, bic, issuer) {
+                    Ok(scope) => self.register_client(entry, client, role, scope),
+                    Err(_) => refuse(Code::ScopeMismatch, "role"),
+                }
+            }
             Proposal::AddKey { client, public_key } => self.add_key(entry, client, public_key),
             Proposal::ChangeClass { programme, class } => self.change_class(entry, programme, class),
             Proposal::Fund { programme, amount, bank_reference } => {
                 self.fund(entry, programme, amount, bank_reference)
             }
             Proposal::SetLimits { limits } => self.set_limits(entry, limits),
+            Proposal::SetRules { rules } => self.set_rules(entry, *rules),
         };
         // The approval is written: nothing may be refused any more.
         done.map_err(|_| Fault::Unread("what an approved command needs"))
@@ -307,6 +313,7 @@ impl Books {
         if self.programmes[place].spec.class == class {
             return refuse(Code::ClassUnchanged, "class");
         }
+        self.check_general(class)?;
         Ok(place)
     }
 
@@ -335,6 +342,7 @@ mod tests {
     use crate::domain::{Amount, BankReference, Bic, Bin, LegalBasis, Names, Text};
     use crate::ledger::account::SystemAccount;
     use crate::ledger::effects::Effects;
+    use crate::ledger::order::RuleTable;
     use crate::ledger::record::ProgrammeSpec;
     use crate::ledger::replay::Replay;
 
@@ -476,7 +484,13 @@ mod tests {
     }
 
     fn operator(id: &str) -> Proposal {
-        Proposal::RegisterClient { client: client(id), role: Role::Operator, bin: None, bic: None }
+        Proposal::RegisterClient {
+            client: client(id),
+            role: Role::Operator,
+            bin: None,
+            bic: None,
+            issuer: None,
+        }
     }
 
     fn state(world: &World, id: &str) -> bool {
@@ -514,7 +528,7 @@ mod tests {
         assert_eq!(world.register("payer", "x", Role::Auditor, Scope::Book), Err(Code::OperatorRequired));
         assert_eq!(world.register("nobody", "x", Role::Auditor, Scope::Book), Err(Code::OperatorRequired));
         assert_eq!(world.register("a", "c", Role::Operator, Scope::Book), Err(Code::ApprovalRequired));
-        let authority = Scope::Authority(bin);
+        let authority = Scope::Authority(bin, crate::domain::Issuer::Bailiff);
         assert_eq!(world.register("a", "court", Role::Authority, authority), Err(Code::ApprovalRequired));
         world.agree(&operator("c")).unwrap();
         assert_eq!(world.books.registry.client(client("c")).unwrap().client.role, Role::Operator);
@@ -638,6 +652,10 @@ mod tests {
         let change = Proposal::ChangeClass { programme: asp(), class: FundClass::General };
         let alone =
             |books: &mut Books, entry: Entry<'_>| books.change_class(entry, asp(), FundClass::General);
+        assert_eq!(world.by("a", alone), Err(Code::GeneralNotAllowed), "the book takes benefits only");
+        let shipped = RuleTable::shipped();
+        let rules = Box::new(RuleTable { mode: crate::ledger::order::Mode::Mixed, ..shipped });
+        world.agree(&Proposal::SetRules { rules }).unwrap();
         assert_eq!(world.by("a", alone), Err(Code::ApprovalRequired));
         world.agree(&change).unwrap();
         assert_eq!(world.books.programme(asp()).unwrap().spec.class, FundClass::General);

@@ -5,7 +5,7 @@
 
 #![allow(clippy::needless_pass_by_value)] // a record is used up by its replay
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
 use crate::domain::time::{Stamp, rfc3339};
@@ -15,9 +15,11 @@ use crate::payroll::LineKind;
 use super::batch::{BatchEntry, BatchEntryKind, BatchState};
 use super::books::{Books, Fault, SystemHead};
 use super::cache::IdHasher;
-use super::cash_rules::Dispensed;
+use super::cash_rules::{Dispensed, SYSTEM};
 use super::choice::{ChoiceRecord, Due};
 use super::effects::Effects;
+use super::order::{OrderRecord, Outcome};
+use super::order_rules::Intake;
 use super::payment::{Document, Payment, PaymentKind, PaymentRecord, ReleaseCause, Terms};
 use super::payment_rules::{Answer, Party};
 use super::person::PersonRecord;
@@ -85,8 +87,10 @@ pub struct Replay {
     accepted: HashMap<BatchId, Accepted>,
     /// The batch whose lines are being replayed.
     lines: Option<Lines>,
-    /// The first half of every person's tag: 128 bits, so that no two people share one by chance.
-    tags: HashSet<[u8; 16], BuildHasherDefault<IdHasher>>,
+    /// The first half of every person's tag, 128 bits, so that no two people share one by chance: whose wallet, by its number.
+    tags: HashMap<[u8; 16], u32, BuildHasherDefault<IdHasher>>,
+    /// Wallets that were merged, with those that they were merged into: internal numbers.
+    merged: HashMap<u32, u32>,
     /// The wallet and the instruction of the entry before, if it opened one: the same instruction may go on.
     opened: Option<(WalletId, [u8; 16])>,
     last_at: i64,
@@ -116,7 +120,8 @@ impl Default for Replay {
             books: Books::whole(),
             accepted: HashMap::new(),
             lines: None,
-            tags: HashSet::default(),
+            tags: HashMap::default(),
+            merged: HashMap::new(),
             opened: None,
             last_at: 0,
         }
@@ -240,7 +245,7 @@ impl Replay {
                 books.fund(entry, *programme, *amount, bank_reference.clone())?;
             }
             Record::WalletOpened { wallet, person } => {
-                new_tag(&mut self.tags, person)?;
+                new_tag(&mut self.tags, person, books.wallet_count + 1)?;
                 let person = Person { tag: *person, sealed_iin: Vec::new() };
                 books.open_wallet(entry, *wallet, person)?;
             }
@@ -309,19 +314,75 @@ impl Replay {
             Record::Choice(record) => run_choice(books, entry, record)?,
             Record::Person(record) => match &**record {
                 PersonRecord::NumberAdded { wallet, leads, person, document } => {
-                    new_tag(&mut self.tags, person)?;
+                    let account = books.wallet(*wallet)?.map_or(0, |known| known.account);
+                    new_tag(&mut self.tags, person, account)?;
                     let person = Person { tag: *person, sealed_iin: Vec::new() };
                     books.add_number(entry, *wallet, *leads, person, document.clone())?;
                 }
                 PersonRecord::WalletsMerged { wallet, merged, document, .. } => {
+                    let of = |known: Option<Wallet>| known.map_or(0, |known| known.account);
+                    let (gone, kept) = (of(books.wallet(*merged)?), of(books.wallet(*wallet)?));
+                    self.merged.insert(gone, kept);
                     books.merge(entry, *wallet, *merged, document.clone())?;
                 }
             },
             Record::State(record) => drop(books.change_state(entry, (**record).clone())?),
+            Record::Order(record) => self.run_order(entry, record)?,
             Record::Registry(change) => run_change(books, entry, change)?,
             Record::ChunkReceived { batch, first_line, lines, totals, .. } => {
                 let claim = Claim { batch: *batch, first_line: *first_line, lines: *lines, totals: *totals };
                 self.chunk(entry, &claim, record)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides again what became of an order. The debtor's wallet is the one that was opened for the debtor's tag.
+    fn run_order(&mut self, entry: Entry<'_>, record: &OrderRecord) -> Result<(), Wrong> {
+        let books = &mut self.books;
+        match record {
+            OrderRecord::RulesSet { rules } => {
+                let rules = (**rules).clone();
+                if entry.actor.client.as_str() == SYSTEM {
+                    books.set_first_rules(entry, rules)?;
+                } else {
+                    books.set_rules(entry, rules)?;
+                }
+            }
+            OrderRecord::Decided(decision) => {
+                let (tag, _) = decision.said.debtor.split_first_chunk().expect("a tag has 32 bytes");
+                let mut opened = self.tags.get(tag).copied();
+                while let Some(kept) = opened.and_then(|account| self.merged.get(&account)) {
+                    opened = Some(*kept);
+                }
+                let wallet = match decision.wallet {
+                    None => None,
+                    Some(id) => books.wallet(id)?.map(|wallet| wallet.account),
+                };
+                if decision.wallet.is_some() && (wallet.is_none() || wallet != opened) {
+                    let found = "another wallet, or none";
+                    return Err(Wrong::claim("the wallet that was opened for the debtor's tag", found));
+                }
+                // Of an order that is not looked at any further it is not told whether its debtor has a wallet.
+                let is_told = !matches!(decision.outcome, Outcome::UnauthorisedIssuer | Outcome::Malformed);
+                if decision.wallet.is_none() && opened.is_some() && is_told {
+                    let found = "no wallet";
+                    return Err(Wrong::claim("the wallet that was opened for the debtor's tag", found));
+                }
+                let none = WalletId::from_uuid(uuid::Uuid::nil());
+                let wallet = Some(decision.wallet.unwrap_or(none));
+                let said = Ok(decision.said.clone());
+                let intake = Intake { said, wallet, sealed: Vec::new(), line: None };
+                books.decide_order(entry, intake)?;
+            }
+            OrderRecord::Malformed { order, field, .. } => {
+                let said = Err((*order, *field));
+                let intake = Intake { said, wallet: None, sealed: Vec::new(), line: None };
+                books.decide_order(entry, intake)?;
+            }
+            OrderRecord::Expired { order, .. } => drop(books.expire_order(entry, *order)?),
+            OrderRecord::LevySettled { authority, amount, bank_reference } => {
+                books.settle_levy(entry, *authority, *amount, bank_reference.clone())?;
             }
         }
         Ok(())
@@ -460,8 +521,8 @@ impl Replay {
 fn run_change(books: &mut Books, entry: Entry<'_>, change: &Change) -> Result<(), Wrong> {
     match change {
         Change::OperatorsBootstrapped { operators } => drop(books.bootstrap(entry, operators.clone())?),
-        Change::ClientRegistered { client, role, bin, bic } => {
-            let scope = Scope::of(*role, *bin, *bic)
+        Change::ClientRegistered { client, role, bin, bic, issuer } => {
+            let scope = Scope::of(*role, *bin, *bic, *issuer)
                 .map_err(|error| Wrong::claim("a scope that fits the role", error.to_string()))?;
             books.register_client(entry, *client, *role, scope)?;
         }
@@ -607,11 +668,12 @@ fn sent_on(books: &mut Books, entry: Entry<'_>) -> Result<(), Wrong> {
 
 /// Takes a person's tag, which no wallet was opened for and no number added for.
 fn new_tag(
-    tags: &mut HashSet<[u8; 16], BuildHasherDefault<IdHasher>>,
+    tags: &mut HashMap<[u8; 16], u32, BuildHasherDefault<IdHasher>>,
     person: &[u8; 32],
+    account: u32,
 ) -> Result<(), Wrong> {
     let (tag, _) = person.split_first_chunk().expect("a tag has 32 bytes");
-    if tags.insert(*tag) {
+    if tags.insert(*tag, account).is_none() {
         return Ok(());
     }
     let found = "a tag that an earlier entry has";

@@ -104,6 +104,7 @@ impl Books {
         if let Some(known) = self.programme(spec.code) {
             return Err(Refusal::of(Code::ProgrammeExists, "programme").by(known.seq).into());
         }
+        self.check_general(spec.class)?;
         let fx = entry.fx;
         let funding = self.system_place(fx, SystemAccount::Funding(spec.code));
         let wallets = self.system_place(fx, SystemAccount::Wallets(spec.code));
@@ -371,7 +372,7 @@ impl Books {
             return refuse(Code::WalletUnknown, "wallet");
         };
         self.need_nobody()?;
-        if !matches!(before.state, WalletState::Provisioned | WalletState::Active) {
+        if before.frozen || !matches!(before.state, WalletState::Provisioned | WalletState::Active) {
             return refuse(Code::OutflowBlocked, "wallet");
         }
         if before.posted - before.held < amount.tiyn() {

@@ -83,6 +83,8 @@ pub struct Wallet {
     pub state: WalletState,
     /// Whether the holder has chosen a destination other than the wallet.
     pub choice: bool,
+    /// Whether a freeze stands: nothing new leaves the wallet until it ends.
+    pub frozen: bool,
 }
 
 impl Wallet {
@@ -99,6 +101,7 @@ impl Wallet {
             first_open_lot: 0,
             state: WalletState::Provisioned,
             choice: false,
+            frozen: false,
         }
     }
 
@@ -133,6 +136,10 @@ pub enum EntryKind {
     Release,
     /// The wallet's state changed. Nothing was posted.
     State,
+    /// General money was taken for an authority, lot by lot.
+    Levy,
+    /// General money was held for an authority, lot by lot. Nothing was posted.
+    Arrest,
     /// The holder chose a destination. Nothing was posted.
     Choice,
     /// A lot came from a wallet that was merged into this one, with what is left of it.
@@ -153,9 +160,11 @@ impl EntryKind {
             Self::Hold => 5,
             Self::Release => 6,
             Self::State => 7,
-            Self::Choice => 8,
-            Self::MovedIn => 9,
-            Self::MovedOut => 10,
+            Self::Levy => 8,
+            Self::Arrest => 9,
+            Self::Choice => 10,
+            Self::MovedIn => 11,
+            Self::MovedOut => 12,
         }
     }
 
@@ -170,9 +179,11 @@ impl EntryKind {
             5 => Self::Hold,
             6 => Self::Release,
             7 => Self::State,
-            8 => Self::Choice,
-            9 => Self::MovedIn,
-            10 => Self::MovedOut,
+            8 => Self::Levy,
+            9 => Self::Arrest,
+            10 => Self::Choice,
+            11 => Self::MovedIn,
+            12 => Self::MovedOut,
             _ => return None,
         })
     }
@@ -188,6 +199,8 @@ impl EntryKind {
             Self::Hold => "hold",
             Self::Release => "release",
             Self::State => "state",
+            Self::Levy => "levy",
+            Self::Arrest => "arrest",
             Self::Choice => "choice",
             Self::MovedIn => "moved_in",
             Self::MovedOut => "moved_out",

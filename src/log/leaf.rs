@@ -17,6 +17,7 @@ use sha2::Sha256;
 use crate::domain::BookId;
 use crate::domain::time::Stamp;
 use crate::ledger::choice::ChoiceRecord;
+use crate::ledger::order::OrderRecord;
 use crate::ledger::payment::{Limits, PaymentRecord};
 use crate::ledger::person::PersonRecord;
 use crate::ledger::record::{Actor, Record};
@@ -225,6 +226,7 @@ pub struct Leaf<'a> {
     pub expires: Option<&'a str>,
     pub first_line: Option<u64>,
     pub iso_purpose: Option<&'a str>,
+    pub issuer: Option<&'a str>,
     pub kbe: Option<&'a str>,
     pub key: Option<&'a str>,
     pub knp: Option<&'a str>,
@@ -347,6 +349,7 @@ impl<'a> Leaf<'a> {
         let reads_its_own = [
             PaymentRecord::KINDS.as_slice(),
             &StateRecord::KINDS,
+            &OrderRecord::KINDS,
             &ChoiceRecord::KINDS,
             &PersonRecord::KINDS,
         ];
@@ -396,11 +399,12 @@ mod read {
     use super::{Leaf, LeafError, LeafPosting};
     use crate::domain::time::parse_rfc3339;
     use crate::domain::{
-        Amount, BankReference, BatchId, Bic, Bin, ClientId, FundClass, IsoPurpose, Kbe, KeyId, Knp,
+        Amount, BankReference, BatchId, Bic, Bin, ClientId, FundClass, IsoPurpose, Issuer, Kbe, KeyId, Knp,
         LegalBasis, Money, Part, Period, ProgrammeCode, PublicKey, Reason, Role, WalletId,
     };
     use crate::ledger::account::{Account, SystemAccount};
     use crate::ledger::choice::ChoiceRecord;
+    use crate::ledger::order::OrderRecord;
     use crate::ledger::payment::PaymentRecord;
     use crate::ledger::person::PersonRecord;
     use crate::ledger::record::{
@@ -644,6 +648,9 @@ mod read {
             if PersonRecord::KINDS.contains(&self.kind) {
                 return Ok(PersonRecord::of_members(self.kind, own).map_err(of_its_kind)?.into());
             }
+            if OrderRecord::KINDS.contains(&self.kind) {
+                return Ok(OrderRecord::of_members(self.kind, own).map_err(of_its_kind)?.into());
+            }
             own.insert("kind".into(), Value::String(self.kind.to_owned()));
             if ChoiceRecord::KINDS.contains(&self.kind) {
                 let record: ChoiceRecord = serde_json::from_value(Value::Object(own)).map_err(of_its_kind)?;
@@ -664,6 +671,7 @@ mod read {
                     role: member("role", Role::parse(self.role.unwrap_or_default()))?,
                     bin: self.bin.map(|text| member("bin", Bin::parse(text.as_bytes()))).transpose()?,
                     bic: self.bic.map(|text| member("bic", Bic::parse(text.as_bytes()))).transpose()?,
+                    issuer: self.issuer.map(|text| member("issuer", Issuer::parse(text))).transpose()?,
                 },
                 "client_key_added" => Change::ClientKeyAdded {
                     client: self.client()?,
@@ -893,7 +901,13 @@ mod tests {
         let reason = Reason::parse("кілт жоғалды \"бүгін\"").unwrap();
         let programme = ProgrammeCode::parse(b"ASP").unwrap();
         let proposals = [
-            Proposal::RegisterClient { client, role: Role::Authority, bin: Some(bin), bic: None },
+            Proposal::RegisterClient {
+                client,
+                role: Role::Authority,
+                bin: Some(bin),
+                bic: None,
+                issuer: Some(crate::domain::Issuer::Bailiff),
+            },
             Proposal::AddKey { client, public_key },
             Proposal::ChangeClass { programme, class: FundClass::Protected },
             Proposal::Fund {
@@ -916,9 +930,9 @@ mod tests {
         ];
         let mut changes = vec![
             Change::OperatorsBootstrapped { operators },
-            Change::ClientRegistered { client, role: Role::Operator, bin: None, bic: None },
-            Change::ClientRegistered { client, role: Role::Payer, bin: Some(bin), bic: None },
-            Change::ClientRegistered { client, role: Role::Bank, bin: None, bic: Some(bic) },
+            Change::ClientRegistered { client, role: Role::Operator, bin: None, bic: None, issuer: None },
+            Change::ClientRegistered { client, role: Role::Payer, bin: Some(bin), bic: None, issuer: None },
+            Change::ClientRegistered { client, role: Role::Bank, bin: None, bic: Some(bic), issuer: None },
             Change::ClientKeyAdded { client, key: KeyId::of(client, &public_key), public_key },
             Change::ClientKeyRevoked { key: KeyId::of(client, &public_key) },
             Change::ClientSuspended { client, reason: reason.clone() },

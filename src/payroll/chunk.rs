@@ -76,6 +76,14 @@ pub fn parse_chunk(kind: LineKind, encoding: Encoding, body: &[u8]) -> Result<Ve
 }
 
 fn parse_lines(body: &[u8], parse: impl Fn(&[u8]) -> ParsedLine) -> Result<Vec<ParsedLine>, ChunkFault> {
+    each_line(body, |line| line.map_or_else(ParsedLine::refused, &parse))
+}
+
+/// Cuts a body into lines and reads each, or is told why it cannot be read as a line.
+pub(crate) fn each_line<T>(
+    body: &[u8],
+    read: impl Fn(Result<&[u8], LineFaultCode>) -> T,
+) -> Result<Vec<T>, ChunkFault> {
     // One look at the whole chunk spares almost every chunk a look at each line.
     let all_utf8 = std::str::from_utf8(body).is_ok();
     let mut lines = Vec::with_capacity(LINES_PER_CHUNK_MAX.min(body.len() / 32 + 1));
@@ -84,16 +92,36 @@ fn parse_lines(body: &[u8], parse: impl Fn(&[u8]) -> ParsedLine) -> Result<Vec<P
         if lines.len() == LINES_PER_CHUNK_MAX {
             return Err(ChunkFault::TooManyLines);
         }
-        lines.push(if line.len() > LINE_BYTES_MAX {
-            ParsedLine::refused(LineFaultCode::LineTooLong)
+        lines.push(read(if line.len() > LINE_BYTES_MAX {
+            Err(LineFaultCode::LineTooLong)
         } else if !all_utf8 && std::str::from_utf8(line).is_err() {
-            ParsedLine::refused(LineFaultCode::LineNotUtf8)
+            Err(LineFaultCode::LineNotUtf8)
         } else {
-            parse(without_carriage_return(line))
-        });
+            Ok(without_carriage_return(line))
+        }));
         rest = after;
     }
     if lines.is_empty() { Err(ChunkFault::Empty) } else { Ok(lines) }
+}
+
+/// The lines of a body after its one header, if it is CSV.
+pub(crate) fn below_header<'a>(
+    encoding: Encoding,
+    body: &'a [u8],
+    header: &str,
+) -> Result<&'a [u8], ChunkFault> {
+    if body.len() > CHUNK_BYTES_MAX {
+        return Err(ChunkFault::TooLarge);
+    }
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    if encoding == Encoding::Ndjson {
+        return Ok(body);
+    }
+    let (first, lines) = cut_line(body).ok_or(ChunkFault::Empty)?;
+    match without_carriage_return(first) {
+        first if first == header.as_bytes() => Ok(lines),
+        _ => Err(ChunkFault::UnknownHeader),
+    }
 }
 
 /// The first line without its line feed, and what follows; `None` at the end.

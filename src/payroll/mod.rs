@@ -29,7 +29,9 @@ mod row;
 
 pub use catalogue::{Programme, catalogue};
 pub use chunk::{CHUNK_BYTES_MAX, Encoding, LINE_BYTES_MAX, LINES_PER_CHUNK_MAX, parse_chunk};
+pub(crate) use chunk::{below_header, each_line};
 pub use fault::{ChunkFault, Field, LineFault, LineFaultCode};
 pub use file::{Chunk, ChunkReader, FileSurvey, survey};
 pub use generate::{BadKind, BadShares, GeneratorConfig, OutputFormat, PEOPLE_MAX, ProgrammeSum, Summary};
 pub use line::{AccrualLine, Line, LineKind, OpeningLine, ParsedLine, ReversalLine};
+pub(crate) use row::columns;

@@ -83,6 +83,16 @@ fn judge<'a>(layout: Layout, fields: impl Iterator<Item = &'a [u8]>) -> Option<P
     }
 }
 
+/// The fields of a line with exactly `COLUMNS` of them; `None` for a fault of the whole line.
+pub(crate) fn columns<const COLUMNS: usize>(line: &[u8]) -> Option<[Cow<'_, [u8]>; COLUMNS]> {
+    let fields = match line {
+        [] => return None,
+        line if line.contains(&b'"') => unquote(line)?,
+        line => line.split(|byte| *byte == b',').map(Cow::Borrowed).collect(),
+    };
+    fields.try_into().ok()
+}
+
 /// The fields as an array, if there are exactly `COLUMNS`.
 fn exactly<'a, const COLUMNS: usize>(
     mut fields: impl Iterator<Item = &'a [u8]>,

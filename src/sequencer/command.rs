@@ -11,6 +11,7 @@ use crate::domain::{
 use crate::ledger::batch_rules::{Chunk, ChunkOutcome};
 use crate::ledger::books::Bound;
 use crate::ledger::cash_rules::Dispensed;
+use crate::ledger::order_rules::Intake;
 use crate::ledger::payment::{CashReference, Consent, Direction, Document, Owed, Terminal, Terms};
 use crate::ledger::payment_rules::{Answer, Party};
 use crate::ledger::record::{Actor, BatchDeclaration, LostCheckpoint, ProgrammeSpec, Record};
@@ -108,7 +109,32 @@ pub enum Command {
     ChangeState(Box<StateRecord>),
     /// Choose where benefits go; add a person's number; merge two wallets of a person.
     Holder(HolderCommand),
+    /// Decide orders against wallets, or say what became of them.
+    Order(OrderCommand),
 }
+
+/// Something asked about orders against wallets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum OrderCommand {
+    /// Decide orders, at most [`ORDERS_MAX`], all of the client that asks: each is answered, in the order in which they stand here, by
+    /// [`Outcome::Answers`]. They are decided by the precedence of their kinds, and of one kind in this order. It binds no
+    /// instruction: an order's document does.
+    Decide(Vec<Intake>),
+    /// End orders whose time is over, by entry. What is not over, or has ended, is left alone.
+    Expire(Vec<u64>),
+    /// Book what was paid to an authority.
+    SettleLevy {
+        /// Which.
+        authority: Bin,
+        /// How much.
+        amount: Amount,
+        /// The payment that did it.
+        bank_reference: BankReference,
+    },
+}
+
+/// Orders that one command may bring.
+pub const ORDERS_MAX: usize = 4_096;
 
 /// Something asked about money on its way out.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -350,10 +376,9 @@ impl RegistryCommand {
             Self::Register { client, role, scope } => {
                 let client = text("client", client.to_string());
                 let bin = ("bin", "bin", json!(scope.bin()));
-                (
-                    "client_registered",
-                    vec![client, text("role", role.to_string()), bin, ("bic", "bic", json!(scope.bic()))],
-                )
+                let bic = ("bic", "bic", json!(scope.bic()));
+                let issuer = ("issuer", "issuer", json!(scope.issuer()));
+                ("client_registered", vec![client, text("role", role.to_string()), bin, bic, issuer])
             }
             Self::AddKey { client, public_key } => {
                 let key = text("public_key", public_key.to_string());
@@ -389,7 +414,7 @@ pub enum Outcome {
     Entry(EntryView),
     /// Verdicts on a chunk's lines.
     Chunk(ChunkOutcome),
-    /// An entry for each answer about a transfer, or why there is none.
+    /// An entry for each answer about a transfer, or for each order, or why there is none.
     Answers(Vec<Result<EntryView, Refusal>>),
 }
 
@@ -469,7 +494,9 @@ impl Command {
         match self {
             Self::Chunk(chunk) => chunk.lines.len(),
             Self::Payment(PaymentCommand::Answer { answers, .. }) => answers.len().max(1),
-            Self::Payment(PaymentCommand::ExpireCash(entries)) => entries.len().max(1),
+            Self::Payment(PaymentCommand::ExpireCash(entries))
+            | Self::Order(OrderCommand::Expire(entries)) => entries.len().max(1),
+            Self::Order(OrderCommand::Decide(orders)) => orders.len().max(1),
             _ => 1,
         }
     }
@@ -543,7 +570,16 @@ impl Command {
                     |name: &'static str| (name, name, members.get(name).cloned().unwrap_or(Value::Null));
                 (record.kind(), ["wallet", "document", "died"].map(field).to_vec())
             }
-            Self::OpenBatch(_)
+            Self::Order(OrderCommand::SettleLevy { authority, amount, bank_reference }) => (
+                "levy_settled",
+                vec![
+                    text("authority", authority.to_string()),
+                    text("amount", amount.to_string()),
+                    text("bank_reference", bank_reference.to_string()),
+                ],
+            ),
+            Self::Order(OrderCommand::Decide(_) | OrderCommand::Expire(_))
+            | Self::OpenBatch(_)
             | Self::ReleaseBatch(_)
             | Self::CloseBatch(_)
             | Self::CancelBatch(_)

@@ -13,9 +13,13 @@ use crate::domain::{BatchId, ClientId, WalletId};
 use crate::keys::BookKeys;
 use crate::ledger::batch::{BatchState, LineVerdict, VERDICT_BYTES, Verdict};
 use crate::ledger::batch_rules::Chunk;
-use crate::ledger::books::{Books, Bound, Fault, Paid, Prior, bank_reference_id, consent_id, settlement_id};
+use crate::ledger::books::{
+    Books, Bound, Fault, Paid, Prior, bank_reference_id, consent_id, levy_settlement_id, settlement_id,
+};
 use crate::ledger::cash_rules::Tried;
 use crate::ledger::effects::Effects;
+use crate::ledger::order::{Known, Order, OrderRecord, Outcome as OrderOutcome};
+use crate::ledger::order_rules::Intake;
 use crate::ledger::payment::{CashReference, Counted, ReleaseCause};
 use crate::ledger::payment_rules::{Answered, Party};
 use crate::ledger::record::{Actor, Record};
@@ -28,11 +32,17 @@ use crate::log::leaf::{Leaf, LeafWriter};
 use crate::log::merkle::{Hash, leaf_hash};
 use crate::log::tile::{BundleEntries, RightEdge, TILE_WIDTH, write_bundle_entry};
 use crate::payroll::{Line, LineKind};
+use crate::store::orders::OrderRow;
 use crate::store::{Bundle, Commit, Head, Standing, Store, StoreError, Tile};
 
-use super::command::{Command, CommandError, EntryView, Outcome, PaymentCommand, RegistryCommand};
+use super::command::{
+    Command, CommandError, EntryView, ORDERS_MAX, OrderCommand, Outcome, PaymentCommand, RegistryCommand,
+};
 use super::edge::{EdgeError, edge_at, read_frontier};
 use super::holder::{Choosing, HolderCommand};
+
+/// Orders against a wallet that are read at once.
+const ORDERS_READ: u32 = 1_000;
 
 /// How many entries of another writer are followed one by one; beyond it everything is forgotten and read again.
 pub const TAIL_MAX: u64 = 50_000;
@@ -201,6 +211,7 @@ impl Desk {
         self.books.forget_small();
         self.books.load_log(&changes);
         self.books.load_registry(&registry);
+        self.books.orders.rules = self.store.newest_rules().await?;
         for head in accounts {
             self.books.load_system(head);
         }
@@ -240,7 +251,12 @@ impl Desk {
                 // A merging pays its wallet whatever the other was paid. It is rare.
                 self.books.benefits.clear();
             }
-            _ => {} // programmes, system accounts and batches are all read again
+            Record::Order(record) => {
+                if let Some(wallet) = record.wallet() {
+                    self.books.wallets.forget(wallet);
+                }
+            }
+            _ => {} // programmes, system accounts, batches and rules are all read again
         }
     }
 
@@ -343,6 +359,7 @@ impl Desk {
             self.books.forget_lookups();
             self.read_batches(requests).await?;
             self.read_payments(requests).await?;
+            self.read_orders(requests).await?;
         }
         let wanted = Wanted::of(requests, &self.books);
         self.read_wallets(wanted.wallets).await?;
@@ -383,6 +400,7 @@ impl Desk {
                 choosing.add(&mut self.books, command);
                 self.read_merge(command).await?;
             }
+            self.read_freezes(requests).await?;
             self.read_choices(&choosing).await?;
             self.read_usage(requests, &choosing).await?;
             for request in requests {
@@ -481,12 +499,104 @@ impl Desk {
                 self.books.lots.entry(account).or_default().insert(lot.version, lot);
             }
         }
+        let (mut after, mut stands) = (0, gone.frozen);
+        loop {
+            let rows = self.store.orders_against(gone.account, after, ORDERS_READ).await?;
+            stands |= rows.iter().any(|row| row.outcome == OrderOutcome::Held && row.ended.is_none());
+            match rows.last() {
+                Some(last) if rows.len() == ORDERS_READ as usize => after = last.seq,
+                _ => break,
+            }
+        }
+        self.books.orders.standing.insert(gone.account, stands);
         self.read_benefits(benefits.clone(), true).await?;
         let keys: Vec<_> = benefits.into_iter().map(|benefit| (kept.account, benefit)).collect();
         if !keys.is_empty() {
             for (account, lot) in self.store.lots_of_benefits(&keys).await? {
                 self.books.lots.entry(account).or_default().insert(lot.version, lot);
             }
+        }
+        Ok(())
+    }
+
+    /// The orders that commands bring or name, those that they name in turn, and the tax debts that were met.
+    async fn read_orders(&mut self, requests: &[Request]) -> Result<(), DeskError> {
+        let mut tags: BTreeSet<[u8; 32]> = BTreeSet::new();
+        let mut debts: BTreeSet<[u8; 32]> = BTreeSet::new();
+        let mut entries: BTreeSet<u64> = BTreeSet::new();
+        for request in requests {
+            match &request.command {
+                Command::Order(OrderCommand::Decide(orders)) => {
+                    tags.extend(orders.iter().map(Intake::tag));
+                    for order in orders.iter().filter_map(|intake| intake.said.as_ref().ok()) {
+                        tags.extend(order.lifts);
+                        debts.extend(order.debt.map(|debt| debt.tag));
+                    }
+                }
+                Command::Order(OrderCommand::Expire(orders)) => entries.extend(orders),
+                _ => {}
+            }
+        }
+        let [tags, debts] = [tags, debts].map(|set| set.into_iter().collect::<Vec<_>>());
+        let entries: Vec<u64> = entries.into_iter().collect();
+        let mut rows = self.store.orders_by_tag(&tags).await?;
+        rows.extend(self.store.orders(&entries).await?);
+        rows.retain(|row| row.outcome != OrderOutcome::Malformed);
+        let orders = &mut self.books.orders;
+        orders.by_tag.extend(tags.into_iter().map(|tag| (tag, None)));
+        orders.met.extend(debts.iter().map(|debt| (*debt, None)));
+        for (debt, seq) in self.store.debts_met(&debts).await? {
+            orders.met.insert(debt, Some(seq));
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let entries: Vec<u64> = rows.iter().map(|row| row.seq).collect();
+        let mut decisions = HashMap::with_capacity(rows.len());
+        for (seq, bytes) in self.store.leaves(&entries).await? {
+            match Leaf::read(&bytes).and_then(|leaf| leaf.record()) {
+                Ok(Record::Order(record)) => {
+                    if let OrderRecord::Decided(decision) = *record {
+                        decisions.insert(seq, *decision);
+                    }
+                }
+                _ => return Err(DeskError::Journal(seq)),
+            }
+        }
+        for row in rows {
+            let OrderRow { seq, tag, account, drawn, ended, .. } = row;
+            let decision = decisions.remove(&seq).ok_or(DeskError::Journal(seq))?;
+            let orders = &mut self.books.orders;
+            orders.by_tag.insert(tag, Some(seq));
+            orders.known.insert(seq, Known { seq, decision, account, drawn, ended });
+        }
+        Ok(())
+    }
+
+    /// The freezes that stand on wallets of which an order may end one.
+    async fn read_freezes(&mut self, requests: &[Request]) -> Result<(), DeskError> {
+        let is_about_orders = |request: &Request| matches!(request.command, Command::Order(_));
+        if !requests.iter().any(is_about_orders) {
+            return Ok(());
+        }
+        let wallets = requests.iter().filter_map(|request| match &request.command {
+            Command::Order(OrderCommand::Decide(orders)) => {
+                Some(orders.iter().filter_map(|intake| intake.wallet))
+            }
+            _ => None,
+        });
+        let known = self.books.orders.known.values().filter_map(|known| known.decision.wallet);
+        let wallets: BTreeSet<WalletId> = wallets.flatten().chain(known).collect();
+        let mut frozen = Vec::new();
+        for id in wallets {
+            let Some(Some(wallet)) = self.books.wallets.get(id) else { continue };
+            self.books.orders.freezes.insert(wallet.account, BTreeSet::new());
+            if wallet.frozen {
+                frozen.push(wallet.account);
+            }
+        }
+        for (account, order) in self.store.standing_freezes(&frozen).await? {
+            self.books.orders.freezes.entry(account).or_default().insert(order);
         }
         Ok(())
     }
@@ -572,6 +682,9 @@ impl Desk {
             Command::Payment(PaymentCommand::SettleClearing { bank, direction, bank_reference, .. }) => {
                 return Some(settlement_id(*bank, *direction, bank_reference));
             }
+            Command::Order(OrderCommand::SettleLevy { authority, bank_reference, .. }) => {
+                return Some(levy_settlement_id(*authority, bank_reference));
+            }
             Command::Registry(RegistryCommand::RequestApproval(proposal)) => proposal,
             Command::Registry(RegistryCommand::GiveApproval { approval, .. }) => {
                 &self.books.registry().approval(*approval)?.proposal
@@ -649,6 +762,14 @@ impl Desk {
         Ok(())
     }
 
+    /// Whether lots of the wallet are looked at for an order. Most wallets have no free general money, and none are; but other
+    /// commands of the batch may bring some.
+    fn order_needs_lots(&mut self, order: &Order, wallet: WalletId) -> bool {
+        let known = self.books.wallets.get(wallet).flatten();
+        let is_bare = known.is_none_or(|known| known.general == known.general_held);
+        !is_bare || order.lifts.is_some() || order.overpaid.is_some()
+    }
+
     async fn read_lots(&mut self, requests: &[Request]) -> Result<(), DeskError> {
         let mut wallets: BTreeSet<WalletId> = BTreeSet::new();
         let mut benefits: Vec<(WalletId, Benefit)> = Vec::new();
@@ -656,6 +777,7 @@ impl Desk {
         let benefit_of = |books: &Books, programme, period, part| {
             books.programme(programme).map(|programme| Benefit { programme: programme.number, period, part })
         };
+        let others = requests.iter().any(|request| !matches!(request.command, Command::Order(_)));
         for request in requests {
             match &request.command {
                 Command::Reverse { reversal, .. } => {
@@ -678,9 +800,24 @@ impl Desk {
                 Command::Return { pay_out, .. } => {
                     pay_outs.insert(*pay_out);
                 }
+                Command::Order(OrderCommand::Decide(orders)) => {
+                    for (order, wallet) in
+                        orders.iter().filter_map(|intake| Some((intake.said.as_ref().ok()?, intake.wallet?)))
+                    {
+                        if others || self.order_needs_lots(order, wallet) {
+                            wallets.insert(wallet);
+                        }
+                        let paid = order
+                            .overpaid
+                            .and_then(|paid| benefit_of(&self.books, paid.programme, paid.period, paid.part));
+                        benefits.extend(paid.map(|benefit| (wallet, benefit)));
+                    }
+                }
                 _ => {}
             }
         }
+        // What an order holds is open.
+        wallets.extend(self.books.orders.known.values().filter_map(|known| known.decision.wallet));
         let mut from: HashMap<WalletId, u32> = HashMap::new();
         for known in self.books.payments.values() {
             // Where lots were moved to from a merged wallet, their numbers there are not known.
@@ -1028,6 +1165,7 @@ impl Desk {
             Command::Registry(command) => return run_registry(books, entry, command),
             Command::Payment(command) => return run_payment(books, entry, command),
             Command::Holder(command) => command.run(books, entry, &keys)?,
+            Command::Order(command) => return run_orders(books, entry, command),
             Command::ChangeState(record) => {
                 books.change_state(entry, (**record).clone())?;
             }
@@ -1128,6 +1266,47 @@ fn run_registry(
         }
     };
     Ok(None)
+}
+
+/// Runs a command about orders. `None`: its outcome is the last record.
+fn run_orders(books: &mut Books, entry: Entry<'_>, command: &OrderCommand) -> Result<Option<Outcome>, Fault> {
+    let Entry { fx, stamp, actor } = entry;
+    match command {
+        OrderCommand::Decide(orders) => {
+            if orders.len() > ORDERS_MAX {
+                return Err(Fault::Unread("so many orders at once"));
+            }
+            let mut told: Vec<Option<Result<EntryView, Refusal>>> = vec![None; orders.len()];
+            for place in books.precedence(orders) {
+                let intake = orders[place].clone();
+                let actor = Actor { line: intake.line, instruction: None, ..actor };
+                let answer = match books.decide_order(Entry { fx: &mut *fx, stamp, actor }, intake) {
+                    Ok(Answered::Made(seq)) => {
+                        let made = fx.records.last().ok_or(Fault::Unread("the entry of an order"))?;
+                        Ok(view(seq, &made.0, stamp))
+                    }
+                    Ok(Answered::Repeated(seq)) => Ok(EntryView::repeated(seq)),
+                    Err(Fault::Refused(refusal)) => Err(refusal),
+                    Err(fault) => return Err(fault),
+                };
+                told[place] = Some(answer);
+            }
+            Ok(Some(Outcome::Answers(told.into_iter().flatten().collect())))
+        }
+        OrderCommand::Expire(entries) => {
+            for order in entries {
+                match books.expire_order(Entry { fx: &mut *fx, stamp, actor }, *order) {
+                    Ok(_) | Err(Fault::Refused(_)) => {} // another replica, or its issuer, came first
+                    Err(fault) => return Err(fault),
+                }
+            }
+            Ok(Some(Outcome::Answers(Vec::new())))
+        }
+        OrderCommand::SettleLevy { authority, amount, bank_reference } => {
+            books.settle_levy(Entry { fx, stamp, actor }, *authority, *amount, bank_reference.clone())?;
+            Ok(None)
+        }
+    }
 }
 
 fn payment_of(request: &Request) -> Option<&PaymentCommand> {
@@ -1337,12 +1516,16 @@ impl Wanted {
                 | Command::Payment(PaymentCommand::Authorise { wallet, .. }) => wanted.wallets.push(*wallet),
                 Command::ChangeState(record) => wanted.wallets.push(record.wallet()),
                 Command::Holder(command) => wanted.wallets.extend(command.wallets()),
+                Command::Order(OrderCommand::Decide(orders)) => {
+                    wanted.wallets.extend(orders.iter().filter_map(|intake| intake.wallet));
+                }
                 _ => {}
             }
         }
         // Those of the authorisations and payments that commands name.
         wanted.wallets.extend(books.authorisations.values().map(|known| known.wallet));
         wanted.wallets.extend(books.payments.values().map(|known| known.wallet));
+        wanted.wallets.extend(books.orders.known.values().filter_map(|known| known.decision.wallet));
         wanted
     }
 

@@ -1,4 +1,5 @@
-//! Ends cash-outs whose time is over. Every replica looks; the rules let each end once, and only what no agent has reserved.
+//! Ends cash-outs, arrests and freezes whose time is over. Every replica looks; the rules let each end once, and of cash-outs only
+//! those that no agent has reserved.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,12 +10,12 @@ use crate::ledger::record::Actor;
 use crate::store::{Store, StoreError};
 
 use super::Sequencer;
-use super::command::{Command, CommandError, PaymentCommand};
+use super::command::{Command, CommandError, OrderCommand, PaymentCommand};
 
 /// How often is looked.
 pub const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Cash-outs that one command ends: few enough that a payday's chunks get their turn between.
+/// Cash-outs or orders that one command ends: few enough that a payday's chunks get their turn between.
 pub const PORTION: u32 = 100;
 
 /// A portion that took no longer met nobody else in the queue: the next may follow at once.
@@ -27,7 +28,7 @@ const GIVEN_WAY: u32 = 19;
 /// How long nothing is asked at the most.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// For how long after its end a cash-out is looked for again, milliseconds: far longer than clocks differ.
+/// For how long after its end one is looked for again, milliseconds: far longer than clocks differ.
 const LOOK_BACK: i64 = 60 * 60_000;
 
 /// Why a look found out nothing.
@@ -41,6 +42,13 @@ pub enum ExpiryError {
     Command(#[from] CommandError),
 }
 
+/// What time ends.
+#[derive(Clone, Copy)]
+enum Over {
+    Cash,
+    Orders,
+}
+
 /// How long the writer is left to others after a portion that took so long.
 fn pause_after(took: Duration) -> Duration {
     if took <= QUICK { Duration::ZERO } else { (took * GIVEN_WAY).min(PAUSE_MAX) }
@@ -51,34 +59,56 @@ pub struct Expiry {
     store: Arc<dyn Store>,
     sequencer: Sequencer,
     now: fn() -> i64,
-    /// What expired before this has ended.
-    ended: (i64, u64),
+    /// The cash-outs that expired before this have ended.
+    cash: (i64, u64),
+    /// The orders that expired before this have ended.
+    orders: (i64, u64),
 }
 
 impl Expiry {
     /// On a store, through a writer, by a clock (UTC milliseconds).
     #[must_use]
     pub fn new(store: Arc<dyn Store>, sequencer: Sequencer, now: fn() -> i64) -> Self {
-        Self { store, sequencer, now, ended: (0, 0) }
+        Self { store, sequencer, now, cash: (0, 0), orders: (0, 0) }
     }
 
     /// Ends all whose time is over. Answers how many it found.
     pub async fn look(&mut self) -> Result<usize, ExpiryError> {
         let now = (self.now)();
-        let (mut found, mut from) = (0, self.ended);
+        let cash = self.end(now, Over::Cash).await?;
+        Ok(cash + self.end(now, Over::Orders).await?)
+    }
+
+    async fn end(&mut self, now: i64, over: Over) -> Result<usize, ExpiryError> {
+        let before = match over {
+            Over::Cash => self.cash,
+            Over::Orders => self.orders,
+        };
+        let (mut found, mut from) = (0, before);
         loop {
-            let over = self.store.expired_cash(now, from, PORTION).await?;
-            let Some(last) = over.last().copied() else {
+            let some = match over {
+                Over::Cash => self.store.expired_cash(now, from, PORTION).await?,
+                Over::Orders => self.store.expired_orders(now, from, PORTION).await?,
+            };
+            let Some(last) = some.last().copied() else {
                 // What the rules did not let end this time, because clocks differ, is found again for a while.
-                self.ended = from.min((now - LOOK_BACK, 0)).max(self.ended);
+                let ended = from.min((now - LOOK_BACK, 0)).max(before);
+                match over {
+                    Over::Cash => self.cash = ended,
+                    Over::Orders => self.orders = ended,
+                }
                 return Ok(found);
             };
-            found += over.len();
-            let entries = over.into_iter().map(|(_, cash)| cash).collect();
+            found += some.len();
+            let entries = some.into_iter().map(|(_, entry)| entry).collect();
+            let command = match over {
+                Over::Cash => Command::Payment(PaymentCommand::ExpireCash(entries)),
+                Over::Orders => Command::Order(OrderCommand::Expire(entries)),
+            };
             let client = ClientId::parse(SYSTEM).expect("a client id of the documented form");
             let actor = Actor { client, request: [0; 32], line: None, instruction: None };
             let asked = Instant::now();
-            self.sequencer.submit(Command::Payment(PaymentCommand::ExpireCash(entries)), actor).await?;
+            self.sequencer.submit(command, actor).await?;
             from = last;
             let pause = pause_after(asked.elapsed());
             if !pause.is_zero() {
@@ -92,7 +122,7 @@ impl Expiry {
         loop {
             tokio::time::sleep(INTERVAL).await;
             if let Err(error) = self.look().await {
-                tracing::warn!(%error, "cash-outs whose time is over wait");
+                tracing::warn!(%error, "what is over waits for its end");
             }
         }
     }

@@ -11,6 +11,7 @@
 //! negative balance) is refused by the schema itself, as a second wall behind the rules.
 
 pub mod holders;
+pub mod orders;
 pub mod payments;
 pub mod postgres;
 pub mod projections;
@@ -224,7 +225,9 @@ pub struct StatementRange {
 
 /// A place where a book is kept.
 #[async_trait]
-pub trait Store: projections::Projections + payments::Payments + holders::Holders + 'static {
+pub trait Store:
+    projections::Projections + payments::Payments + orders::Orders + holders::Holders + 'static
+{
     /// `sqlite` or `postgres`.
     fn name(&self) -> &'static str;
 

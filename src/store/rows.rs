@@ -63,6 +63,7 @@ pub(super) trait Columns {
     /// An integer of any width, or a boolean.
     fn integer(&self, index: usize) -> Result<Option<i64>, sqlx::Error>;
     fn bytes(&self, index: usize) -> Result<Vec<u8>, sqlx::Error>;
+    fn bytes_or_null(&self, index: usize) -> Result<Option<Vec<u8>>, sqlx::Error>;
     fn text(&self, index: usize) -> Result<Option<String>, sqlx::Error>;
     fn uuid(&self, index: usize) -> Result<Uuid, sqlx::Error>;
 }
@@ -73,6 +74,10 @@ impl Columns for SqliteRow {
     }
 
     fn bytes(&self, index: usize) -> Result<Vec<u8>, sqlx::Error> {
+        self.try_get(index)
+    }
+
+    fn bytes_or_null(&self, index: usize) -> Result<Option<Vec<u8>>, sqlx::Error> {
         self.try_get(index)
     }
 
@@ -101,6 +106,10 @@ impl Columns for PgRow {
     }
 
     fn bytes(&self, index: usize) -> Result<Vec<u8>, sqlx::Error> {
+        self.try_get(index)
+    }
+
+    fn bytes_or_null(&self, index: usize) -> Result<Option<Vec<u8>>, sqlx::Error> {
         self.try_get(index)
     }
 
@@ -181,6 +190,16 @@ impl<'r, R: Columns> Reader<'r, R> {
         bytes.as_slice().try_into().map_err(|_| self.bad(column, format!("{} bytes, not {N}", bytes.len())))
     }
 
+    pub(super) fn exactly_or_null<const N: usize>(
+        &mut self,
+        column: &'static str,
+    ) -> Result<Option<[u8; N]>, StoreError> {
+        let index = self.index();
+        let Some(bytes) = self.row.bytes_or_null(index)? else { return Ok(None) };
+        let exact = bytes.as_slice().try_into();
+        exact.map(Some).map_err(|_| self.bad(column, format!("{} bytes, not {N}", bytes.len())))
+    }
+
     pub(super) fn uuid(&mut self) -> Result<Uuid, StoreError> {
         let index = self.index();
         Ok(self.row.uuid(index)?)
@@ -228,7 +247,8 @@ impl<'r, R: Columns> Reader<'r, R> {
 /// The columns of a wallet's head, of `wallet_entry`.
 macro_rules! head_columns {
     () => {
-        "e.version, e.posted, e.held, e.general, e.general_held, e.first_open_lot, e.state, e.choice"
+        "e.version, e.posted, e.held, e.general, e.general_held, e.first_open_lot, e.state, e.choice, \
+         e.frozen"
     };
 }
 
@@ -242,13 +262,13 @@ macro_rules! entry_columns {
     };
 }
 
-/// The columns of a lot as of some version: `wallet_entry e`, and `lot_movement m` or null. One that was moved in (kind 9) is named
+/// The columns of a lot as of some version: `wallet_entry e`, and `lot_movement m` or null. One that was moved in (kind 11) is named
 /// by its accrual, and what that credited is told beside it.
 macro_rules! lot_columns {
     () => {
         "e.account, e.programme, e.period, e.part, e.version, \
-         CASE WHEN e.kind = 9 THEN e.refers ELSE e.seq END, e.class, \
-         CASE WHEN e.kind = 9 THEN (SELECT credited FROM moved_lot l WHERE l.account = e.account AND l.lot = e.version) \
+         CASE WHEN e.kind = 11 THEN e.refers ELSE e.seq END, e.class, \
+         CASE WHEN e.kind = 11 THEN (SELECT credited FROM moved_lot l WHERE l.account = e.account AND l.lot = e.version) \
              ELSE e.amount END, \
          m.remaining, m.held, m.reversed, m.movement"
     };
@@ -365,6 +385,7 @@ fn wallet_of<R: Columns>(row: &mut Reader<'_, R>, account: u32) -> Result<Wallet
         first_open_lot: row.integer("first_open_lot")?,
         state: row.code("state", WalletState::from_code)?,
         choice: row.flag("choice")?,
+        frozen: row.flag("frozen")?,
     };
     if version == 0 || !wallet.is_sound() {
         return Err(row.bad("posted", format!("an unsound head at version {version} of account {account}")));

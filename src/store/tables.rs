@@ -10,6 +10,7 @@ use crate::ledger::choice::NewChoice;
 use crate::ledger::effects::{
     Effects, LogChange, NewBatch, NewClass, NewProgramme, NewSystemAccount, SystemEntry,
 };
+use crate::ledger::order::{NewOrder, OrderEnd, RuleTable};
 use crate::ledger::payment::{
     Audience, AuthorisationEntry, NewAuthorisation, NewPayment, PaymentEntry, PaymentKind, UsageEntry,
 };
@@ -18,6 +19,7 @@ use crate::ledger::registry::RegistryChange;
 use crate::ledger::signed::{Evidence, Nonce};
 use crate::ledger::wallet::{Benefit, LotMovement, NewWallet, WalletEntry};
 
+use super::orders::OrderFacts;
 use super::rows::{PayOutRow, bitmap, declaration_json, pay_out_rows, registry_change_json};
 use super::{Bundle, Commit, StoreError, Tile};
 
@@ -30,17 +32,19 @@ pub(super) struct Many<'a> {
     pub(super) tags: Vec<Tag<'a>>,
     pub(super) sealed: Vec<Sealed<'a>>,
     pub(super) entries: Vec<&'a WalletEntry>,
+    pub(super) movements: Vec<&'a LotMovement>,
 }
 
 impl<'a> Many<'a> {
     pub(super) fn of(commit: &'a Commit) -> Self {
-        let Effects { wallets, entries, .. } = &commit.effects;
+        let Effects { wallets, entries, movements, .. } = &commit.effects;
         let mut many = Self {
             bundles: commit.bundles.iter().collect(),
             wallets: wallets.iter().collect(),
             tags: wallets.iter().map(|wallet| Tag(&wallet.tag, wallet.account)).collect(),
             sealed: wallets.iter().map(Sealed).collect(),
             entries: entries.iter().collect(),
+            movements: movements.iter().collect(),
         };
         many.wallets.sort_unstable_by_key(|wallet| wallet.id);
         many.tags.sort_unstable_by_key(|tag| *tag.0);
@@ -105,7 +109,7 @@ pub(super) async fn write(commit: &Commit, many: &Many<'_>, sink: &mut impl Sink
     sink.rows(&many.tags).await?;
     sink.rows(&many.sealed).await?;
     sink.rows(&many.entries).await?;
-    sink.rows(&effects.movements).await?;
+    sink.rows(&many.movements).await?;
     sink.rows(&pay_out_rows(commit)?).await?;
     sink.rows(&benefits_paid(commit)).await?;
     sink.rows(&effects.instructions).await?;
@@ -126,6 +130,9 @@ pub(super) async fn write(commit: &Commit, many: &Many<'_>, sink: &mut impl Sink
     let numbers: Vec<Number<'_>> = effects.leads.iter().filter_map(Number::of).collect();
     sink.rows(&numbers.iter().map(|number| Tag(&number.tag, number.account)).collect::<Vec<_>>()).await?;
     sink.rows(&numbers).await?;
+    sink.rows(&effects.rule_tables).await?;
+    sink.rows(&order_rows(effects)).await?;
+    sink.rows(&effects.order_ends).await?;
     sink.rows(&commit.nonces).await?;
     sink.rows(&commit.evidence).await
 }
@@ -487,6 +494,7 @@ impl Stored for WalletEntry {
         ("first_open_lot", Type::Int4),
         ("state", Type::Int2),
         ("choice", Type::Flag),
+        ("frozen", Type::Flag),
     ];
 
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
@@ -515,6 +523,7 @@ impl Stored for WalletEntry {
         put(int4(after.first_open_lot)?);
         put(Cell::Int2(after.state.code()));
         put(Cell::Flag(after.choice));
+        put(Cell::Flag(after.frozen));
         Ok(())
     }
 }
@@ -823,6 +832,88 @@ impl Stored for (Audience, u64) {
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
         put(Cell::Text(&self.0.to_string()));
         put(int8(self.1)?);
+        Ok(())
+    }
+}
+
+/// A rule table and the entry from which on it is in force.
+impl Stored for (u64, RuleTable) {
+    const TABLE: &'static str = "rule_table";
+    const COLUMNS: &'static [(&'static str, Type)] = &[("seq", Type::Int8), ("rules", Type::Text)];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(int8(self.0)?);
+        put(Cell::Text(&json_text(&self.1)));
+        Ok(())
+    }
+}
+
+/// A decided order, with what is written in it.
+pub(super) struct DecidedOrder<'a> {
+    facts: OrderFacts,
+    sealed: &'a [u8],
+}
+
+/// The orders that a commit decided.
+fn order_rows(effects: &Effects) -> Vec<DecidedOrder<'_>> {
+    let rows = effects.orders.iter();
+    let row = |order: &'_ NewOrder| OrderFacts::of(order);
+    rows.filter_map(|order| Some(DecidedOrder { facts: row(order)?, sealed: &order.sealed })).collect()
+}
+
+impl Stored for DecidedOrder<'_> {
+    const TABLE: &'static str = "decision";
+    const COLUMNS: &'static [(&'static str, Type)] = &[
+        ("seq", Type::Int8),
+        ("tag", Type::Bytes),
+        ("date", Type::Int4),
+        ("client", Type::Text),
+        ("issuer", Type::Text),
+        ("issuer_kind", Type::Text),
+        ("kind", Type::Text),
+        ("outcome", Type::Text),
+        ("account", Type::Int4),
+        ("asked", Type::Int8),
+        ("taken", Type::Int8),
+        ("held", Type::Int8),
+        ("refused", Type::Int8),
+        ("expires", Type::Int8),
+        ("debt", Type::Bytes),
+        ("drawn", Type::Text),
+        ("sealed", Type::Bytes),
+    ];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        let facts = &self.facts;
+        put(int8(facts.seq)?);
+        put(Cell::Bytes(&facts.tag));
+        put(Cell::Int4(facts.date));
+        put(Cell::Text(&facts.client));
+        put(Cell::Text(&facts.issuer));
+        put(Cell::Text(facts.issuer_kind));
+        put(text_or_null(facts.kind));
+        put(Cell::Text(facts.outcome));
+        put(int4(facts.account)?);
+        put(Cell::Int8(facts.asked));
+        put(Cell::Int8(facts.taken));
+        put(Cell::Int8(facts.held));
+        put(Cell::Int8(facts.refused));
+        put(facts.expires.map_or(Cell::Null, Cell::Int8));
+        put(facts.debt.as_ref().map_or(Cell::Null, |debt| Cell::Bytes(debt)));
+        put(Cell::Text(&facts.drawn));
+        put(Cell::Bytes(self.sealed));
+        Ok(())
+    }
+}
+
+/// The end of an order that stood.
+impl Stored for OrderEnd {
+    const TABLE: &'static str = "order_end";
+    const COLUMNS: &'static [(&'static str, Type)] = &[("decision", Type::Int8), ("seq", Type::Int8)];
+
+    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(int8(self.order)?);
+        put(int8(self.seq)?);
         Ok(())
     }
 }

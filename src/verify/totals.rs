@@ -36,6 +36,8 @@ pub struct Totals {
     pub funding: i64,
     /// What is owed to banks, for transfers and for cash.
     pub clearing: i64,
+    /// What was taken for authorities, of general money alone, and is owed to them.
+    pub levies: i64,
     /// The money at the bank.
     pub backing: i64,
 }
@@ -73,6 +75,7 @@ pub fn of(books: &Books) -> Result<Totals, Finding> {
         wallets,
         funding: sum(|account| matches!(account, SystemAccount::Funding(_)))?,
         clearing: sum(|account| matches!(account, SystemAccount::Clearing(_) | SystemAccount::Cash(_)))?,
+        levies: sum(|account| matches!(account, SystemAccount::Levy(_)))?,
         backing: -sum(|account| matches!(account, SystemAccount::Backing))?,
         programmes,
     };
@@ -81,9 +84,9 @@ pub fn of(books: &Books) -> Result<Totals, Finding> {
         let expected = format!("{controls} tiyn in wallets: what the programmes' accounts say");
         return Err(Finding::at("journal", expected, format!("{} tiyn", totals.wallets)));
     }
-    let behind = add([totals.wallets, totals.funding, totals.clearing].into_iter())?;
+    let behind = add([totals.wallets, totals.funding, totals.clearing, totals.levies].into_iter())?;
     if behind != totals.backing {
-        let expected = format!("backing of {behind} tiyn: wallets, funding and clearing");
+        let expected = format!("backing of {behind} tiyn: wallets, funding, clearing and levies");
         return Err(Finding::at("journal", expected, format!("{} tiyn", totals.backing)));
     }
     Ok(totals)

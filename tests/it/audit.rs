@@ -138,7 +138,7 @@ mod of_rows {
             ["wallet_entry: the rows of wallet number 1 "];
         invariant_10_the_audit_finds_an_entry_that_the_journal_never_made:
             "INSERT INTO wallet_entry SELECT seq, at, amount, refers, posted, held, general, general_held, account,
-               version + 1000, first_open_lot, programme, period, part, class, kind, state, choice
+               version + 1000, first_open_lot, programme, period, part, class, kind, state, choice, frozen
                FROM wallet_entry WHERE account = 1 AND version = 1",
             ["its head is not what the replay has", "wallet_entry: the rows of wallet number 1 "];
         invariant_10_the_audit_finds_protected_money_that_was_marked_general:
@@ -222,6 +222,49 @@ mod of_rows {
             "INSERT INTO benefit_paid (size_after, programme, period, part, accounts)
                SELECT size_after, programme, period, 77, accounts FROM benefit_paid LIMIT 1",
             ["benefit_paid: nobody was ever paid programme number "];
+    }
+}
+
+mod of_orders {
+    use social_wallet::audit::audit;
+
+    use super::{names, unguard};
+    use crate::sequencer::orders::order_of_everything;
+    use crate::sequencer::serve;
+    use crate::store::{Place, in_both_rooms};
+
+    in_both_rooms!(invariants_10_and_14_the_audit_finds_what_was_done_to_orders_and_their_rules);
+
+    async fn invariants_10_and_14_the_audit_finds_what_was_done_to_orders_and_their_rules(place: &Place) {
+        let sequencer = serve(place.open().await).await;
+        order_of_everything(&sequencer, place.open().await).await;
+        let report = audit(place.open().await, |_| {}).await.unwrap();
+        assert!(report.matches(), "{:#?}", report.findings);
+        let mut raw = place.raw().await;
+        unguard(&mut raw).await;
+        let frozen = if matches!(place, Place::Sqlite { .. }) { "1 - frozen" } else { "NOT frozen" };
+        // Each is done on top of the others, and named beside them.
+        let mut findings = 0;
+        for (sql, named) in [
+            ("UPDATE rule_table SET rules = '{}'".to_owned(), "rule_table: a row is not what the replay has"),
+            ("UPDATE order_end SET seq = seq + 1".to_owned(), "order_end: a row is not what the replay has"),
+            (
+                "UPDATE decision SET outcome = 'no_wallet' WHERE outcome = 'refused_protected'".to_owned(),
+                "decision: a row is not what the replay has",
+            ),
+            (
+                format!("UPDATE wallet_entry SET frozen = {frozen} WHERE account = 6 AND version = 1"),
+                "wallet_entry: the rows of wallet number 6 ",
+            ),
+        ] {
+            raw.run(&sql).await.unwrap();
+            let report = audit(place.open().await, |_| {}).await.unwrap();
+            names(&report, named);
+            assert!(report.findings_count > findings, "{sql}");
+            findings = report.findings_count;
+        }
+        raw.run("DELETE FROM decision WHERE outcome = 'no_wallet'").await.unwrap();
+        names(&audit(place.open().await, |_| {}).await.unwrap(), " rows, in the replay ");
     }
 }
 

@@ -9,12 +9,12 @@ use tokio::process::{Child, Command};
 
 use crate::crew::Crew;
 
-struct Home {
+pub struct Home {
     directory: tempfile::TempDir,
     url: String,
 }
 
-fn program() -> Command {
+pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_social-wallet"));
     command.stdin(Stdio::null()).kill_on_drop(true).env("RUST_LOG", "error");
     for name in ["SERVER", "DATABASE_URL", "KEYS", "LOG_KEY", "CHECKPOINT_FILE", "CLIENT", "CLIENT_KEY"] {
@@ -24,19 +24,19 @@ fn program() -> Command {
 }
 
 impl Home {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { directory: tempfile::tempdir().unwrap(), url: String::new() }
     }
 
-    fn data(&self) -> PathBuf {
+    pub fn data(&self) -> PathBuf {
         self.directory.path().join("data")
     }
 
-    fn at(&self, name: &str) -> String {
+    pub fn at(&self, name: &str) -> String {
         self.directory.path().join(name).display().to_string()
     }
 
-    async fn serve(&mut self) -> Child {
+    pub async fn serve(&mut self) -> Child {
         let mut command = program();
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(self.data());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -47,19 +47,19 @@ impl Home {
         child
     }
 
-    async fn run(&self, arguments: &[&str]) -> Output {
+    pub async fn run(&self, arguments: &[&str]) -> Output {
         program().args(arguments).env("SOCIAL_WALLET_SERVER", &self.url).output().await.unwrap()
     }
 
     /// The answer of a command that does what it is asked.
-    async fn done(&self, arguments: &[&str]) -> Value {
+    pub async fn done(&self, arguments: &[&str]) -> Value {
         let output = self.run(&[arguments, &["--json"]].concat()).await;
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
     /// What a command says that is not done, with its exit code.
-    async fn refused(&self, arguments: &[&str], code: i32) -> String {
+    pub async fn refused(&self, arguments: &[&str], code: i32) -> String {
         let output = self.run(arguments).await;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");

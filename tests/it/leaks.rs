@@ -3,6 +3,7 @@
 
 use std::process::Stdio;
 
+use serde_json::{Value, json};
 use social_wallet::client::{RawAnswer, RawRequest};
 use social_wallet::domain::IdempotencyKey;
 use social_wallet::http::access::{self, Who};
@@ -58,7 +59,12 @@ async fn invariant_11_nothing_that_the_service_writes_holds_a_persons_or_a_cards
             method: method.to_uppercase(),
             path: path.to_owned(),
             key: Some(IdempotencyKey::parse(&fresh()).unwrap()),
-            content_type: if path.contains("/chunks/") { "text/csv" } else { "application/json" }.into(),
+            content_type: if path.contains("/chunks/") || path.contains("/orders/file") {
+                "text/csv"
+            } else {
+                "application/json"
+            }
+            .into(),
             accept: "application/json".into(),
             body: body.into_bytes(),
         };
@@ -79,18 +85,49 @@ async fn invariant_11_nothing_that_the_service_writes_holds_a_persons_or_a_cards
     answers.push(call("payer", "PUT", &format!("/v1/batches/{batch}/chunks/1"), chunk).await);
     assert_eq!(answers[3].status, 200);
     // A client's own numbers may be anything: here a person's, in the idempotency key of what is accepted.
-    let named = RawRequest {
+    let named_key = RawRequest {
         method: "POST".into(),
         path: "/v1/accruals".into(),
         key: Some(IdempotencyKey::parse(&format!("{}-2026-12", iin(1))).unwrap()),
         content_type: "application/json".into(),
         accept: "application/json".into(),
-        body: crate::http::with(accrual(1, "2.00"), "period", serde_json::json!("2026-12"))
-            .to_string()
-            .into_bytes(),
+        body: crate::http::with(accrual(1, "2.00"), "period", json!("2026-12")).to_string().into_bytes(),
     };
-    answers.push(crew.client("payer", &url).call(&named).await.unwrap());
+    answers.push(crew.client("payer", &url).call(&named_key).await.unwrap());
     assert_eq!(answers[4].status, 201);
+    // Orders, whose issuers write numbers wherever there is a text; their documents, and what holders are told of them.
+    let texts = |person: u32| format!("against {} with {CARD}", iin(person));
+    let order = |number: &str, person: u32| {
+        json!({"number": number, "date": "2026-11-20", "kind": "collection", "iin": iin(person), "amount": "5.00",
+            "currency": "KZT", "enforcement_document": texts(person), "purpose": texts(person)})
+        .to_string()
+    };
+    let decided = call("authority", "POST", "/v1/orders", order("1", 1)).await;
+    assert_eq!(decided.status, 201);
+    let entry = serde_json::from_slice::<Value>(&decided.body).unwrap()["entry"].to_string();
+    answers.push(decided);
+    let named = call("authority", "POST", "/v1/orders", order(&iin(1), 1)).await;
+    assert_eq!(named.status, 400, "an order is not named by its debtor's number");
+    answers.push(named);
+    let row = format!("2,2026-11-20,collection,{},5.00,KZT,{},{},,,,,,,,", iin(2), texts(2), texts(2));
+    let file = format!("{}\n{row}\n", social_wallet::orders::file::HEADER);
+    answers.push(call("authority", "POST", "/v1/orders/file", file).await);
+    for (name, path) in [
+        ("authority", format!("/v1/orders/{entry}")),
+        ("authority", "/v1/orders".to_owned()),
+        ("authority", format!("/v1/orders/{entry}/document")),
+        ("channel", "/v1/events".to_owned()),
+    ] {
+        let answer = loop {
+            let answer = call(name, "GET", &path, String::new()).await;
+            if answer.status != 202 {
+                break answer;
+            }
+        };
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(answer.body.len() > 100, "{path} tells something");
+        answers.push(answer);
+    }
     // Every operation, as every role and unsigned, with the numbers wherever a request has room.
     for operation in OPERATIONS {
         let roles = match access::of(operation).who {

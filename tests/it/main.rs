@@ -22,6 +22,7 @@ mod crew;
 mod http;
 mod leaks;
 mod log;
+mod order_commands;
 mod publisher;
 mod rooms;
 mod sequencer;

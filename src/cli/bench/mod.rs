@@ -10,10 +10,12 @@
 //! | `payday-next` | the same wallets, the next period, in random order |
 //! | `single`      | single accruals, one request each, by 1, 16 and 64 clients at once |
 //! | `transfers`   | transfers requested by 1, 16 and 64 clients of a bank at once, under holders' authorisations |
+//! | `orders`      | N orders by file against wallets with benefits, until the last decision has its signed document |
 //! | `reads`       | balances and statements by 16 clients, while 4 others accrue |
 
 mod database;
 mod machine;
+mod orders;
 mod scenarios;
 
 use std::path::PathBuf;
@@ -33,6 +35,7 @@ enum Scenario {
     Payday,
     Single,
     Transfers,
+    Orders,
     Reads,
 }
 
@@ -55,7 +58,7 @@ pub struct BenchArgs {
     /// PostgreSQL's address; a role that may create schemas, and databases for pgbench
     #[arg(long, value_name = "URL", env = "SOCIAL_WALLET_DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
-    /// Lines of a payroll
+    /// Lines of a payroll, and of a file of orders
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=20_000_000))]
     lines: u64,
     /// Clients at once in `single` and `transfers`, one run each
@@ -145,7 +148,9 @@ impl Bench {
             None => None,
         };
         let mut results = Vec::new();
-        for scenario in [Scenario::Payday, Scenario::Single, Scenario::Transfers, Scenario::Reads] {
+        for scenario in
+            [Scenario::Payday, Scenario::Single, Scenario::Transfers, Scenario::Orders, Scenario::Reads]
+        {
             if !self.args.scenarios.is_empty() && !self.args.scenarios.contains(&scenario) {
                 continue;
             }
@@ -190,6 +195,7 @@ impl Bench {
             Scenario::Payday => self.paydays(&server).await,
             Scenario::Single => self.singles(&server).await,
             Scenario::Transfers => self.transfers(&server).await,
+            Scenario::Orders => self.orders(&server).await,
             Scenario::Reads => self.reads(&server).await,
         }?;
         server.stop().await?;

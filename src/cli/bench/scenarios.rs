@@ -147,7 +147,7 @@ impl Bench {
         Ok(vec![result])
     }
 
-    fn result(
+    pub(super) fn result(
         &self,
         scenario: &str,
         clients: u32,
@@ -213,7 +213,12 @@ impl Bench {
     }
 
     /// Opens wallets by a first payroll, which is not measured.
-    async fn open_wallets(&mut self, server: &Server, crew: &Crew, client: &Client) -> Result<u64, CliError> {
+    pub(super) async fn open_wallets(
+        &mut self,
+        server: &Server,
+        crew: &Crew,
+        client: &Client,
+    ) -> Result<u64, CliError> {
         prepare(crew).await?;
         let wallets = self.args.lines.min(WALLETS_MAX);
         let file = self.payroll(wallets, 1, false).await?;
@@ -222,8 +227,14 @@ impl Bench {
         Ok(wallets)
     }
 
-    /// The accruals of a month to these wallets, in random order.
+    /// The accruals of a month to these wallets, in random order, to be handed out.
     async fn work(&self, wallets: u64, number: u8) -> Result<Arc<Work>, CliError> {
+        let lines = self.people(wallets, number).await?;
+        Ok(Arc::new(Work { lines, next: AtomicUsize::new(0) }))
+    }
+
+    /// The accruals of a month to these wallets, in random order.
+    pub(super) async fn people(&self, wallets: u64, number: u8) -> Result<Vec<AccrualLine>, CliError> {
         let file = self.payroll(wallets, number, true).await?;
         let mut lines = Vec::new();
         let failed = CliError::file(&file);
@@ -240,11 +251,11 @@ impl Bench {
         };
         let mut read = read;
         read().map_err(failed)?;
-        Ok(Arc::new(Work { lines, next: AtomicUsize::new(0) }))
+        Ok(lines)
     }
 }
 
-fn crew(server: &Server) -> Crew {
+pub(super) fn crew(server: &Server) -> Crew {
     Crew::of(server.data_dir(), &server.url, Duration::ZERO)
 }
 

@@ -8,8 +8,8 @@ use super::page;
 use crate::http::access::{self, Who};
 use crate::http::catalogue::Code;
 use crate::http::{
-    App, authorisations, batches, cash, clients, events, evidence, health, holders, instructions, log,
-    programmes, proofs, receipts, reports, statements, transfers, wallets,
+    App, authorisations, batches, cash, clients, decisions, events, evidence, health, holders, instructions, log,
+    order_report, orders, programmes, proofs, receipts, reports, rules, statements, transfers, wallets,
 };
 
 /// An operation: a method on a path.
@@ -114,6 +114,7 @@ pub const TAGS: &[(&str, &str)] = &[
     ("instructions", "Single accruals and reversals, and the journal's entries"),
     ("batches", "Payrolls, sent in chunks"),
     ("payments", "Money out: holders' authorisations, transfers, cash, and what is told of them"),
+    ("orders", "Orders against wallets, and the rules that they are decided by"),
     ("reports", "What the books say, at any date"),
     ("clients", "Who may call, and what takes two operators"),
     ("log", "The signed log: checkpoints, tiles, proofs, receipts"),
@@ -166,6 +167,15 @@ const BODY: &[Code] = &[
     Code::FieldMissing,
     Code::FieldMalformed,
     Code::FieldUnknown,
+];
+/// What an order is read by: what cannot be read of one that can be named is decided as malformed.
+const ORDER_BODY: &[Code] = &[
+    Code::BodyIncomplete,
+    Code::BodyTooSlow,
+    Code::BodyTooLarge,
+    Code::BodyMalformed,
+    Code::FieldMissing,
+    Code::FieldMalformed,
 ];
 const KEY: &[Code] = &[Code::IdempotencyKeyMissing, Code::IdempotencyKeyMalformed];
 const WRITE: &[Code] = &[
@@ -296,6 +306,9 @@ const PROPOSAL: &[Code] = &[
     Code::BankReferenceUsed,
     Code::ClassUnchanged,
     Code::LimitsUnchanged,
+    Code::GeneralNotAllowed,
+    Code::RulesUnsound,
+    Code::RulesUnchanged,
     Code::OperatorRequired,
 ];
 const RECEIPT: &[Answer] = &[
@@ -303,13 +316,14 @@ const RECEIPT: &[Answer] = &[
         &[("text/plain", "ReceiptText"), ("application/json", "Receipt")],
         "The receipt, to be checked offline",
     ),
-    Answer {
-        status: 202,
-        text: "No checkpoint covers the entry yet",
-        kinds: &[("application/json", "ReceiptPending")],
-        headers: &[],
-    },
+    RECEIPT_PENDING,
 ];
+const RECEIPT_PENDING: Answer = Answer {
+    status: 202,
+    text: "No checkpoint covers the entry yet",
+    kinds: &[("application/json", "ReceiptPending")],
+    headers: &[],
+};
 const BATCH_SHOWN: &[Answer] =
     &[Answer { status: 200, text: "The batch", kinds: &[("application/json", "Batch")], headers: MADE }];
 /// A step's body is empty, or an object without members.
@@ -339,7 +353,7 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "NewProgramme")])),
         answers: ENTRY,
-        problems: &[KEY, FREE_TEXT, BODY, WRITE, &[Code::ProgrammeExists]],
+        problems: &[KEY, FREE_TEXT, BODY, WRITE, &[Code::ProgrammeExists, Code::GeneralNotAllowed]],
     },
     Operation {
         id: "show_programme",
@@ -783,6 +797,7 @@ pub static OPERATIONS: &[Operation] = &[
             WALLET,
             &[
                 Code::WalletMerged,
+                Code::OutflowBlocked,
                 Code::WalletClosed,
                 Code::WalletDeceased,
                 Code::MergeTooLarge,
@@ -1010,7 +1025,7 @@ pub static OPERATIONS: &[Operation] = &[
         method: "post",
         path: "/v1/settlements",
         tag: "payments",
-        summary: "Book what moved between banks",
+        summary: "Book what moved between banks, or was paid to an authority",
         route: || post(transfers::settle),
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "Settlement")])),
@@ -1020,7 +1035,12 @@ pub static OPERATIONS: &[Operation] = &[
             BODY,
             AMOUNT,
             WRITE,
-            &[Code::BankReferenceUsed, Code::ClearingInsufficient, Code::OperatorRequired],
+            &[
+                Code::BankReferenceUsed,
+                Code::ClearingInsufficient,
+                Code::LevyInsufficient,
+                Code::OperatorRequired,
+            ],
         ],
     },
     Operation {
@@ -1082,6 +1102,137 @@ pub static OPERATIONS: &[Operation] = &[
         body: None,
         answers: &[json(&[("application/json", "Limits")], "The limits")],
         problems: &[STORE],
+    },
+    Operation {
+        id: "decide_order",
+        method: "post",
+        path: "/v1/orders",
+        tag: "orders",
+        summary: "An order against a wallet: decided at once. Sent again, it is what it was",
+        route: || post(orders::decide),
+        parameters: SIGNED_OFF,
+        body: Some(sent(&[("application/json", "NewOrder")])),
+        answers: &[Answer {
+            status: 201,
+            text: "The entry of the decision; of what cannot be read, `malformed` is the decision",
+            kinds: &[("application/json", "Entry")],
+            headers: &[(
+                "Idempotency-Replayed",
+                "`true` if this order was decided before: that decision again",
+            )],
+        }],
+        problems: &[KEY, ORDER_BODY, WRITE, &[Code::OrderConflict, Code::ClientNotEntitled]],
+    },
+    Operation {
+        id: "decide_orders",
+        method: "post",
+        path: "/v1/orders/file",
+        tag: "orders",
+        summary: "Many orders, each with a verdict; sent again, each is what it was",
+        route: || post(orders::decide_many),
+        parameters: SIGNED_OFF,
+        body: Some(sent(&[("text/csv", "CsvOrders"), ("application/x-ndjson", "JsonOrders")])),
+        answers: &[json(
+            &[("application/json", "OrderVerdicts"), ("text/csv", "CsvOrderVerdicts")],
+            "The verdicts; CSV if the request prefers text/csv",
+        )],
+        problems: &[
+            KEY,
+            WRITE,
+            &[
+                Code::ContentTypeUnsupported,
+                Code::BodyIncomplete,
+                Code::BodyTooSlow,
+                Code::ChunkEmpty,
+                Code::ChunkTooLarge,
+                Code::ChunkTooManyLines,
+                Code::ChunkHeaderUnknown,
+                Code::ClientNotEntitled,
+            ],
+        ],
+    },
+    Operation {
+        id: "list_orders",
+        method: "get",
+        path: "/v1/orders",
+        tag: "orders",
+        summary: "An authority's orders, oldest first",
+        route: || get(orders::list),
+        parameters: &[
+            query(
+                "state",
+                false,
+                "order_state",
+                "`all`, if it is not said, or `standing`: those that hold something now",
+            ),
+            AFTER,
+            query("limit", false, "queue_limit", "How many"),
+        ],
+        body: None,
+        answers: &[json(&[("application/json", "Orders")], "A page of them")],
+        problems: &[QUERY, STORE],
+    },
+    Operation {
+        id: "show_order",
+        method: "get",
+        path: "/v1/orders/{entry}",
+        tag: "orders",
+        summary: "An order: what was asked, and what became of it",
+        route: || get(orders::show),
+        parameters: &[],
+        body: None,
+        answers: &[json(&[("application/json", "Order")], "The order")],
+        problems: &[STORE, &[Code::OrderUnknown]],
+    },
+    Operation {
+        id: "decision_document",
+        method: "get",
+        path: "/v1/orders/{entry}/document",
+        tag: "orders",
+        summary: "The decision with its proof, to be checked offline: JSON, or a page to print",
+        route: || get(decisions::show),
+        parameters: &[query(
+            "lang",
+            false,
+            "language",
+            "The page's language; Kazakh and Russian if it is not said",
+        )],
+        body: None,
+        answers: &[
+            json(
+                &[("application/json", "DecisionDocument"), ("text/html", "DecisionPage")],
+                "The document; a page if the request prefers text/html",
+            ),
+            RECEIPT_PENDING,
+        ],
+        problems: &[QUERY, STORE, &[Code::OrderUnknown]],
+    },
+    Operation {
+        id: "show_rules",
+        method: "get",
+        path: "/v1/rules",
+        tag: "orders",
+        summary: "The rules that orders are decided by",
+        route: || get(rules::show),
+        parameters: &[],
+        body: None,
+        answers: &[json(&[("application/json", "Rules")], "The rules, with the entry that set them")],
+        problems: &[STORE],
+    },
+    Operation {
+        id: "orders_report",
+        method: "get",
+        path: "/v1/reports/orders",
+        tag: "reports",
+        summary: "What was ordered and what became of it, and that nothing protected was taken",
+        route: || get(order_report::orders),
+        parameters: &[
+            query("from", true, "date", "The first business day"),
+            query("to", true, "date", "The last one"),
+        ],
+        body: None,
+        answers: &[json(&[("application/json", "OrdersReport")], "The report")],
+        problems: &[QUERY, STORE, &[Code::FieldMissing]],
     },
     Operation {
         id: "list_clients",

@@ -1,15 +1,18 @@
 //! The schemas of bodies and parameters, each with an example.
 
+mod orders;
+
 use serde_json::{Map, Value, json};
 
 use super::operations::LINE;
-use crate::domain::Role;
+use crate::domain::{Issuer, Role};
 use crate::http::batches::{DECLARED_MAX, LINES_MAX, VERDICTS_LIMIT_MAX};
 use crate::http::events::WAIT_MAX;
 use crate::http::statements::{ITEMS_MAX, MOVEMENTS_LIMIT_MAX};
 use crate::http::transfers::{ANSWERS_MAX, QUEUE_LIMIT_MAX};
 use crate::http::wallets::STATEMENT_LIMIT_MAX;
 use crate::ledger::payment::{ConsentMethod, Limits};
+use crate::orders::words::Language;
 use crate::payroll::LineFaultCode;
 
 const UUID: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
@@ -60,6 +63,8 @@ pub(super) fn parameter(name: &str) -> Value {
         "verdicts_limit" => json!({"type": "integer", "minimum": 1, "maximum": VERDICTS_LIMIT_MAX}),
         "line" => json!({"type": "integer", "minimum": 0, "maximum": LINES_MAX}),
         "queue_state" => json!({"type": "string", "enum": ["open", "all"]}),
+        "order_state" => json!({"type": "string", "enum": ["all", "standing"]}),
+        "language" => json!({"type": "string", "enum": Language::ALL.map(Language::as_str)}),
         "queue_limit" => json!({"type": "integer", "minimum": 1, "maximum": QUEUE_LIMIT_MAX}),
         "date" => json!({"type": "string", "format": "date"}),
         "owed" => json!({"type": "string", "enum": ["clearing", "cash"]}),
@@ -82,6 +87,8 @@ pub(super) fn example(name: &str) -> Value {
         "verdicts_limit" | "statement_page" => json!(1000),
         "line" => json!(0),
         "queue_state" => json!("open"),
+        "order_state" => json!("all"),
+        "language" => json!("kk"),
         "owed" => json!("clearing"),
         "wait" => json!(30),
         "cursor" => json!("00000064"),
@@ -269,12 +276,22 @@ pub(super) fn all() -> Map<String, Value> {
     let role = || chosen(&Role::ALL.map(Role::as_str));
     let bic = || json!({"type": ["string", "null"], "pattern": "^[A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?$"});
     let bin_or_null = || json!({"type": ["string", "null"], "pattern": NUMBER});
+    let issuer = || {
+        let names = Issuer::ALL.iter().map(|issuer| json!(issuer)).chain([Value::Null]);
+        json!({"type": ["string", "null"], "enum": names.collect::<Vec<_>>()})
+    };
     let public_key = || json!({"type": "string", "pattern": "^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$", "description": "32 bytes in base64"});
     let key_id = || json!({"type": "string", "pattern": KEY});
     put(
         "NewClient",
         object(
-            &[("client", client()), ("role", role()), ("bin?", bin_or_null()), ("bic?", bic())],
+            &[
+                ("client", client()),
+                ("role", role()),
+                ("bin?", bin_or_null()),
+                ("bic?", bic()),
+                ("issuer?", issuer()),
+            ],
             json!({"client": "halyk", "role": "bank", "bic": "HSBKKZKX"}),
         ),
     );
@@ -286,12 +303,13 @@ pub(super) fn all() -> Map<String, Value> {
         "bank_reference": "2026-11-22/000417"});
     let mut proposal = json!({"oneOf": [
         plain(&[("kind", json!({"const": "register_client"})), ("client", client()), ("role", role()),
-            ("bin?", bin_or_null()), ("bic?", bic())]),
+            ("bin?", bin_or_null()), ("bic?", bic()), ("issuer?", issuer())]),
         plain(&[("kind", json!({"const": "add_key"})), ("client", client()), ("public_key", public_key())]),
         plain(&[("kind", json!({"const": "change_class"})), ("programme", programme()), ("class", class())]),
         plain(&[("kind", json!({"const": "fund"})), ("programme", programme()), ("amount", amount()),
             ("currency", kzt()), ("bank_reference", text(64))]),
         plain(&[("kind", json!({"const": "set_limits"})), ("limits", reference("LimitsSet"))]),
+        plain(&[("kind", json!({"const": "set_rules"})), ("rules", reference("RuleTable"))]),
     ]});
     proposal["examples"] = json!([proposal_example]);
     put("Proposal", proposal);
@@ -426,18 +444,21 @@ pub(super) fn all() -> Map<String, Value> {
     );
     put(
         "Settlement",
-        object(
-            &[
-                ("bank", bank()),
-                ("owed", chosen(&["clearing", "cash"])),
-                ("direction", chosen(&["paid", "received"])),
-                ("amount", amount()),
-                ("currency", kzt()),
-                ("bank_reference", text(64)),
+        json!({
+            "oneOf": [
+                plain(&[
+                    ("bank", bank()),
+                    ("owed", chosen(&["clearing", "cash"])),
+                    ("direction", chosen(&["paid", "received"])),
+                    ("amount", amount()),
+                    ("currency", kzt()),
+                    ("bank_reference", text(64)),
+                ]),
+                orders::levy_settlement(amount(), text(64)),
             ],
-            json!({"bank": "CASPKZKA", "owed": "clearing", "direction": "paid", "amount": "20000.00", "currency": "KZT",
-                "bank_reference": "NB-2026-11-22/7"}),
-        ),
+            "examples": [{"bank": "CASPKZKA", "owed": "clearing", "direction": "paid", "amount": "20000.00", "currency": "KZT",
+                "bank_reference": "NB-2026-11-22/7"}],
+        }),
     );
     put(
         "WalletStateChange",
@@ -506,7 +527,7 @@ pub(super) fn all() -> Map<String, Value> {
     );
 
     // What is answered.
-    let client_example = json!({"client": "halyk", "role": "bank", "bin": null, "bic": "HSBKKZKX", "suspended": false,
+    let client_example = json!({"client": "halyk", "role": "bank", "bin": null, "bic": "HSBKKZKX", "issuer": null, "suspended": false,
         "entry": 7, "keys": [{"key": "halyk:21fe31dfa154a261", "public_key": an_ed25519_key, "added_by_entry": 8,
         "revoked_by_entry": null}]});
     put(
@@ -517,6 +538,7 @@ pub(super) fn all() -> Map<String, Value> {
                 ("role", role()),
                 ("bin", bin_or_null()),
                 ("bic", bic()),
+                ("issuer", issuer()),
                 ("suspended", json!({"type": "boolean"})),
                 ("entry", count()),
                 (
@@ -926,16 +948,9 @@ pub(super) fn all() -> Map<String, Value> {
                         (
                             "kind",
                             chosen(&[
-                                "accrual",
-                                "reversal",
-                                "pay_out",
-                                "return",
-                                "hold",
-                                "release",
-                                "state",
-                                "choice",
-                                "moved_in",
-                                "moved_out",
+                                "accrual", "reversal", "pay_out", "return", "hold", "release", "state",
+                                "levy", "arrest",
+                                "choice", "moved_in", "moved_out",
                             ]),
                         ),
                         ("amount", sum()),
@@ -1160,6 +1175,7 @@ pub(super) fn all() -> Map<String, Value> {
     put("Binary", json!({"type": "string", "contentMediaType": "application/octet-stream"}));
     put("Document", json!({"type": "object", "examples": [{"openapi": "3.1.0"}]}));
     put("Page", json!({"type": "string", "examples": ["<!doctype html>"]}));
+    orders::put_all(|name, schema| drop(put(name, schema)));
     put(
         "Problem",
         json!({

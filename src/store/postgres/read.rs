@@ -133,7 +133,7 @@ const LOTS_OF_BENEFITS: &str = concat!(
     lot_columns!(),
     " FROM unnest($1::int[], $2::int[], $3::int[], $4::smallint[]) k (account, programme, period, part)
       CROSS JOIN LATERAL (SELECT * FROM wallet_entry
-          WHERE account = k.account AND kind IN (1, 9) AND programme = k.programme AND period = k.period AND part = k.part
+          WHERE account = k.account AND kind IN (1, 11) AND programme = k.programme AND period = k.period AND part = k.part
           ORDER BY version) e
       LEFT JOIN LATERAL (SELECT * FROM lot_movement
           WHERE account = e.account AND lot = e.version ORDER BY movement DESC LIMIT 1) m ON true"
@@ -157,7 +157,7 @@ const LOTS: &str = concat!(
     lot_columns!(),
     " FROM unnest($1::int[], $2::int[], $3::int[]) k (account, first, as_of)
       CROSS JOIN LATERAL (SELECT * FROM wallet_entry
-          WHERE account = k.account AND version BETWEEN k.first AND k.as_of AND kind IN (1, 9) ORDER BY version) e
+          WHERE account = k.account AND version BETWEEN k.first AND k.as_of AND kind IN (1, 11) ORDER BY version) e
       LEFT JOIN LATERAL (SELECT * FROM lot_movement
           WHERE account = e.account AND lot = e.version AND version <= k.as_of ORDER BY movement DESC LIMIT 1) m ON true"
 );
@@ -453,7 +453,7 @@ const PLANNED: [(&str, usize); 13] = [
 
 pub(super) async fn plans(connection: &mut PgConnection) -> Read<Vec<(&'static str, String)>> {
     let mut plans = Vec::new();
-    for (sql, arguments) in PLANNED {
+    for (sql, arguments) in PLANNED.into_iter().chain(crate::store::orders::PLANNED) {
         connection.execute(AssertSqlSafe(format!("PREPARE planned AS {sql}"))).await?;
         let nulls = vec!["NULL"; arguments].join(", ");
         let rows = connection.fetch_all(AssertSqlSafe(format!("EXPLAIN EXECUTE planned({nulls})"))).await?;

@@ -130,6 +130,7 @@ pub(super) async fn in_transaction(
     copy(connection, &copied.tags).await?;
     copy(connection, &copied.sealed).await?;
     copy(connection, &copied.entries).await?;
+    copy(connection, &copied.movements).await?; // after the entries: what takes money for an authority is looked at
     connection.execute("COMMIT").await.map(drop).map_err(in_doubt)
 }
 
@@ -236,7 +237,7 @@ enum Column {
     Int4(Vec<Option<i32>>),
     Int2(Vec<Option<i16>>),
     Flag(Vec<bool>),
-    Bytes(Vec<Vec<u8>>),
+    Bytes(Vec<Option<Vec<u8>>>),
     Text(Vec<Option<String>>),
     Uuid(Vec<Uuid>),
 }
@@ -265,7 +266,8 @@ impl Column {
             (Self::Text(column), Cell::Text(value)) => column.push(Some(value.to_owned())),
             (Self::Text(column), Cell::Null) => column.push(None),
             (Self::Flag(column), Cell::Flag(value)) => column.push(value),
-            (Self::Bytes(column), Cell::Bytes(value)) => column.push(value.to_vec()),
+            (Self::Bytes(column), Cell::Bytes(value)) => column.push(Some(value.to_vec())),
+            (Self::Bytes(column), Cell::Null) => column.push(None),
             (Self::Uuid(column), Cell::Uuid(value)) => column.push(value),
             (_, cell) => {
                 unreachable!("a cell of its column's type, not {cell:?}: both are told in one place")

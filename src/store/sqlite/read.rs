@@ -136,7 +136,7 @@ pub(super) async fn benefits(
 const LOTS_OF_BENEFITS: &str = concat!(
     "SELECT ",
     lot_columns!(),
-    " FROM json_each(?) k CROSS JOIN wallet_entry e ON e.account = k.value ->> 0 AND e.kind IN (1, 9)
+    " FROM json_each(?) k CROSS JOIN wallet_entry e ON e.account = k.value ->> 0 AND e.kind IN (1, 11)
           AND e.programme = k.value ->> 1 AND e.period = k.value ->> 2 AND e.part = k.value ->> 3
       LEFT JOIN lot_movement m ON m.account = e.account AND m.lot = e.version
           AND m.movement = (SELECT max(movement) FROM lot_movement WHERE account = e.account AND lot = e.version)"
@@ -157,7 +157,7 @@ const LOTS: &str = concat!(
     "SELECT ",
     lot_columns!(),
     " FROM json_each(?) k CROSS JOIN wallet_entry e ON e.account = k.value ->> 0
-          AND e.version BETWEEN k.value ->> 1 AND k.value ->> 2 AND e.kind IN (1, 9)
+          AND e.version BETWEEN k.value ->> 1 AND k.value ->> 2 AND e.kind IN (1, 11)
       LEFT JOIN lot_movement m ON m.account = e.account AND m.lot = e.version AND m.movement =
           (SELECT max(movement) FROM lot_movement
                WHERE account = e.account AND lot = e.version AND version <= k.value ->> 2)"

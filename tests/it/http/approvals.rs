@@ -67,6 +67,7 @@ async fn a_programme_is_funded_by_two_operators_and_no_other_way(place: &Place) 
 async fn a_request_is_withdrawn_refused_and_never_approved_after_it(place: &Place) {
     let service = Service::guarded(place).await;
     send(&service, "operator", ("POST", "/v1/programmes", &programme("ASP").to_string())).await.expect(201);
+    super::orders::mixed(&service).await;
     let reason = json!({"reason": "the payment was recalled"}).to_string();
     for (by, outcome) in [("operator", "withdrawn"), ("operator-2", "refused")] {
         let class = json!({"kind": "change_class", "programme": "ASP", "class": "general"});
@@ -109,7 +110,7 @@ async fn what_an_operator_asks_for_is_read_member_by_member(place: &Place) {
         let answer = send(&service, "operator", ("POST", "/v1/approvals", &body)).await;
         answer.refused(400, code, Some(field));
     }
-    let client = json!({"kind": "register_client", "client": "court", "role": "authority", "bin": PAYER});
+    let client = json!({"kind": "register_client", "client": "court", "role": "authority", "bin": PAYER, "issuer": "bailiff"});
     for (field, bad, status, code) in [
         ("client", json!("Court"), 400, "field_malformed"),
         ("role", json!("judge"), 400, "field_malformed"),
@@ -186,7 +187,7 @@ async fn an_operator_or_an_authority_is_made_by_two(place: &Place) {
     let service = Service::guarded(place).await;
     for (name, body) in [
         ("operator-3", json!({"client": "operator-3", "role": "operator"})),
-        ("court", json!({"client": "court", "role": "authority", "bin": PAYER})),
+        ("court", json!({"client": "court", "role": "authority", "bin": PAYER, "issuer": "bailiff"})),
     ] {
         let alone = send(&service, "operator", ("POST", "/v1/clients", &body.to_string())).await;
         alone.refused(403, "approval_required", Some("approval"));

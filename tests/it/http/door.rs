@@ -63,7 +63,7 @@ fn the_matrix_is_written_down() {
 }
 
 /// What a role is told that may ask and has nothing of its own there.
-const NOTHING: [&str; 8] = [
+const NOTHING: [&str; 9] = [
     "entry_unknown",
     "key_unknown",
     "tile_unknown",
@@ -72,10 +72,11 @@ const NOTHING: [&str; 8] = [
     "authorisation_unknown",
     "transfer_unknown",
     "cash_unknown",
+    "order_unknown",
 ];
 
 /// What a role is told as if there were nothing.
-const HIDDEN: [&str; 9] = [
+const HIDDEN: [&str; 10] = [
     "bank_not_found",
     "wallet_unknown",
     "batch_unknown",
@@ -85,6 +86,7 @@ const HIDDEN: [&str; 9] = [
     "authorisation_unknown",
     "transfer_unknown",
     "cash_unknown",
+    "order_unknown",
 ];
 
 async fn every_route_is_for_its_roles_and_nobody_else(place: &Place) {

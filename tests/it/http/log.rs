@@ -21,7 +21,7 @@ in_both_rooms! {
     a_receipt_that_no_checkpoint_covers_yet_is_asked_for_again,
 }
 
-fn policy(service: &Service) -> Policy {
+pub fn policy(service: &Service) -> Policy {
     let text = std::fs::read_to_string(service.outside.path().join("log.key")).unwrap();
     Policy::of_log(SigningKey::parse(text.trim()).unwrap().verifier_key().clone())
 }

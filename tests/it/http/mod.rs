@@ -16,6 +16,8 @@ mod holders;
 mod log;
 mod nonces;
 mod operations;
+mod order_documents;
+mod orders;
 mod payments;
 mod privacy;
 mod problems;

@@ -76,6 +76,7 @@ async fn every_code_can_be_met(place: &Place) {
     provoke_signatures(&guarded).await;
     super::payments::provoke(&guarded).await;
     super::holders::provoke(&guarded).await;
+    super::orders::provoke(&guarded).await;
     provoke_clients(&guarded).await;
     answers.append(&mut guarded.answers.lock().unwrap());
     guarded.stop().await;

@@ -6,7 +6,7 @@ use ed25519_dalek::SigningKey;
 use http::{HeaderMap, HeaderValue, Method};
 use reqwest::RequestBuilder;
 use social_wallet::directory::Directory;
-use social_wallet::domain::{Bic, Bin, ClientId, Role, Scope};
+use social_wallet::domain::{Bic, Bin, ClientId, Issuer, Role, Scope};
 use social_wallet::http::door::{Door, PublicUrl};
 use social_wallet::ledger::record::Actor;
 use social_wallet::ledger::registry::{Founder, Proposal};
@@ -60,12 +60,22 @@ async fn register_all(sequencer: &Sequencer) {
         ("other", Role::Payer, Scope::Payer(bin(OTHER_PAYER))),
         ("bank", Role::Bank, Scope::Bank(Bic::parse(b"CASPKZKA").unwrap())),
         ("channel", Role::Channel, Scope::Book),
-        ("authority", Role::Authority, Scope::Authority(bin(PAYER))),
+        ("authority", Role::Authority, Scope::Authority(bin(PAYER), Issuer::Bailiff)),
         ("auditor", Role::Auditor, Scope::Book),
     ] {
         let (client, public_key) = (id(name), signer(name).public_key());
         if role == Role::Authority {
-            agree(sequencer, Proposal::RegisterClient { client, role, bin: scope.bin(), bic: None }).await;
+            agree(
+                sequencer,
+                Proposal::RegisterClient {
+                    client,
+                    role,
+                    bin: scope.bin(),
+                    bic: None,
+                    issuer: scope.issuer(),
+                },
+            )
+            .await;
             agree(sequencer, Proposal::AddKey { client, public_key }).await;
         } else {
             submit(sequencer, "operator", RegistryCommand::Register { client, role, scope }).await;
@@ -93,7 +103,11 @@ pub fn signed(
 ) -> (HeaderMap, RequestBuilder) {
     let mut headers = HeaderMap::new();
     if !body.is_empty() {
-        let kind = if path.contains("/chunks/") { "text/csv" } else { "application/json" };
+        let kind = if path.contains("/chunks/") || path.ends_with("/file") {
+            "text/csv"
+        } else {
+            "application/json"
+        };
         headers.insert("content-type", HeaderValue::from_static(kind));
     }
     if method == "POST" || path == "/v1/receipt" {

@@ -8,17 +8,19 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use roaring::RoaringBitmap;
-use social_wallet::domain::{BatchId, Bic, BookId, WalletId};
+use social_wallet::domain::{BatchId, Bic, Bin, BookId, WalletId};
 use social_wallet::ledger::account::SystemAccount;
 use social_wallet::ledger::batch::Batch;
 use social_wallet::ledger::books::{Paid, PayOut, SystemHead};
 use social_wallet::ledger::choice::{Chosen, NewChoice};
 use social_wallet::ledger::effects::{LogChange, SystemEntry};
+use social_wallet::ledger::order::RuleTable;
 use social_wallet::ledger::payment::{Audience, Authorisation, CashReference, Counted, Payment, UsageEntry};
 use social_wallet::ledger::registry::RegistryChange;
 use social_wallet::ledger::signed::{Evidence, Nonce};
 use social_wallet::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
 use social_wallet::store::holders::Holders;
+use social_wallet::store::orders::{OrderRow, OrderSums, Orders};
 use social_wallet::store::payments::Payments;
 use social_wallet::store::projections::{BatchEntryRow, PayOutRow, Projections};
 use social_wallet::store::{
@@ -374,6 +376,24 @@ impl Holders for Faulty {
     async fn holder_digests(&self) -> Result<Vec<(&'static str, u64, u64)>, StoreError> {
         self.inner().holder_digests().await
     }
+}
+
+all_delegated! {
+    Orders,
+    fn newest_rules() -> Option<(u64, RuleTable)>;
+    fn rules(entry: u64) -> Option<RuleTable>;
+    fn orders(entries: &[u64]) -> Vec<OrderRow>;
+    fn orders_by_tag(tags: &[[u8; 32]]) -> Vec<OrderRow>;
+    fn debts_met(debts: &[[u8; 32]]) -> Vec<([u8; 32], u64)>;
+    fn standing_freezes(accounts: &[u32]) -> Vec<(u32, u64)>;
+    fn expired_orders(before: i64, after: (i64, u64), limit: u32) -> Vec<(i64, u64)>;
+    fn orders_of_issuer(issuer: Bin, after: u64, limit: u32) -> Vec<OrderRow>;
+    fn orders_against(account: u32, after: u64, limit: u32) -> Vec<OrderRow>;
+    fn orders_between(from: i32, to: i32, after: u64, limit: u32) -> Vec<OrderRow>;
+    fn orders_that_took(from: i32, to: i32, after: u64, limit: u32) -> Vec<OrderRow>;
+    fn order_sums(from: i32, to: i32) -> Vec<OrderSums>;
+    fn sealed_orders(entries: &[u64]) -> Vec<(u64, Vec<u8>)>;
+    fn order_digests() -> Vec<(&'static str, u64, u64)>;
 }
 
 // What only an audit reads.

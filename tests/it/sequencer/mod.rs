@@ -6,6 +6,7 @@ mod equivalence;
 mod faults;
 pub mod faulty;
 mod instructions;
+pub mod orders;
 mod payments;
 mod pipeline;
 pub mod registry;

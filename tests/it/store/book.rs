@@ -123,6 +123,13 @@ impl Draft<'_> {
         (self.books, Entry { fx: &mut self.fx, stamp: self.stamp, actor: actor(instruction) })
     }
 
+    /// Runs a rule for a client.
+    pub fn run_as<T>(&mut self, name: &str, rule: impl FnOnce(&mut Books, Entry<'_>) -> T) -> T {
+        let (books, mut entry) = self.entry(None);
+        entry.actor.client = client(name);
+        rule(books, entry)
+    }
+
     pub fn open_book(&mut self) {
         let (books, entry) = self.entry(None);
         books.open_book(entry);
@@ -490,6 +497,7 @@ impl Book {
             draft.bootstrap_and_change_class();
         })
         .await;
+        super::orders::write_orders(&mut book, store).await;
         for size in [before, book.head.size] {
             book.checkpoint(store, size).await;
         }

@@ -5,6 +5,7 @@ pub mod book;
 mod commits;
 mod holders;
 mod nonces;
+pub mod orders;
 mod payments;
 mod postgres;
 mod reads;

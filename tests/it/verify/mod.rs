@@ -5,6 +5,7 @@ mod command;
 mod files;
 mod forged;
 mod keys;
+pub mod orders;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,220 @@
+//! Logs that decide orders, and whose own key signs other decisions than the rules make. Invariants 4 and 14.
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+use social_wallet::verify::Finding;
+use tokio::sync::OnceCell;
+
+use super::{Log, first, kinds, members, rewrite};
+use crate::sequencer::orders::order_of_everything;
+use crate::sequencer::{journal, serve};
+use crate::store::Place;
+
+/// The leaves of a book with orders of every outcome.
+pub async fn leaves() -> Vec<Vec<u8>> {
+    static LEAVES: OnceCell<Vec<Vec<u8>>> = OnceCell::const_new();
+    let made = async || {
+        let place = Place::sqlite();
+        let sequencer = serve(place.open().await).await;
+        order_of_everything(&sequencer, place.open().await).await;
+        journal(&*place.open().await).await
+    };
+    LEAVES.get_or_init(made).await.clone()
+}
+
+async fn finding_in(leaves: &[Vec<u8>], place: usize) -> Finding {
+    let finding = Log::of(leaves).await.finding();
+    assert_eq!(finding.entry, Some(place as u64), "{finding}");
+    finding
+}
+
+/// What is found after one entry was changed.
+async fn after(place: usize, change: impl FnOnce(&mut Map<String, Value>)) -> Finding {
+    let mut leaves = leaves().await;
+    rewrite(&mut leaves[place], change);
+    finding_in(&leaves, place).await
+}
+
+fn says(finding: &Finding, expected: &str, found: &str) {
+    assert!(finding.expected.contains(expected) && finding.found.contains(found), "{finding}");
+}
+
+fn decided(leaves: &[Vec<u8>], outcome: &str, fits: impl Fn(&Map<String, Value>) -> bool) -> usize {
+    first(leaves, "order_decided", |map| map["outcome"] == outcome && fits(map))
+}
+
+/// A lot of protected money of a wallet.
+fn protected_lot(leaves: &[Vec<u8>], wallet: &Value) -> usize {
+    first(leaves, "accrual", |map| map["class"] == "protected" && map["wallet"] == *wallet)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_of_orders_is_decided_again_and_holds() {
+    let leaves = leaves().await;
+    let report = Log::of(&leaves).await.verify();
+    assert_eq!(report.finding, None);
+    let totals = report.totals.unwrap();
+    assert!(totals.levies > 0);
+    let behind = totals.wallets + totals.funding + totals.clearing + totals.levies;
+    assert_eq!(behind, totals.backing);
+    let kinds = kinds(&leaves);
+    for kind in ["rules_set", "order_decided", "order_malformed", "order_expired", "levy_settled"] {
+        assert!(kinds.contains_key(kind), "{kind}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn invariant_4_a_levy_on_a_protected_lot_is_named() {
+    let leaves = leaves().await;
+    for (outcome, member) in [("executed", "postings"), ("partial", "postings"), ("held", "shares")] {
+        let fits =
+            |map: &Map<String, Value>| map.get(member).is_some_and(|shares| shares[0].get("lot").is_some());
+        let place = decided(&leaves, outcome, |map| fits(map) && map["order_kind"] != "overpayment_recovery");
+        let lot = protected_lot(&leaves, &members(&leaves[place])["wallet"]);
+        let finding = after(place, |map| map[member][0]["lot"] = json!(lot)).await;
+        says(&finding, member, &format!("\"lot\":{lot}"));
+    }
+    // One that was refused takes from a protected lot after all: every figure is made to fit.
+    let place = decided(&leaves, "refused_protected", |map| map["order_kind"] == "collection");
+    let map = members(&leaves[place]);
+    let (wallet, asked) = (map["wallet"].clone(), map["amount"].clone());
+    let lot = protected_lot(&leaves, &wallet);
+    let levy = format!("levy:{}", map["issuer"].as_str().unwrap());
+    let wallet = format!("wallet:{}", wallet.as_str().unwrap());
+    let finding = after(place, |map| {
+        map["outcome"] = json!("executed");
+        (map["taken"], map["refused"]) = (asked.clone(), json!("0.00"));
+        let posting = json!({"amount": asked, "credit": levy, "debit": wallet, "lot": lot});
+        map.insert("postings".into(), json!([posting]));
+        map.remove("shares");
+    });
+    says(&finding.await, "outcome \"refused_protected\"", "outcome \"executed\"");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn invariant_14_a_changed_decision_is_named() {
+    let leaves = leaves().await;
+    let executed = decided(&leaves, "executed", |map| map["order_kind"] == "collection");
+    says(&after(executed, |map| map["outcome"] = json!("partial")).await, "\"executed\"", "\"partial\"");
+    says(&after(executed, |map| map["amount"] = json!("0.01")).await, "", "");
+    says(&after(executed, |map| map["rows"] = json!([0])).await, "rows", "[0]");
+    says(&after(executed, |map| map["rules"] = json!(1)).await, "rules", "rules 1");
+    says(&after(executed, |map| map["issuer"] = json!("940140000385")).await, "", "");
+    says(&after(executed, |map| map["issuer_kind"] = json!("bank")).await, "issuer_kind", "\"bank\"");
+    let refused = decided(&leaves, "refused_protected", |map| map["order_kind"] == "collection");
+    let finding = after(refused, |map| {
+        map["outcome"] = json!("malformed");
+        map.insert("field".into(), json!("amount"));
+    });
+    says(&finding.await, "", "");
+    let unauthorised = decided(&leaves, "unauthorised_issuer", |_| true);
+    says(
+        &after(unauthorised, |map| map["outcome"] = json!("no_wallet")).await,
+        "the wallet that was opened for the debtor's tag",
+        "no wallet",
+    );
+    let malformed = decided(&leaves, "malformed", |_| true);
+    says(&after(malformed, |map| map["field"] = json!("purpose")).await, "field", "purpose");
+    // The second order for one tax debt is made one for another.
+    let duplicate = decided(&leaves, "returned_duplicate", |map| map["debt"]["met_elsewhere"] == false);
+    says(
+        &after(duplicate, |map| map["debt"]["tag"] = json!("ab".repeat(32))).await,
+        "outcome",
+        "returned_duplicate",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_debtor_whose_wallet_is_hidden_or_exchanged_is_named() {
+    let leaves = leaves().await;
+    let refused = decided(&leaves, "refused_protected", |map| map["order_kind"] == "collection");
+    let finding = after(refused, |map| {
+        map["outcome"] = json!("no_wallet");
+        map["rows"] = json!([]);
+        map.remove("wallet");
+    });
+    says(&finding.await, "the wallet that was opened for the debtor's tag", "no wallet");
+    let other = first(&leaves, "wallet_opened", |map| map["wallet"] != members(&leaves[refused])["wallet"]);
+    let other = members(&leaves[other])["wallet"].clone();
+    let finding = after(refused, |map| map["wallet"] = other);
+    says(&finding.await, "the wallet that was opened for the debtor's tag", "another wallet");
+    let nobody = decided(&leaves, "no_wallet", |_| true);
+    let opened = members(&leaves[first(&leaves, "wallet_opened", |_| true)]);
+    let finding = after(nobody, |map| map["debtor"] = opened["person"].clone());
+    says(&finding.await, "the wallet that was opened for the debtor's tag", "no wallet");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_is_decided_twice_or_ends_early_is_named() {
+    let leaves = leaves().await;
+    let executed = decided(&leaves, "executed", |map| map["order_kind"] == "collection");
+    let tag = members(&leaves[executed])["order"].clone();
+    let later = leaves.iter().enumerate().skip(executed + 1).find(|(_, leaf)| {
+        let map = members(leaf);
+        map["kind"] == "order_decided" && map["outcome"] != "malformed"
+    });
+    let place = later.unwrap().0;
+    says(&after(place, |map| map["order"] = tag).await, "an entry that the rules allow", "order_conflict");
+
+    let ended = first(&leaves, "order_expired", |_| true);
+    let order = usize::try_from(members(&leaves[ended])["order"].as_u64().unwrap()).unwrap();
+    let mut forged = leaves.clone();
+    rewrite(&mut forged[order], |map| map["expires"] = json!("2026-12-01T00:00:00.000Z"));
+    says(&finding_in(&forged, ended).await, "an entry that the rules allow", "order_unknown");
+
+    let settled = first(&leaves, "levy_settled", |_| true);
+    let finding = after(settled, |map| {
+        map["amount"] = json!("999999.00");
+        map["postings"][0]["amount"] = json!("999999.00");
+    });
+    says(&finding.await, "an entry that the rules allow", "levy_insufficient");
+}
+
+/// Changes the table that two operators set, wherever it is told: what they asked for, approved, and what came into force.
+fn set_other_rules(leaves: &mut [Vec<u8>], change: impl Fn(&mut Value)) -> (usize, usize) {
+    let set = first(leaves, "rules_set", |_| true);
+    let asked = first(leaves, "approval_requested", |map| map["proposal"]["kind"] == "set_rules");
+    rewrite(&mut leaves[set], |map| change(&mut map["rules"]));
+    let mut digest = Value::Null;
+    rewrite(&mut leaves[asked], |map| {
+        change(&mut map["proposal"]["rules"]);
+        digest = json!(hex::encode(Sha256::digest(map["proposal"].to_string())));
+        map["digest"] = digest.clone();
+    });
+    rewrite(&mut leaves[set - 1], |map| map["digest"] = digest);
+    (asked, set)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn decisions_under_other_rules_than_those_of_the_day_are_named() {
+    let original = leaves().await;
+    // The table that came into force is not the one that was approved.
+    let set = first(&original, "rules_set", |_| true);
+    let finding = after(set, |map| map["rules"]["precedence"] = json!([])).await;
+    says(&finding, "the entry that carries out what the entry before it approved", "rules_set");
+
+    // It is, and refuses what was taken.
+    let of_collection = |rules: &mut Value, what: &dyn Fn(&mut Value)| {
+        for rule in rules["rules"].as_array_mut().unwrap() {
+            if rule["order"] == "collection" {
+                what(rule);
+            }
+        }
+    };
+    let mut forged = original.clone();
+    set_other_rules(&mut forged, |rules| of_collection(rules, &|rule| rule["effect"] = json!("refuse")));
+    let taken = decided(&original, "executed", |map| {
+        map["order_kind"] == "collection" && map.contains_key("postings")
+    });
+    says(&finding_in(&forged, taken).await, "outcome \"refused_protected\"", "outcome \"executed\"");
+
+    // It opens protected money: there is no such table.
+    let mut forged = original.clone();
+    let (asked, _) =
+        set_other_rules(&mut forged, |rules| of_collection(rules, &|rule| rule["effect"] = json!("allow")));
+    says(
+        &finding_in(&forged, asked).await,
+        "an entry that the rules allow",
+        "would let an order reach protected money",
+    );
+}
