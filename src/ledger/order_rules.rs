@@ -419,7 +419,7 @@ impl Books {
                 return Ok(Judged::malformed(MalformedField::Lifts, judged.wallet));
             };
             judged.ended = Some(known.seq);
-            for Drawn(version, held) in &known.drawn {
+            for Drawn(version, held, _) in &known.drawn {
                 let lot = lots.iter_mut().find(|lot| lot.version == *version);
                 let lot = lot.ok_or(Fault::Unread("a lot of an order"))?;
                 judged.released.push((*lot, *held));
@@ -540,7 +540,7 @@ impl Books {
                 self.pay_levy(fx, seq, place, &judged.reached);
             }
             if reach == Reach::Holds {
-                drawn = judged.reached.pieces().map(|(lot, held)| Drawn(lot.version, held)).collect();
+                drawn = judged.reached.pieces().map(|(lot, held)| Drawn(lot.version, held, lot.seq)).collect();
             }
             self.move_for_order(fx, stamp.at, seq, (id, before), reach, &judged);
             if decision.binds() {

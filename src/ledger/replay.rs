@@ -320,7 +320,7 @@ impl Replay {
                     books.add_number(entry, *wallet, *leads, person, document.clone())?;
                 }
                 PersonRecord::WalletsMerged { wallet, merged, document, .. } => {
-                    let of = |known: Option<Wallet>| known.map_or(0, |known| known.account);
+                    let of = |known: Option<super::wallet::Wallet>| known.map_or(0, |known| known.account);
                     let (gone, kept) = (of(books.wallet(*merged)?), of(books.wallet(*wallet)?));
                     self.merged.insert(gone, kept);
                     books.merge(entry, *wallet, *merged, document.clone())?;

@@ -8,8 +8,8 @@ use super::page;
 use crate::http::access::{self, Who};
 use crate::http::catalogue::Code;
 use crate::http::{
-    App, authorisations, batches, cash, clients, decisions, events, evidence, health, holders, instructions, log,
-    order_report, orders, programmes, proofs, receipts, reports, rules, statements, transfers, wallets,
+    App, authorisations, batches, cash, clients, decisions, events, evidence, health, holders, instructions,
+    log, order_report, orders, programmes, proofs, receipts, reports, rules, statements, transfers, wallets,
 };
 
 /// An operation: a method on a path.
