@@ -540,7 +540,8 @@ impl Books {
                 self.pay_levy(fx, seq, place, &judged.reached);
             }
             if reach == Reach::Holds {
-                drawn = judged.reached.pieces().map(|(lot, held)| Drawn(lot.version, held, lot.seq)).collect();
+                drawn =
+                    judged.reached.pieces().map(|(lot, held)| Drawn(lot.version, held, lot.seq)).collect();
             }
             self.move_for_order(fx, stamp.at, seq, (id, before), reach, &judged);
             if decision.binds() {

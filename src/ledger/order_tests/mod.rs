@@ -6,6 +6,7 @@ mod histories;
 mod holding;
 mod intake;
 mod limits;
+mod merging;
 mod taking;
 
 use std::collections::BTreeMap;
