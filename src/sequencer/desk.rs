@@ -20,7 +20,7 @@ use crate::ledger::cash_rules::Tried;
 use crate::ledger::effects::Effects;
 use crate::ledger::order::{Known, Order, OrderRecord, Outcome as OrderOutcome};
 use crate::ledger::order_rules::Intake;
-use crate::ledger::payment::{CashReference, Counted, ReleaseCause};
+use crate::ledger::payment::{CashReference, Counted, Payment, ReleaseCause};
 use crate::ledger::payment_rules::{Answered, Party};
 use crate::ledger::record::{Actor, Record};
 use crate::ledger::refusal::{Refusal, RefusalCode};
@@ -820,10 +820,7 @@ impl Desk {
         wallets.extend(self.books.orders.known.values().filter_map(|known| known.decision.wallet));
         let mut from: HashMap<WalletId, u32> = HashMap::new();
         for known in self.books.payments.values() {
-            // Where lots were moved to from a merged wallet, their numbers there are not known.
-            let is_there = self.books.wallets.led(known.wallet).is_none();
-            let drawn = known.drawn.iter().map(|drawn| if is_there { drawn.0 } else { 1 });
-            let first = drawn.min().unwrap_or(u32::MAX);
+            let first = first_drawn(known, self.books.wallets.led(known.wallet).is_some());
             let lowest = from.entry(known.wallet).or_insert(u32::MAX);
             *lowest = first.min(*lowest);
             wallets.insert(known.wallet);
@@ -1314,6 +1311,12 @@ fn payment_of(request: &Request) -> Option<&PaymentCommand> {
         Command::Payment(command) => Some(command),
         _ => None,
     }
+}
+
+/// The first lot, by its version, that a payment may have drawn. Where lots were moved to from a merged wallet, their versions there
+/// are not known.
+fn first_drawn(known: &Payment, is_moved: bool) -> u32 {
+    known.drawn.iter().map(|drawn| if is_moved { 1 } else { drawn.0 }).min().unwrap_or(u32::MAX)
 }
 
 fn holder_of(request: &Request) -> Option<&HolderCommand> {

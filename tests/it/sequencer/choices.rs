@@ -120,7 +120,7 @@ fn history(given: &[u64], seed: u64, steps: u64) -> Vec<(Command, Actor)> {
             _ => payroll.chunk(1 + 20 * dice.roll(4), 20),
         });
     }
-    let key = |number: usize| (number % 5 == 0).then_some(number as u64 % 90);
+    let key = |number: usize| number.is_multiple_of(5).then_some(number as u64 % 90);
     let of_chunks = |command: &Command| matches!(command, Command::Chunk(_) | Command::OpenBatch(_));
     let keyed = |(number, command): (usize, Command)| {
         let key = if of_chunks(&command) { None } else { key(number) };
