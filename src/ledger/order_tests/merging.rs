@@ -22,7 +22,7 @@ fn a_wallet_on_which_an_order_stands_is_not_merged_and_then_its_orders_reach_the
     assert_eq!(world.merge(0, 1), Err(Code::OutflowBlocked), "what it holds, it holds there");
     world.at = until + 1;
     world.expire(arrest).unwrap();
-    world.decide("bailiff", order("bailiff", 2, OrderKind::Freeze, 1).until(until + 2 * DAY));
+    world.decide("police", order("police", 2, OrderKind::Freeze, 1).until(until + 2 * DAY));
     let freeze = world.books.size - 1;
     assert_eq!(world.merge(0, 1), Err(Code::OutflowBlocked), "frozen");
     world.at = until + 2 * DAY + 1;
@@ -54,7 +54,7 @@ fn a_frozen_wallet_sends_nothing_on_and_the_accrual_lands() {
     let given =
         world.run("egov", |books, entry| books.authorise(entry, id(0), terms, consent(8), vec![1])).unwrap();
     world.run("egov", |books, entry| books.choose(entry, id(0), None, Some(given), consent(9))).unwrap();
-    world.decide("bailiff", order("bailiff", 1, OrderKind::Freeze, 0).until(at + DAY));
+    world.decide("police", order("police", 1, OrderKind::Freeze, 0).until(at + DAY));
     world.accrue(0, 0, 1, 700).unwrap();
     let Some(Record::Choice(record)) = world.written.last() else { panic!("it is told") };
     let ChoiceRecord::TransferNotStarted { reason, .. } = **record else { panic!("it is told") };
