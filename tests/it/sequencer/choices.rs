@@ -9,6 +9,7 @@ use social_wallet::domain::{BankReference, DestinationForm, LastFour, ProgrammeC
 use social_wallet::ledger::payment::{Consent, ConsentMethod, Document, PaymentState, Purpose, Terms};
 use social_wallet::ledger::payment_rules::{Answer as Told, Party};
 use social_wallet::ledger::record::Actor;
+use social_wallet::ledger::refusal::RefusalCode;
 use social_wallet::sequencer::Sequencer;
 use social_wallet::sequencer::command::{Command, PaymentCommand};
 use social_wallet::sequencer::holder::HolderCommand;
@@ -16,7 +17,7 @@ use social_wallet::sequencer::holder::HolderCommand;
 use super::faulty::Faulty;
 use super::{
     Answer, Dice, NOW, Payroll, accrue, actor, assert_sound, at_once, count, furnish, iin, journal, judged,
-    keys, made, reverse, serve, wallet,
+    keys, made, refused_for, reverse, serve, wallet,
 };
 use crate::store::book::{amount, bank, code, month};
 use crate::store::{Place, in_both_rooms};
@@ -257,6 +258,12 @@ async fn a_command_after_a_merging_finds_the_other_wallet_also_at_once(place: &P
     let answers = at_once(&sequencer, commands).await;
     let made: Vec<bool> = answers.iter().map(Result::is_ok).collect();
     assert_eq!(made, [true, true, false, false, true, true, false, true], "{answers:?}");
+    // What a batch is decided by was read for the wallets that were there before it.
+    let commands = [add_number(3, FURTHER + 1), accrue(FURTHER + 1, "ASP", month(1), 10)];
+    let commands = commands.map(|command| (command, actor(None))).to_vec();
+    let mut answers = at_once(&sequencer, commands).await;
+    assert_eq!(refused_for(answers.remove(1)), RefusalCode::BenefitAlreadyPaid);
+    assert!(answers[0].is_ok());
     let leaves = journal(&*store).await;
     assert_eq!(count(&leaves, "transfer_requested"), 2, "March and April are sent on");
     assert_eq!(store.leads(&[wallet(2), wallet(FURTHER)]).await.unwrap().len(), 2);
