@@ -441,7 +441,7 @@ async fn orders_whose_time_is_over_end_once_in_portions_and_others_stand(place: 
     let (mut first, mut second) = (looks.next().unwrap(), looks.next().unwrap());
     let before = store.head().await.unwrap().unwrap().size;
     let (found, also) = tokio::join!(first.look(), second.look());
-    assert!(found.unwrap().max(also.unwrap()) > PORTION as usize, "more than one portion");
+    assert!(found.unwrap() + also.unwrap() > PORTION as usize, "more than one portion, by either or by both");
     let after = store.head().await.unwrap().unwrap().size;
     assert_eq!(after - before, count as u64 - 2 - 1 + 2, "each once; one was lifted, and two freezes ended");
     assert_eq!(first.look().await.unwrap(), 0);
