@@ -130,15 +130,19 @@ SILENT = """book_opened programme_registered wallet_opened batch_opened batch_re
     client_key_added client_key_revoked client_suspended client_reinstated approval_requested approval_given
     approval_closed authorisation_given authorisation_revoked transfer_requested transfer_sent transfer_unknown
     cash_created cash_tried cash_reserved cash_unknown cash_released wallet_blocked wallet_unblocked wallet_deceased
-    wallet_closed limits_set destination_chosen transfer_not_started number_added""".split()  # the kinds that move no money
+    wallet_closed limits_set destination_chosen transfer_not_started number_added rules_set order_malformed
+    order_expired""".split()  # the kinds that move no money
 
-MANY = "pay_out return transfer_settled transfer_returned cash_captured wallets_merged".split()  # a posting for each lot
+MANY = """pay_out return transfer_settled transfer_returned cash_captured wallets_merged
+    order_decided""".split()  # a posting for each lot
+
+OUTFLOW = "authorisation_given transfer_requested cash_created wallets_merged".split()  # not of a frozen wallet
 
 class Books:
     """The balances that the postings make, and what may happen once only."""
     def __init__(self):
-        self.balance, self.lots, self.classes, self.wallets = defaultdict(int), {}, {}, set()
-        self.once, self.totals = {}, defaultdict(Counter)
+        self.balance, self.lots, self.classes, self.payers, self.wallets = defaultdict(int), {}, {}, {}, set()
+        self.once, self.totals, self.persons, self.orders = {}, defaultdict(Counter), {}, Orders()
 
     def once_only(self, *what, seq):
         check(what not in self.once, f"{' '.join(map(str, what))} was already there in entry {self.once.get(what)}")
@@ -150,7 +154,7 @@ class Books:
         check((kind == "book_opened") == (seq == 0), "a book is opened once, by its first entry")
         if kind == "programme_registered":
             self.once_only("programme", programme, seq=seq)
-            self.classes[programme] = entry["class"]
+            self.classes[programme], self.payers[programme] = entry["class"], entry["payer"]
         elif kind == "programme_class_changed":
             check(self.classes.get(programme) not in (None, entry["class"]), "the class is not another one")
             self.classes[programme] = entry["class"]
@@ -160,15 +164,20 @@ class Books:
             self.once_only("person", entry["person"], seq=seq)
             self.once_only(wallet, seq=seq)
             self.wallets.add(wallet)
+            self.persons[entry["person"]] = wallet
         elif kind == "accrual":
             self.once_only(*benefit, seq=seq)
             check(entry["class"] == self.classes.get(programme), "its class is not that of its programme")
         elif kind == "number_added":
             self.once_only("person", entry["person"], seq=seq)
             self.once_only(f"wallet:{entry['leads']}", seq=seq)
+            self.persons[entry["person"]] = wallet
         elif kind == "wallets_merged":
             self.merge(wallet, f"wallet:{entry['merged']}", entry)
+        elif kind == "levy_settled":
+            self.once_only("levy", entry["authority"], entry["bank_reference"], seq=seq)
         self.check_sent_on(entry)
+        self.orders.apply(entry, self)
         check(programme is None or programme in self.classes, f"programme {programme} is not registered")
         check("wallet" not in entry or wallet in self.wallets, f"{wallet} was not opened")
         funding, bank = f"funding:{programme}", "clearing:"
@@ -182,7 +191,14 @@ class Books:
             sides = (owed, "backing") if entry["direction"] == "paid" else ("backing", owed)
         elif kind == "wallets_merged":
             sides = (f"wallet:{entry['merged']}", wallet) if "postings" in entry else None
-        check(sides or kind in ("transfer_returned", "wallets_merged") or kind in SILENT, f"its kind {kind} is unknown")
+        elif kind == "order_decided":
+            recovered = entry["overpaid"]["programme"] if "overpaid" in entry else None
+            to = f"funding:{recovered}" if recovered else f"levy:{entry['issuer']}"
+            sides = (wallet, to) if "postings" in entry else None
+        elif kind == "levy_settled":
+            sides = (f"levy:{entry['authority']}", "backing")
+        unposted = kind in SILENT or kind in ("transfer_returned", "wallets_merged", "order_decided")
+        check(sides or unposted, f"its kind {kind} is unknown")
         postings = entry.get("postings", [])
         check(bool(postings) == bool(sides), "it moves money and should not, or the other way round")
         check(len(postings) < 2 or kind in MANY, "it has more than one posting")
@@ -196,7 +212,7 @@ class Books:
             self.balance[posting["credit"]] += amount
             debited = self.balance[posting["debit"]]
             check(debited >= 0 or posting["debit"] == "backing", f"{posting['debit']} would hold {kzt(debited)}")
-            if kind == "clearing_settled":
+            if kind in ("clearing_settled", "levy_settled"):
                 continue
             if kind != "programme_funded":
                 programme = self.move_lot(entry, posting.get("lot", seq), amount, wallet, benefit)
@@ -205,7 +221,7 @@ class Books:
     def move_lot(self, entry, number, amount, wallet, benefit):
         """A credit of a benefit is a lot; what leaves a wallet leaves its lots, and comes back to them."""
         if entry["kind"] == "accrual":
-            self.lots[number] = [wallet, entry["programme"], amount, 0, benefit[:4]]
+            self.lots[number] = [wallet, entry["programme"], amount, 0, benefit[:4], entry["class"]]
         lot = self.lots.get(number)
         check(lot and lot[0] == wallet, f"lot {number} is not one of {wallet}")
         check(entry["kind"] != "reversal" or lot[4] == benefit[:4], f"lot {number} is not that of the benefit")
@@ -230,6 +246,7 @@ class Books:
         for number in moved:
             self.lots[number][0] = wallet
         self.wallets.discard(merged)
+        self.persons = {person: wallet if of == merged else of for person, of in self.persons.items()}
 
     def check_sent_on(self, entry):
         """What a holder's choice makes of an accrual is said by the very next entry, of that accrual."""
@@ -238,6 +255,91 @@ class Books:
             lot = self.lots.get(entry["accrual"])
             check(entry["accrual"] == seq - 1 and lot and lot[0] == wallet, "it is not of the accrual before it")
             check(tiyn(entry["amount"]) == lot[2], "it is not of the amount that was credited")
+
+TAKES = "collection payment_demand set_off fee alimony".split()
+HOLDS = "arrest suspension freeze".split()
+
+class Orders:
+    """What orders took and hold. That as much was free as they reached takes a replay of all payments; the rest is checked."""
+    def __init__(self):
+        self.rules, self.bound, self.standing, self.met = (None, {}), {}, {}, set()
+
+    def apply(self, entry, books):
+        kind, seq, wallet = entry["kind"], entry["seq"], f"wallet:{entry.get('wallet')}"
+        if kind == "rules_set":
+            opened = [row for row in entry["rules"]["rules"] if row["class"] != "general" and row["effect"] != "refuse"]
+            check(not opened, "its rules let orders reach protected money")
+            self.rules = seq, entry["rules"]
+        elif kind == "order_decided":
+            self.decided(entry, books, wallet)
+        elif kind == "order_expired":
+            order = self.end(entry["order"], wallet, entry["shares"])
+            check(entry["actor"]["client"] == "system" and entry["at"] > order["expires"], "its time was not over")
+        elif kind in OUTFLOW:
+            frozen = [order for order in self.standing.values() if order["wallet"] in (entry["wallet"], entry.get("merged"))
+                      and (order["order_kind"] == "freeze" or kind == "wallets_merged")]
+            check(not frozen, "an order stands against it")
+
+    def end(self, number, wallet, released):
+        order = self.standing.pop(number, None)
+        check(order and f"wallet:{order['wallet']}" == wallet, f"no order of entry {number} stands on {wallet}")
+        check(released == order.get("shares", []), f"it does not let go what the order of entry {number} holds")
+        return order
+
+    def decided(self, entry, books, wallet):
+        outcome, kind, issuer = entry["outcome"], entry["order_kind"], entry["issuer"]
+        check(entry["rules"] == self.rules[0], f"it is not decided by the rules in force, of entry {self.rules[0]}")
+        check(entry["order"] not in self.bound, f"its document was decided in entry {self.bound.get(entry['order'])}")
+        held, released, postings = (entry.get(name, []) for name in ("shares", "released", "postings"))
+        sums = [tiyn(entry[name]) for name in ("taken", "held", "refused")]
+        sum_of = lambda shares: sum(tiyn(share["amount"]) for share in shares)
+        check(sums[:2] == [sum_of(postings), sum_of(held)], "what was taken and is held is not what its lots say")
+        asked = tiyn(entry["amount"]) if "amount" in entry else sums[0] + sums[1]
+        check(sum(sums) == asked, "taken, held and refused are not what was asked")
+        if "wallet" in entry or outcome not in ("malformed", "unauthorised_issuer"):
+            check(books.persons.get(entry["debtor"]) == (wallet if "wallet" in entry else None), "it is not the debtor's wallet")
+        competent = [known["orders"] for known in self.rules[1]["competences"] if known["issuer"] == entry["issuer_kind"]]
+        if outcome not in ("malformed", "unauthorised_issuer"):
+            check(any(kind in orders for orders in competent), f"a {entry['issuer_kind']} may not give such orders")
+        if "lifted" in entry:
+            check(self.bound.get(entry["lifts"]) == entry["lifted"], "the order that it ends is not the one that it names")
+            check(self.end(entry["lifted"], wallet, released)["issuer"] == issuer, "the order that it ends is another's")
+        check("lifted" in entry or not released, "it lets go what no order held")
+        self.check_reached(entry, books, wallet, postings, held)
+        full = "executed" if kind == "lift" or sums[0] == asked else "partial" if sums[0] else "refused_protected"
+        full = ("held" if held or kind == "freeze" else "refused_protected") if kind in HOLDS else full
+        debt = entry.get("debt", {"tag": None, "met_elsewhere": False})
+        returned = debt["met_elsewhere"] or debt["tag"] in self.met
+        full = "returned_duplicate" if returned else full if "wallet" in entry else "no_wallet"
+        check(outcome in (full, "malformed", "unauthorised_issuer"), f"its outcome is {full}, not {outcome}")
+        if outcome != "malformed":
+            self.bound[entry["order"]] = entry["seq"]
+        if outcome == "held":
+            self.standing[entry["seq"]] = entry
+        if outcome == "executed" and debt["tag"]:
+            self.met.add(debt["tag"])
+
+    def check_reached(self, entry, books, wallet, postings, held):
+        """General money only, that the rules of its day allow; an overpayment comes back from the lot that it was paid into."""
+        kind, day = entry["order_kind"], entry["date"]
+        check(not postings or kind in TAKES or kind == "overpayment_recovery", f"a {kind} takes nothing")
+        check(not held or kind in HOLDS, f"a {kind} holds nothing")
+        for share in postings + held:
+            lot = books.lots.get(share["lot"])
+            check(lot and lot[0] == wallet, f"lot {share['lot']} is not one of {wallet}")
+            if kind == "overpayment_recovery":
+                of = ("benefit", *(entry["overpaid"][name] for name in ("programme", "period", "part")))
+                check(lot[4] == of, f"lot {share['lot']} is not that of the overpaid benefit")
+                check(books.payers[lot[1]] == entry["issuer"], "another payer's money is recovered")
+                continue
+            check(lot[5] == "general", f"lot {share['lot']} is of protected money")
+            rows = [row for row in self.rules[1]["rules"] if (row["order"], row["class"]) == (kind, "general")
+                    and row["valid_from"] <= day <= row.get("valid_to", day)]
+            rows = [row for row in rows if row.get("programme") == lot[1]] or [row for row in rows if "programme" not in row]
+            check(rows and rows[0]["effect"] == "allow", f"no rule lets it reach lot {share['lot']}")
+            others = [one for order in self.standing.values() for one in order.get("shares", []) if one["lot"] == share["lot"]]
+            taken = tiyn(share["amount"]) + sum(tiyn(one["amount"]) for one in others)
+            check(taken <= lot[3], f"lot {share['lot']} holds no {kzt(taken)}")
 
 class Trust:
     """What the log says of itself: its keys and origins, each with the size of tree from which it holds."""
@@ -303,7 +405,7 @@ def verify(directory, key, earlier):
 
 def report(head, books):
     total = lambda kind: sum(amount for account, amount in books.balance.items() if account.startswith(kind))
-    check(total("backing") + total("wallet:") + total("funding:") + total("clearing:") + total("cash:") == 0, "the books do not balance")
+    check(total("backing") + total("wallet:") + total("funding:") + total("clearing:") + total("cash:") + total("levy:") == 0, "the books do not balance")
     print(f"{head.origin}: {head.size} entries, root {head.root.hex()}: everything holds")
     for programme, sums in sorted(books.totals.items()):
         held = sum(lot[3] for lot in books.lots.values() if lot[1] == programme)

@@ -384,14 +384,16 @@ impl Desk {
                 return Ok(None);
             }
             let paid: Vec<_> = paid.into_iter().collect();
-            if let Some(rehearsed) = &self.rehearsed {
-                let forgotten = Paid { seq: self.head.size - 1, amount: 0 };
-                let known = |key| rehearsed.paid.get(key).copied().unwrap_or(forgotten);
-                self.books.paid.extend(paid.iter().map(|key| (*key, known(key))));
-            }
             for (key, entry) in self.store.paid(&paid).await? {
                 // Where two wallets were both paid and merged, the first is named.
                 self.books.paid.entry(key).or_insert(entry);
+            }
+            if let Some(rehearsed) = &self.rehearsed {
+                let forgotten = Paid { seq: self.head.size - 1, amount: 0 };
+                for key in &paid {
+                    let known = rehearsed.paid.get(key).copied().unwrap_or(forgotten);
+                    self.books.paid.entry(*key).or_insert(known);
+                }
             }
         }
         if settled {

@@ -35,7 +35,7 @@ fn vkey(key: &SigningKey) -> String {
 }
 
 /// A directory of these leaves, signed by a key for a generation: what the verifier says to who has `trusted`.
-fn verdict(leaves: &[Vec<u8>], signer: u8, generation: u32, trusted: u8) -> (i32, String) {
+pub fn verdict(leaves: &[Vec<u8>], signer: u8, generation: u32, trusted: u8) -> (i32, String) {
     let directory = tempfile::tempdir().unwrap();
     write_directory(
         directory.path(),

@@ -6,6 +6,7 @@ use social_wallet::verify::Finding;
 use tokio::sync::OnceCell;
 
 use super::{Log, first, kinds, members, rewrite};
+use crate::log::independent::verdict;
 use crate::sequencer::orders::order_of_everything;
 use crate::sequencer::{journal, serve};
 use crate::store::Place;
@@ -217,4 +218,76 @@ async fn decisions_under_other_rules_than_those_of_the_day_are_named() {
         "an entry that the rules allow",
         "would let an order reach protected money",
     );
+}
+
+/// What the verifier finds that shares no code with us.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn invariants_4_and_14_who_checks_without_us_finds_it_too() {
+    let leaves = leaves().await;
+    let (code, said) = verdict(&leaves, 1, 1, 1);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("order_decided"), "{said}");
+    let after = |place: usize, expected: &str, change: &dyn Fn(&mut Map<String, Value>)| {
+        let mut leaves = leaves.clone();
+        rewrite(&mut leaves[place], change);
+        let (code, said) = verdict(&leaves, 1, 1, 1);
+        assert!(code == 1 && said.contains(expected), "expected {expected:?}, found {said}");
+    };
+    let money = |map: &Map<String, Value>| map.contains_key("postings");
+    let taken = decided(&leaves, "executed", |map| map["order_kind"] == "collection" && money(map));
+    let held = decided(&leaves, "held", |map| map["order_kind"] == "arrest");
+    let refused = decided(&leaves, "refused_protected", |map| map["order_kind"] == "collection");
+    let recovered = decided(&leaves, "executed", |map| map["order_kind"] == "overpayment_recovery");
+    let nobody = decided(&leaves, "no_wallet", |_| true);
+    let unauthorised = decided(&leaves, "unauthorised_issuer", |_| true);
+    let returned = decided(&leaves, "returned_duplicate", |_| true);
+    let lifted = first(&leaves, "order_decided", |map| map.contains_key("lifted"));
+    let (set, ended) = (first(&leaves, "rules_set", |_| true), first(&leaves, "order_expired", |_| true));
+    let settled = first(&leaves, "levy_settled", |_| true);
+    let protected = |place: usize| protected_lot(&leaves, &members(&leaves[place])["wallet"]);
+
+    after(taken, "is of protected money", &|map| map["postings"][0]["lot"] = json!(protected(taken)));
+    after(held, "is of protected money", &|map| map["shares"][0]["lot"] = json!(protected(held)));
+    after(held, "holds no", &|map| {
+        map["shares"][0]["amount"] = json!("9999.00");
+        (map["held"], map["amount"]) = (json!("9999.00"), json!("9999.00"));
+    });
+    after(taken, "what was taken and is held is not", &|map| map["taken"] = json!("0.01"));
+    after(taken, "are not what was asked", &|map| map["amount"] = json!("9999.00"));
+    after(taken, "its outcome is executed, not partial", &|map| map["outcome"] = json!("partial"));
+    after(taken, "it is not decided by the rules in force", &|map| map["rules"] = json!(1));
+    after(taken, "may not give such orders", &|map| map["issuer_kind"] = json!("paying_body"));
+    after(taken, "a posting's credit is levy:", &|map| map["issuer"] = json!("940140000385"));
+    let tag = members(&leaves[refused])["order"].clone();
+    after(nobody.max(refused), "its document was decided in entry", &|map| map["order"] = tag.clone());
+    after(refused, "it is not the debtor's wallet", &|map| drop(map.remove("wallet")));
+    let person = members(&leaves[first(&leaves, "wallet_opened", |_| true)])["person"].clone();
+    after(nobody, "it is not the debtor's wallet", &|map| map["debtor"] = person.clone());
+    after(unauthorised, "it is not the debtor's wallet", &|map| map["outcome"] = json!("no_wallet"));
+    after(returned, "its outcome is", &|map| {
+        map["debt"] = json!({"tag": "ab".repeat(32), "met_elsewhere": false});
+    });
+    after(recovered, "is not that of the overpaid benefit", &|map| {
+        map["overpaid"]["period"] = json!("2026-09")
+    });
+    after(recovered, "another payer's money", &|map| map["issuer"] = json!("000000000000"));
+    after(lifted, "the order that it ends is not the one", &|map| map["lifts"] = json!("ab".repeat(32)));
+    after(lifted, "it does not let go what", &|map| map["released"] = json!([]));
+    after(ended, "its time was not over", &|map| map["actor"]["client"] = json!("op-a"));
+    after(ended, "it does not let go what", &|map| map["shares"] = json!([]));
+    after(settled, "would hold -", &|map| map["postings"][0]["amount"] = json!("999999.00"));
+    after(set, "its rules let orders reach protected money", &|map| {
+        map["rules"]["rules"][0]["effect"] = json!("allow");
+    });
+    after(set, "no rule lets it reach lot", &|map| {
+        for rule in map["rules"]["rules"].as_array_mut().unwrap() {
+            rule["effect"] = json!("refuse");
+        }
+    });
+    // What leaves a wallet while it is frozen.
+    let freeze = decided(&leaves, "held", |map| map["order_kind"] == "freeze");
+    let wallet = members(&leaves[freeze])["wallet"].clone();
+    after(freeze + 1, "an order stands against it", &|map| {
+        (map["kind"], map["wallet"]) = (json!("cash_created"), wallet.clone());
+    });
 }
