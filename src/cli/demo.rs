@@ -33,6 +33,10 @@ const CHUNKS_MIN: u64 = 16;
 const SHORT: &str = "ASP";
 /// What every other programme gets beyond what it pays is below this, in tiyn: a million tenge.
 const ROUND: i64 = 100_000_000;
+/// What a single benefit beside the payroll comes to.
+const SUPPLEMENT: &str = "1000.00";
+/// How much of his benefits, in all, a holder has sent on to a card by themselves.
+const CHOSEN_MAX: &str = "50000.00";
 /// The bank of `bootstrap --trial`.
 const DEMO_BIC: &str = "CASPKZKA";
 /// How long the client waits for the service that is killed under it.
@@ -160,10 +164,10 @@ async fn play(stage: &Stage, lines: u64) -> Result<Story, CliError> {
 
     stage.now("reading the books");
     let iin = line.iin;
-    supplement(&client, &line).await?;
+    supplement(&client, &line, 2).await?;
     let wallet = wallet::id_of(&auditor.lookup_wallet(&iin).await?, auditor.address())?;
     stage.now("sending money to a card, and taking cash");
-    let out = money_out(&crew, wallet).await?;
+    let out = money_out(&crew, wallet, &line).await?;
     stage.now("ordering money out of a wallet");
     let refusals = siege::lay(&crew, wallet, &iin, &stage.refusals).await?;
     stage.now("reading the books");
@@ -205,15 +209,20 @@ struct MoneyOut {
     terminal: String,
 }
 
-/// A holder's channel sends money to a card, and to another that is closed, and has cash; the bank does its part.
-async fn money_out(crew: &Crew, wallet: crate::domain::WalletId) -> Result<MoneyOut, CliError> {
+/// A holder's channel sends money to a card, and to another that is closed, and has the next benefit sent on by itself, and cash;
+/// the bank does its part.
+async fn money_out(
+    crew: &Crew,
+    wallet: crate::domain::WalletId,
+    line: &AccrualLine,
+) -> Result<MoneyOut, CliError> {
     let (channel, bank) = (crew.client("channel")?, crew.client("bank")?);
     let now = crate::sequencer::clock::now();
     let moment = crate::domain::time::rfc3339;
+    let consent = || json!({"method": "sms_code", "evidence": hex::encode(rand::random::<[u8; 32]>()), "at": moment(now)});
     let allow = async |what: &str, last_four: &str, amount: &str| {
         let mut body = json!({"wallet": wallet, "for": what, "amount": amount, "currency": "KZT",
-            "expires": moment(now + 3_600_000),
-            "consent": {"method": "sms_code", "evidence": hex::encode(rand::random::<[u8; 32]>()), "at": moment(now)}});
+            "standing": amount == CHOSEN_MAX, "expires": moment(now + 3_600_000), "consent": consent()});
         if what == "transfer" {
             body["bank"] = json!(DEMO_BIC);
             body["card"] = json!({"token": format!("demo-card-{last_four}"), "last_four": last_four});
@@ -237,6 +246,16 @@ async fn money_out(crew: &Crew, wallet: crate::domain::WalletId) -> Result<Money
         let shown = channel.transfer(requested["entry"].as_u64().unwrap_or_default()).await?;
         expect(shown["state"] == state, "a transfer is not where its bank put it")?;
     }
+
+    let chosen = allow("transfer", "4242", CHOSEN_MAX).await?;
+    let chosen =
+        json!({"destination": "transfer", "authorisation": chosen["authorisation"], "consent": consent()});
+    channel.choose(wallet, &chosen, &Client::fresh_key()).await?;
+    let accrued = supplement(&crew.client("payer")?, line, 3).await?;
+    let sent_on = accrued["entry"].as_u64().unwrap_or_default() + 1;
+    desk.turn(1, decide).await?;
+    let shown = channel.transfer(sent_on).await?;
+    expect(shown["state"] == "settled" && shown["amount"] == SUPPLEMENT, "a benefit was not sent on")?;
 
     let cash = allow("cash", "", "200.00").await?;
     let cash = channel.create_cash(&cash, &Client::fresh_key()).await?.value;
@@ -297,18 +316,17 @@ async fn fund(crew: &Crew, payroll: &Summary) -> Result<Money, CliError> {
 }
 
 /// One more benefit for somebody who has been paid, by a single request: another part of the same entitlement.
-async fn supplement(client: &Client, line: &AccrualLine) -> Result<(), CliError> {
+async fn supplement(client: &Client, line: &AccrualLine, part: u16) -> Result<Value, CliError> {
     let (programme, period) = (line.programme.to_string(), line.period.to_string());
     let accrual = AccrualRequest {
         payer: DEFAULT_PAYER,
         iin: &line.iin,
         programme: &programme,
         period: &period,
-        part: 2,
-        amount: "1000.00",
+        part,
+        amount: SUPPLEMENT,
     };
-    client.accrue(&accrual, &Client::fresh_key()).await?;
-    Ok(())
+    Ok(client.accrue(&accrual, &Client::fresh_key()).await?.value)
 }
 
 async fn pay(client: &Client, order: &Order, survey: &FileSurvey) -> Result<Paid, CliError> {
@@ -451,6 +469,9 @@ fn pages(story: &Story) -> Vec<(&'static str, Vec<String>)> {
             vec![
                 format!("400.00 KZT, settled by its bank; the holder was told: {}", out.warning),
                 "100.00 KZT to a card that is closed: returned, to the lots it had left".to_owned(),
+                format!(
+                    "{SUPPLEMENT} KZT, a benefit that the holder wants on the card: sent on by its own commit, settled"
+                ),
             ],
         ),
         (

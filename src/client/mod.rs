@@ -610,6 +610,16 @@ impl Client {
         self.post(&["v1", "authorisations"], body, key).await
     }
 
+    /// `POST /v1/wallets/{id}/choices`: where a holder's benefits go from now on, through a channel.
+    pub async fn choose(
+        &self,
+        wallet: WalletId,
+        body: &Value,
+        key: &IdempotencyKey,
+    ) -> Result<Written, ClientError> {
+        self.post(&["v1", "wallets", &wallet.to_string(), "choices"], body, key).await
+    }
+
     /// `POST /v1/transfers`: by a channel, or by the bank that the authorisation names.
     pub async fn request_transfer(&self, body: &Value, key: &IdempotencyKey) -> Result<Written, ClientError> {
         self.post(&["v1", "transfers"], body, key).await
