@@ -26,6 +26,9 @@ const WALLETS_IN_MEMORY: usize = 3_500_000; // as `serve` has it
 const SCHEMA: &str = "unsigned";
 const ROLE: &str = "social_wallet_service";
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc; // as `serve` has it
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);

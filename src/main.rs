@@ -7,6 +7,10 @@ use std::process::ExitCode;
 use social_wallet::cli::{Cli, CliError, LogFormat, Outcome, ReadError};
 use tracing_subscriber::EnvFilter;
 
+// A request is a few hundred small allocations on one thread, freed on another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {
