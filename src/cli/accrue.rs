@@ -18,7 +18,7 @@ use crate::domain::{BatchId, Bin};
 use crate::payroll::{FileSurvey, LINES_PER_CHUNK_MAX, LineKind};
 
 /// Chunks that may be under way at once, at most; more would only wait in the service's queue.
-const IN_FLIGHT_MAX: i64 = 16;
+const IN_FLIGHT_MAX: i64 = 8;
 
 /// What a file's lines are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

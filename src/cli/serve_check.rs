@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use reqwest::Url;
 use serde_json::{Value, json};
@@ -11,10 +12,12 @@ use crate::http;
 use crate::http::door::PublicUrl;
 use crate::keys::BookKeys;
 use crate::log::origin::key_name;
+use crate::publisher::Publisher;
 use crate::publisher::file::Keep as _;
 use crate::publisher::key::LogKeyFile;
 use crate::store::postgres::PostgresStore;
-use crate::store::{Head, Store, StoreError, sqlite};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Head, Store, StoreError};
 
 use super::place::PlaceArgs;
 use super::serve::{Reached, ServeArgs};
@@ -68,7 +71,7 @@ pub async fn run(global: &Global, args: &ServeArgs, reached: Reached) -> Result<
     }
     door(&mut found, args, reached);
     let book = store(&mut found, &args.place).await;
-    keys(&mut found, &args.place, book);
+    keys(&mut found, &args.place, book).await;
     let limits = format!(
         "{} connections, {} requests a second for each client, {} wallets in memory",
         args.connections, args.requests_per_second, args.wallets_in_memory
@@ -96,29 +99,44 @@ fn door(found: &mut Found, args: &ServeArgs, Reached { scheme, files, public_url
     }
 }
 
-/// The store, whose book is in it, and whether its log was ever signed.
-async fn store(found: &mut Found, place: &PlaceArgs) -> Option<(BookId, bool)> {
-    let (name, head) = if let Some(url) = &place.database_url {
+/// A book that is there.
+struct Book {
+    store: Arc<dyn Store>,
+    head: Head,
+    /// Whether its log was ever signed.
+    signed: bool,
+}
+
+/// The store, and the book in it.
+async fn store(found: &mut Found, place: &PlaceArgs) -> Option<Book> {
+    let (name, book) = if let Some(url) = &place.database_url {
         let name = format!("{}, schema {}, role {}", masked(url), place.schema, place.service_role);
         let opened = PostgresStore::open(url, &place.schema, &place.service_role).await;
-        let head = match opened {
+        let book = match opened {
             Ok(store) => {
                 for warning in store.durability_warnings() {
                     found.add("store", Err(warning.clone()));
                 }
-                head_and_signed(&store).await
+                read_book(Arc::new(store)).await
             }
             Err(error) => Err(error),
         };
-        (name, head)
+        (name, book)
     } else {
         let path = place.book_path();
-        let head = if path.exists() { sqlite::check(&path).await } else { Ok(None) };
-        (path.display().to_string(), head)
+        let book = match path.exists().then_some(SqliteStore::open_to_read(&path)) {
+            None => Ok(None),
+            Some(opened) => match opened.await {
+                Ok(store) => read_book(Arc::new(store)).await,
+                Err(error) => Err(error),
+            },
+        };
+        (path.display().to_string(), book)
     };
-    let (told, book) = match head {
-        Ok(Some((head, signed))) => {
-            (Ok(format!("{name}: book {} of {} entries", head.book, head.size)), Some((head.book, signed)))
+    let (told, book) = match book {
+        Ok(Some(book)) => {
+            let told = format!("{name}: book {} of {} entries", book.head.book, book.head.size);
+            (Ok(told), Some(book))
         }
         Ok(None) => (Ok(format!("{name}: no book yet; one would be made")), None),
         Err(error) => (Err(format!("{name}: {error}")), None),
@@ -127,14 +145,14 @@ async fn store(found: &mut Found, place: &PlaceArgs) -> Option<(BookId, bool)> {
     book
 }
 
-async fn head_and_signed(store: &dyn Store) -> Result<Option<(Head, bool)>, StoreError> {
+async fn read_book(store: Arc<dyn Store>) -> Result<Option<Book>, StoreError> {
     let signed = store.published_checkpoint().await?.is_some();
-    Ok(store.head().await?.map(|head| (head, signed)))
+    Ok(store.head().await?.map(|head| Book { store, head, signed }))
 }
 
 /// The book's keys, the log's, and the checkpoint that is kept outside.
-fn keys(found: &mut Found, place: &PlaceArgs, stored: Option<(BookId, bool)>) {
-    let book = stored.map(|(book, _)| book);
+async fn keys(found: &mut Found, place: &PlaceArgs, stored: Option<Book>) {
+    let book = stored.as_ref().map(|stored| stored.head.book);
     let path = place.keys_path();
     let keys = match (book, path.exists()) {
         (_, true) => match (BookKeys::load(&path), book) {
@@ -152,8 +170,10 @@ fn keys(found: &mut Found, place: &PlaceArgs, stored: Option<(BookId, bool)>) {
     found.add("keys", keys);
     let kept = place.kept();
     let checkpoint = kept.read();
-    let signed = matches!(checkpoint, Ok(Some(_))) || stored.is_some_and(|(_, signed)| signed);
-    found.add("log key", log_key(&place.log_key_path(), book, signed));
+    let signed = matches!(checkpoint, Ok(Some(_))) || stored.as_ref().is_some_and(|stored| stored.signed);
+    let log_key = log_key(&place.log_key_path(), book, signed);
+    let is_there = log_key.is_ok();
+    found.add("log key", log_key);
     let path = kept.0.display();
     let checkpoint = match checkpoint {
         Ok(Some(_)) => Ok(path.to_string()),
@@ -161,6 +181,13 @@ fn keys(found: &mut Found, place: &PlaceArgs, stored: Option<(BookId, bool)>) {
         Err(error) => Err(format!("{path}: {error}")),
     };
     found.add("checkpoint", checkpoint);
+    // What `serve` looks at before it serves: whether the store has what was signed, and the key is the one that the journal names.
+    if let (true, Some(Book { store, head, .. }), Ok(keys)) =
+        (is_there, stored, LogKeyFile::load(&place.log_key_path()))
+    {
+        let checked = Publisher::check(store, head.book, keys, Box::new(place.kept())).await;
+        found.add("log", checked.map(|()| "the store has all that was signed".into()).map_err(text));
+    }
 }
 
 fn log_key(path: &Path, book: Option<BookId>, signed: bool) -> Result<String, String> {

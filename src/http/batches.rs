@@ -339,8 +339,8 @@ pub async fn chunk(
         .ok()
         .filter(|line| (1..=LINES_MAX).contains(line))
         .ok_or_else(|| malformed("first_line"))?;
-    // The permit is taken before the body is read: so many chunks are in memory, whoever sends them.
-    let _permit = app.chunks.try_acquire().map_err(|_| busy())?;
+    // The place is taken before the body is read: so many chunks are in memory.
+    let _place = app.chunks.take(caller.client).ok_or_else(busy)?;
     let bytes = read_body(request, CHUNK_BYTES_MAX).await.map_err(|problem| match problem.code() {
         Code::BodyTooLarge => chunk_fault(ChunkFault::TooLarge).with("limit", json!(CHUNK_BYTES_MAX)),
         _ => problem,

@@ -229,7 +229,7 @@ pub(super) async fn enter(
         None => Ok(at_its_word(request.headers())),
         Some(door) => match claim(door, &request) {
             Ok(claim) => admit(door, route, roles, claim).await,
-            Err(problem) => Err(problem),
+            Err(problem) => Err(problem.into()),
         },
     };
     match caller {
@@ -238,7 +238,15 @@ pub(super) async fn enter(
             request.extensions_mut().insert(Entered(caller));
             rate::limited(&app.rate, client, next.run(request)).await
         }
-        Err(problem) => problem.into_response(),
+        Err(Refused { problem, suspended: Some(caller) }) if route.method != "GET" => {
+            // When it is reinstated, nobody must find what it was refused carried out by sending it again.
+            let spend = async {
+                let spent = app.spend(caller.signed_request(&app.keys, b"").as_deref()).await;
+                spent.map_or_else(Problem::into_response, |()| problem.into_response())
+            };
+            rate::limited(&app.rate, caller.client, spend).await
+        }
+        Err(Refused { problem, .. }) => problem.into_response(),
     }
 }
 
@@ -252,20 +260,35 @@ fn claim(door: &Door, request: &Request) -> Result<Claim, Problem> {
     Claim::read(&head, now).map_err(|error| unauthorized(error, &door.public_url))
 }
 
-async fn admit(door: &Door, route: &Route, roles: &[Role], claim: Claim) -> Result<Caller, Problem> {
+/// Why a request was not let in.
+struct Refused {
+    problem: Problem,
+    /// Who sent it, if it was signed by a client that is suspended.
+    suspended: Option<Caller>,
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self { problem, suspended: None }
+    }
+}
+
+async fn admit(door: &Door, route: &Route, roles: &[Role], claim: Claim) -> Result<Caller, Refused> {
     let unsigned = |error| unauthorized(error, &door.public_url);
-    let found = door.directory.find(&claim.key_id()).await?;
+    let found = door.directory.find(&claim.key_id()).await.map_err(Problem::from)?;
     let Holder { client, verifying_key, .. } = found.ok_or_else(|| unsigned(SignatureError::KeyUnknown))?;
     let signed = claim.verify(&verifying_key).map_err(unsigned)?;
+    let admission = Admission { role: client.role, scope: client.scope, signed };
+    let caller = Caller { client: client.id, admission: Some(Arc::new(admission)) };
     if client.suspended {
         let detail = "The client is suspended: none of its requests is accepted. Ask the operator.";
-        return Err(Problem::new(Code::ClientSuspended, detail));
+        let problem = Problem::new(Code::ClientSuspended, detail);
+        return Err(Refused { problem, suspended: Some(caller) });
     }
     if !roles.contains(&client.role) {
-        return Err(route.refusal());
+        return Err(route.refusal().into());
     }
-    let admission = Admission { role: client.role, scope: client.scope, signed };
-    Ok(Caller { client: client.id, admission: Some(Arc::new(admission)) })
+    Ok(caller)
 }
 
 /// 401, with what a signature must be.

@@ -2,7 +2,8 @@
 //!
 //! A connection: see [`server`](super::server). A request: its head and how many at once, here; its body, where it is read.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,6 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::catalogue::Code;
 use super::problem::{Problem, busy};
+use crate::domain::ClientId;
 
 /// Connections that are open at once, if nothing else is said. Others wait to be accepted.
 pub const CONNECTIONS: usize = 1_024;
@@ -52,6 +54,9 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Chunks that may be in memory at once.
 pub const CHUNKS_IN_FLIGHT_MAX: usize = 16;
 
+/// Chunks of one client that may be in memory at once: the places that are left are for others.
+pub const CHUNKS_OF_A_CLIENT_MAX: usize = 8;
+
 /// How long a client may take to send a body.
 pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -63,6 +68,40 @@ pub const REQUEST_TIME_MAX: Duration = Duration::from_mins(2);
 
 /// How long requests that are under way may take to end when the service stops.
 pub const STOP_TIME_MAX: Duration = Duration::from_secs(150);
+
+/// The places for chunks in memory, by who holds them.
+#[derive(Default)]
+pub(super) struct ChunkPlaces(Mutex<HashMap<ClientId, usize>>);
+
+/// A place for one chunk, until it is dropped.
+pub(super) struct ChunkPlace<'a> {
+    places: &'a ChunkPlaces,
+    client: ClientId,
+}
+
+impl ChunkPlaces {
+    /// A place for a chunk of a client; `None`: all are taken, or all that one client may have.
+    pub fn take(&self, client: ClientId) -> Option<ChunkPlace<'_>> {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: usize = taken.values().sum();
+        let own = taken.get(&client).copied().unwrap_or(0);
+        if all >= CHUNKS_IN_FLIGHT_MAX || own >= CHUNKS_OF_A_CLIENT_MAX {
+            return None;
+        }
+        taken.insert(client, own + 1);
+        Some(ChunkPlace { places: self, client })
+    }
+}
+
+impl Drop for ChunkPlace<'_> {
+    fn drop(&mut self) {
+        let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match taken.get_mut(&self.client) {
+            Some(own) if *own > 1 => *own -= 1,
+            _ => drop(taken.remove(&self.client)),
+        }
+    }
+}
 
 /// Holds every request to the limits of its head, and all together to their number.
 pub(super) fn layered<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {

@@ -56,7 +56,7 @@ use futures::StreamExt as _;
 use governor::clock::DefaultClock;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::domain::{BatchId, Bin, IdempotencyKey};
 use crate::keys::BookKeys;
@@ -73,7 +73,7 @@ use crate::store::Store;
 use catalogue::Code;
 use door::{Caller, Door};
 pub(crate) use limits::BODY_BYTES_MAX;
-use limits::{BODY_TIME_MAX, CHUNKS_IN_FLIGHT_MAX, DISCARDED_BYTES_MAX, REQUEST_TIME_MAX};
+use limits::{BODY_TIME_MAX, ChunkPlaces, DISCARDED_BYTES_MAX, REQUEST_TIME_MAX};
 use metrics::Metrics;
 use problem::Problem;
 use rate::Rate;
@@ -95,8 +95,8 @@ pub struct App {
     pub metrics: Metrics,
     /// How many requests a client may send.
     pub(crate) rate: Rate,
-    /// Permits of the chunks in memory.
-    pub(crate) chunks: Semaphore,
+    /// Places for chunks in memory.
+    chunks: ChunkPlaces,
     /// What the lines of a batch are, and whose, by batch: read once.
     pub(crate) kinds: Mutex<HashMap<BatchId, (LineKind, Bin)>>,
     /// What holds requests to their signatures; `None` takes clients at their word.
@@ -125,7 +125,7 @@ impl App {
             published,
             metrics,
             rate: Rate::new(requests_per_second, DefaultClock::default()),
-            chunks: Semaphore::new(CHUNKS_IN_FLIGHT_MAX),
+            chunks: ChunkPlaces::default(),
             kinds: Mutex::new(HashMap::new()),
             door,
         })

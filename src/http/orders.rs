@@ -121,8 +121,8 @@ pub async fn decide_many(State(app): State<Arc<App>>, request: Request) -> Resul
     let (caller, headers) = (caller(&request)?, request.headers().clone());
     let issuer = issuer(&caller)?;
     let encoding = encoding_of(&headers)?;
-    // The permit is taken before the body is read: so many files are in memory, whoever sends them.
-    let _permit = app.chunks.try_acquire().map_err(|_| busy())?;
+    // The place is taken before the body is read: so many files are in memory.
+    let _place = app.chunks.take(caller.client).ok_or_else(busy)?;
     let bytes = read_body(request, CHUNK_BYTES_MAX).await.map_err(|problem| match problem.code() {
         Code::BodyTooLarge => chunk_fault(ChunkFault::TooLarge).with("limit", json!(CHUNK_BYTES_MAX)),
         _ => problem,

@@ -46,9 +46,10 @@ use crate::ledger::record::Record;
 use crate::log::checkpoint::{Checkpoint, CheckpointError, Policy};
 use crate::log::leaf::Leaf;
 use crate::log::merkle::{ProofError, verify_consistency};
-use crate::log::note::{SignedNote, VerifierKey};
+use crate::log::note::{SignedNote, SigningKey, VerifierKey};
 use crate::log::origin;
 use crate::log::tile::RightEdge;
+use crate::sequencer::clock;
 use crate::sequencer::edge::{EdgeError, edge_at, read_frontier};
 use crate::store::{FixedCheckpoint, PublishedCheckpoint, Store, StoreError};
 
@@ -224,6 +225,24 @@ impl Publisher {
         Ok(publisher)
     }
 
+    /// Whether [`Publisher::open`] would succeed, and the next checkpoint could be signed. Nothing is written.
+    pub async fn check(
+        store: Arc<dyn Store>,
+        book: BookId,
+        keys: LogKeyFile,
+        kept: Box<dyn Keep>,
+    ) -> Result<(), PublishError> {
+        let (shown, _) = watch::channel(None);
+        let publisher = Self { store, book, keys, kept, now: clock::now, shown };
+        publisher.check_kept().await?;
+        let changes = publisher.store.log_changes().await?;
+        if let Some(row) = publisher.store.published_checkpoint().await? {
+            publisher.read_published(&changes, &row).await?;
+        }
+        let size = publisher.store.head().await?.map_or(0, |head| head.size);
+        publisher.signing_key(key_at(&changes, size)?.as_ref()).map(drop)
+    }
+
     /// The newest published checkpoint, as it changes; `None` before the first.
     #[must_use]
     pub fn published(&self) -> watch::Receiver<Option<Arc<Published>>> {
@@ -325,10 +344,13 @@ impl Publisher {
         if self.keys.find(named).is_none() {
             self.keys.reload()?; // a rotation may have written it
         }
+        SignedNote::sign(text.to_owned(), self.signing_key(named)?).map_err(broken)
+    }
+
+    fn signing_key(&self, named: Option<&VerifierKey>) -> Result<&SigningKey, PublishError> {
         let missing =
             || PublishError::KeyMissing(named.map(|key| key.label().to_string()).unwrap_or_default());
-        let key = self.keys.find(named).ok_or_else(missing)?;
-        SignedNote::sign(text.to_owned(), key).map_err(broken)
+        self.keys.find(named).ok_or_else(missing)
     }
 
     /// Takes up what is published, by this replica or another: keeps it in the file, then shows it.
@@ -339,20 +361,30 @@ impl Publisher {
             return Ok(());
         }
         let changes = self.store.log_changes().await?;
+        let (note, checkpoint, edge) = self.read_published(&changes, &row).await?;
+        self.keep(&checkpoint, &row.note)?;
+        self.shown.send_replace(Some(Arc::new(Published { checkpoint, note, at: row.at, edge })));
+        Ok(())
+    }
+
+    /// A published checkpoint, verified, with the edge of its tree.
+    async fn read_published(
+        &self,
+        changes: &[LogChange],
+        row: &PublishedCheckpoint,
+    ) -> Result<(SignedNote, Checkpoint, RightEdge), PublishError> {
         let note = SignedNote::parse(&row.note).map_err(broken)?;
-        let checkpoint = self.policy(key_at(&changes, row.size)?).check(&note)?;
+        let checkpoint = self.policy(key_at(changes, row.size)?).check(&note)?;
         if checkpoint.size != row.size {
             return Err(broken("a published checkpoint is of another size than its row"));
         }
-        if let Some(last) = &last
+        if let Some(last) = self.last()
             && checkpoint.size < last.size()
         {
             return Err(Lost::Shorter { found: checkpoint.size, signed: last.size() }.into());
         }
-        let edge = self.grown(&changes, &checkpoint).await?;
-        self.keep(&checkpoint, &row.note)?;
-        self.shown.send_replace(Some(Arc::new(Published { checkpoint, note, at: row.at, edge })));
-        Ok(())
+        let edge = self.grown(changes, &checkpoint).await?;
+        Ok((note, checkpoint, edge))
     }
 
     /// The keys that a checkpoint may be signed by: the one that the journal names, or this replica's own.
@@ -413,7 +445,7 @@ impl Publisher {
     }
 
     /// Holds the store against the checkpoint that is kept outside it.
-    async fn check_kept(&mut self) -> Result<(), PublishError> {
+    async fn check_kept(&self) -> Result<(), PublishError> {
         let Some(kept) = self.kept.read()? else {
             if self.store.published_checkpoint().await?.is_some() {
                 tracing::warn!(

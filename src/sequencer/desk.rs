@@ -725,21 +725,22 @@ impl Desk {
                 return Ok(());
             }
             let found = self.store.wallets(&unknown).await?;
-            for id in &unknown {
-                self.books.wallets.put(*id, None);
+            let leads = if self.books.leads {
+                // Where no wallet is, or a closed one, the id may lead to another.
+                let open = found.iter().filter(|(_, wallet)| wallet.state != WalletState::Closed);
+                let open: HashSet<WalletId> = open.map(|(id, _)| *id).collect();
+                let others: Vec<WalletId> = unknown.iter().copied().filter(|id| !open.contains(id)).collect();
+                self.store.leads(&others).await?
+            } else {
+                Vec::new()
+            };
+            // Nothing is remembered before all of it is read: half of it would tell of a wallet that is none any more.
+            for id in unknown {
+                self.books.wallets.put(id, None);
             }
             for (id, wallet) in found {
                 self.books.wallets.put(id, Some(wallet));
             }
-            if !self.books.leads {
-                return Ok(());
-            }
-            // Where no wallet is, or a closed one, the id may lead to another.
-            unknown.retain(|id| {
-                let known = self.books.wallets.get(*id).flatten();
-                known.is_none_or(|wallet| wallet.state == WalletState::Closed)
-            });
-            let leads = self.store.leads(&unknown).await?;
             for (id, to) in &leads {
                 self.books.wallets.lead(*id, *to);
             }
@@ -932,8 +933,10 @@ impl Desk {
         let mut answers = Vec::with_capacity(requests.len());
         let (mut nonces, mut evidence) = (Vec::new(), Vec::new());
         for request in requests {
-            if let Some(error) = self.turned_away(request) {
-                answers.push(Err(error));
+            let turned_away = self.turned_away(request);
+            // A revoked key never comes back; a suspended client does, and must not find its refused requests carried out.
+            if let Some(CommandError::KeyRevoked) = turned_away {
+                answers.push(Err(CommandError::KeyRevoked));
                 continue;
             }
             if let Some(nonce) = request.nonce() {
@@ -944,7 +947,11 @@ impl Desk {
                 nonces.push(nonce);
             }
             let before = self.books.size;
-            match self.decide_one(&mut fx, request, stamp) {
+            let decided = match turned_away {
+                Some(error) => Ok(Err(error)),
+                None => self.decide_one(&mut fx, request, stamp),
+            };
+            match decided {
                 Ok(answer) => answers.push(answer),
                 Err(fault) => return Err((fault.into(), Box::new(fx))),
             }

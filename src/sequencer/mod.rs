@@ -78,6 +78,9 @@ const NONCE_KEPT: i64 = 300;
 /// How often expired nonces are forgotten, in seconds.
 const FORGET_INTERVAL: i64 = 60;
 
+/// Nonces that are forgotten at once: commits get their turn between.
+const FORGOTTEN_AT_ONCE: u32 = 500;
+
 /// Batches that are asked about after one was taken on trust in vain.
 const DISTRUST: u32 = 64;
 
@@ -494,6 +497,9 @@ impl Writer {
         }
         for (waiting, answer) in work.waiting.iter().zip(&mut work.answers) {
             let Some(signed) = &waiting.request.signed else { continue };
+            if let Err(CommandError::KeyRevoked) = answer {
+                continue; // its nonce was not asked for
+            }
             match &spent {
                 Ok(spent) if spent.contains(&signed.nonce.id) => {}
                 Ok(_) => *answer = Err(CommandError::NonceUsed),
@@ -555,8 +561,12 @@ impl Writer {
         self.forgotten = before;
         let store = Arc::clone(&self.store);
         tokio::spawn(async move {
-            if let Err(error) = store.forget_nonces(before).await {
-                tracing::warn!(%error, "expired nonces are kept for now");
+            loop {
+                match store.forget_nonces(before, FORGOTTEN_AT_ONCE).await {
+                    Ok(forgotten) if forgotten < u64::from(FORGOTTEN_AT_ONCE) => return,
+                    Ok(_) => {}
+                    Err(error) => return tracing::warn!(%error, "expired nonces are kept for now"),
+                }
             }
         });
     }

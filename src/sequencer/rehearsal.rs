@@ -75,7 +75,7 @@ impl Rehearsals {
                 return Err(CommandError::Busy);
             }
             let desk = Desk::open(Arc::clone(&self.store), Arc::clone(&self.keys), WALLETS_MAX).await;
-            let desk = desk.map_err(|error| CommandError::Unavailable(error.to_string()))?;
+            let desk = desk.map_err(|error| unavailable(&error))?;
             let stage = Stage::Open(Box::new(desk));
             open.insert(id, Arc::new(Mutex::new(Rehearsal { stage, used: Instant::now() })));
         }
@@ -97,7 +97,7 @@ impl Rehearsals {
         let rehearsal = self.open.lock().await.get(&id).cloned()?;
         let mut rehearsal = rehearsal.lock().await;
         rehearsal.used = Instant::now();
-        let failed = |error: &dyn std::fmt::Display| Some(Err(CommandError::Unavailable(error.to_string())));
+        let failed = |error: &dyn std::fmt::Display| Some(Err(unavailable(error)));
         let Stage::Open(desk) = &mut rehearsal.stage else {
             return Some(Err(CommandError::Refused(Refusal::of(RefusalCode::BatchClosed, "batch"))));
         };
@@ -150,6 +150,12 @@ impl Rehearsals {
     pub async fn end(&self, id: BatchId) {
         self.open.lock().await.remove(&id);
     }
+}
+
+/// What a client is told of an error whose text is the operator's.
+fn unavailable(error: &dyn std::fmt::Display) -> CommandError {
+    tracing::error!(%error, "a rehearsal failed");
+    CommandError::Unavailable("the database does not answer".into())
 }
 
 /// Forgets what is stale, and makes a place free. False: all are in use.

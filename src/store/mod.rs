@@ -272,8 +272,9 @@ pub trait Store:
     /// Spends nonces without a commit. Answers which it spent; the others were spent before. Durable when it returns.
     async fn spend(&self, nonces: &[Nonce]) -> Result<Vec<[u8; 16]>, StoreError>;
 
-    /// Forgets the nonces that expired before a second since 1970. The schema refuses to forget one too early.
-    async fn forget_nonces(&self, before: i64) -> Result<(), StoreError>;
+    /// Forgets nonces that expired before a second since 1970, the oldest first, so many at the most; answers how many there were.
+    /// The schema refuses to forget one too early.
+    async fn forget_nonces(&self, before: i64, at_most: u32) -> Result<u64, StoreError>;
 
     /// What was signed for an entry; `None`: nothing was.
     async fn evidence(&self, entry: u64) -> Result<Option<Evidence>, StoreError>;

@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use serde_json::Value;
+use social_wallet::keys::BookKeys;
+use social_wallet::log::checkpoint::Checkpoint;
+use social_wallet::log::origin::key_name;
+use social_wallet::publisher::key::LogKeyFile;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
@@ -210,9 +214,17 @@ async fn a_check_tells_what_would_be_served_and_writes_nothing(place: &Place) {
     let (before, entries) = (files(home.0.path()), place_size(place, &home).await);
     let (good, found) = checked(check(&url)).await;
     assert!(good, "{found:?}");
-    for what in
-        ["configuration", "listens on", "clients sign", "store", "keys", "log key", "checkpoint", "limits"]
-    {
+    for what in [
+        "configuration",
+        "listens on",
+        "clients sign",
+        "store",
+        "keys",
+        "log key",
+        "checkpoint",
+        "log",
+        "limits",
+    ] {
         assert!(found[what].0, "{what}");
     }
     assert!(found["store"].1.contains(&format!(" of {entries} entries")), "{found:?}");
@@ -242,6 +254,20 @@ async fn a_check_tells_what_would_be_served_and_writes_nothing(place: &Place) {
     let checkpoint = format!("{}/log/checkpoint", first.strip_prefix("listening on ").unwrap());
     while crate::web().get(&checkpoint).send().await.unwrap().status() != 200 {} // it is signed within a second
     child.kill().await.unwrap();
+
+    // A store that lacks what was signed is told, as `serve` would tell it; and so is a key that is not the journal's.
+    let kept = home.at("data/checkpoint");
+    let signed = fs::read_to_string(&kept).unwrap();
+    let (good, found) = checked(check(&url)).await;
+    assert!(good, "{found:?}");
+    let other = BookKeys::load(&home.at("data/keys.json")).unwrap();
+    let log_key = LogKeyFile::load(&home.at("data/log.key")).unwrap();
+    let origin = key_name(other.book());
+    let grown = Checkpoint { origin, size: entries + 1_000, root: [1; 32], extensions: Vec::new() };
+    fs::write(&kept, grown.sign(log_key.find(None).unwrap()).unwrap().to_string()).unwrap();
+    let (good, found) = checked(check(&url)).await;
+    assert!(!good && found["log"].1.contains("was signed"), "{found:?}");
+    fs::write(&kept, signed).unwrap();
 
     // What stands in the way is told, each thing by itself.
     let keys = home.at("data/keys.json");
@@ -285,12 +311,8 @@ async fn a_check_tells_what_would_be_served_and_writes_nothing(place: &Place) {
 async fn place_size(place: &Place, home: &Home) -> u64 {
     let store: std::sync::Arc<dyn social_wallet::store::Store> = match place {
         Place::Sqlite { .. } => {
-            return social_wallet::store::sqlite::check(&home.at("data/book.sqlite"))
-                .await
-                .unwrap()
-                .unwrap()
-                .0
-                .size;
+            let book = home.at("data/book.sqlite");
+            std::sync::Arc::new(social_wallet::store::sqlite::SqliteStore::open_to_read(&book).await.unwrap())
         }
         Place::Postgres { .. } => place.open().await,
     };

@@ -299,8 +299,8 @@ impl Store for PostgresStore {
         write::spend(&mut *self.readers.acquire().await?, nonces).await
     }
 
-    async fn forget_nonces(&self, before: i64) -> Result<(), StoreError> {
-        write::forget_nonces(&mut *self.readers.acquire().await?, before).await
+    async fn forget_nonces(&self, before: i64, at_most: u32) -> Result<u64, StoreError> {
+        write::forget_nonces(&mut *self.readers.acquire().await?, before, at_most).await
     }
 
     async fn wallet_at(&self, account: u32, at: i64) -> Result<Option<Wallet>, StoreError> {

@@ -36,7 +36,6 @@ use super::{
     PublishedCheckpoint, Standing, StatementRange, Store, StoreError, Tile, rows,
 };
 
-pub use check::check;
 pub use copy::copy;
 
 /// Connections for reading.
@@ -308,11 +307,11 @@ impl Store for SqliteStore {
         Ok(spent)
     }
 
-    async fn forget_nonces(&self, before: i64) -> Result<(), StoreError> {
+    async fn forget_nonces(&self, before: i64, at_most: u32) -> Result<u64, StoreError> {
         let (mut place, mut connection) = self.writer().await?;
-        write::forget_nonces(&mut connection, before).await?;
+        let forgotten = write::forget_nonces(&mut connection, before, at_most).await?;
         *place = Some(connection);
-        Ok(())
+        Ok(forgotten)
     }
 
     async fn wallet_at(&self, account: u32, at: i64) -> Result<Option<Wallet>, StoreError> {

@@ -80,9 +80,14 @@ pub(super) async fn spend(
     rows.iter().map(rows::nonce).collect()
 }
 
-pub(super) async fn forget_nonces(connection: &mut SqliteConnection, before: i64) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM nonce WHERE expires < ?").bind(before).execute(connection).await?;
-    Ok(())
+pub(super) async fn forget_nonces(
+    connection: &mut SqliteConnection,
+    before: i64,
+    at_most: u32,
+) -> Result<u64, StoreError> {
+    let sql = "DELETE FROM nonce WHERE (expires, id) IN
+        (SELECT expires, id FROM nonce WHERE expires < ? ORDER BY expires, id LIMIT ?)";
+    Ok(sqlx::query(sql).bind(before).bind(at_most).execute(connection).await?.rows_affected())
 }
 
 /// Begins, with the file's lock.

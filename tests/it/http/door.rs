@@ -216,9 +216,20 @@ async fn a_request_that_was_changed_on_its_way_does_nothing(place: &Place) {
     let reason = json!({"reason": "its machine was stolen"}).to_string();
     let suspend = ("POST", "/v1/clients/operator/suspend", reason.as_str());
     send(&service, "operator-2", suspend).await.expect(201);
-    send(&service, "operator", request).await.refused(403, "client_suspended", None);
+    let mut sent = None;
+    send_changed(&service, "operator", request, |headers, _| sent = Some(headers.clone())).await.refused(
+        403,
+        "client_suspended",
+        None,
+    );
     let reinstate = ("POST", "/v1/clients/operator/reinstate", reason.as_str());
     send(&service, "operator-2", reinstate).await.expect(201);
+    // What it sent then is not carried out now by whoever sends it again.
+    send_changed(&service, "operator", request, |headers, _| *headers = sent.unwrap()).await.refused(
+        401,
+        "signature_nonce_used",
+        Some("nonce"),
+    );
     // A name that is given besides is not believed.
     let entry = send_changed(&service, "operator", request, |headers, _| {
         headers.insert("social-wallet-client", HeaderValue::from_static("payer"));

@@ -14,6 +14,7 @@ use crate::store::{Place, in_place, owner_url};
 in_both_rooms! {
     unknown_paths_and_methods_are_told_as_problems,
     clients_that_stall_keep_nobody_waiting,
+    a_client_that_stalls_leaves_places_to_others,
     a_body_that_breaks_off_does_nothing,
     a_body_of_a_hundred_megabytes_is_refused_and_the_client_is_told,
     the_service_says_that_it_lives_and_is_ready,
@@ -65,7 +66,8 @@ async fn clients_that_stall_keep_nobody_waiting(place: &Place) {
     for number in 1..16 {
         let half = format!(
             "PUT /v1/batches/{id}/chunks/{number} HTTP/1.1\r\nhost: x\r\ncontent-type: text/csv\r\n\
-             content-length: 1000\r\n\r\n{HEADER}"
+             social-wallet-client: payer-{}\r\ncontent-length: 1000\r\n\r\n{HEADER}",
+            number % 2
         );
         stalled.push(begin(&service, &half).await);
     }
@@ -101,6 +103,34 @@ async fn clients_that_stall_keep_nobody_waiting(place: &Place) {
     let lookup = json!({"iin": super::iin(1)}).to_string();
     let nobody = service.send(service.request("POST", "/v1/wallets/lookup").body(lookup)).await;
     nobody.refused(404, "wallet_unknown", None);
+    service.close().await;
+}
+
+async fn a_client_that_stalls_leaves_places_to_others(place: &Place) {
+    let service = Service::start(place).await;
+    let id = service.open(20, "20.00").await;
+    let half = format!(
+        "PUT /v1/batches/{id}/chunks/9 HTTP/1.1\r\nhost: x\r\ncontent-type: text/csv\r\n\
+         social-wallet-client: slow\r\ncontent-length: 1000\r\n\r\n"
+    );
+    let chunk_of = async |client: &str| {
+        let request = service.request("PUT", &format!("/v1/batches/{id}/chunks/1"));
+        let request = request.header("Content-Type", "text/csv").header("Social-Wallet-Client", client);
+        service.send(request.body(format!("{HEADER}{}", line(2, "1.00")))).await
+    };
+    let mut stalled = Vec::new();
+    for number in 0.. {
+        assert!(number < 1_000, "a client may have more than 8 chunks in memory");
+        stalled.push(begin(&service, &half).await);
+        let answer = chunk_of("slow").await;
+        if answer.status == 503 {
+            assert!(number >= 7, "turned away with {} chunks in memory", number + 1);
+            answer.refused(503, "busy", None);
+            break;
+        }
+    }
+    chunk_of("anonymous").await.expect(200);
+    drop(stalled);
     service.close().await;
 }
 

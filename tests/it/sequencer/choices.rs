@@ -13,6 +13,7 @@ use social_wallet::ledger::refusal::RefusalCode;
 use social_wallet::sequencer::Sequencer;
 use social_wallet::sequencer::command::{Command, PaymentCommand};
 use social_wallet::sequencer::holder::HolderCommand;
+use social_wallet::store::StoreError;
 
 use super::faulty::Faulty;
 use super::{
@@ -27,6 +28,7 @@ in_both_rooms! {
     an_accrual_to_a_wallet_without_a_choice_asks_and_writes_nothing_more,
     choices_and_mergings_survive_commits_that_fail,
     a_command_after_a_merging_finds_the_other_wallet_also_at_once,
+    a_reading_that_fails_half_way_is_not_believed,
     invariant_10_the_audit_finds_a_choice_a_lead_and_a_moved_lot_that_nobody_made,
 }
 
@@ -268,6 +270,25 @@ async fn a_command_after_a_merging_finds_the_other_wallet_also_at_once(place: &P
     assert_eq!(count(&leaves, "transfer_requested"), 2, "March and April are sent on");
     assert_eq!(store.leads(&[wallet(2), wallet(FURTHER)]).await.unwrap().len(), 2);
     assert_eq!(keys().wallet_id(&iin(FURTHER)), wallet(FURTHER));
+    assert_sound(&store).await;
+}
+
+async fn a_reading_that_fails_half_way_is_not_believed(place: &Place) {
+    let store = place.open().await;
+    let sequencer = serve(store.clone()).await;
+    people(&sequencer).await;
+    let commands = [merge(1, 2), add_number(1, FURTHER)].map(|command| (command, actor(None))).to_vec();
+    assert!(at_once(&sequencer, commands).await.iter().all(Result::is_ok));
+    // Another writer knows neither the merged wallet nor the further number, and the database answers half of what it asks.
+    let faulty = Faulty::around(store.clone());
+    let other = serve(faulty.clone()).await;
+    let wallets = count(&journal(&*store).await, "wallet_opened");
+    for (person, month_of) in [(2, 7), (FURTHER, 8)] {
+        *faulty.next_leads.lock().unwrap() = Some(StoreError::Database(sqlx::Error::PoolTimedOut));
+        made(other.submit(accrue(person, "ASP", month(month_of), 10), actor(None)).await);
+        assert!(faulty.next_leads.lock().unwrap().is_none(), "it was asked");
+    }
+    assert_eq!(count(&journal(&*store).await, "wallet_opened"), wallets, "both are of the one wallet");
     assert_sound(&store).await;
 }
 

@@ -88,6 +88,8 @@ pub struct Faulty {
     pub next_publish: Mutex<Option<Crash>>,
     /// What becomes of the next reading of the system accounts, which only reports ask for.
     pub next_report: Mutex<Option<StoreError>>,
+    /// What becomes of the next reading of where ids lead.
+    pub next_leads: Mutex<Option<StoreError>>,
     /// Tiles that were asked for.
     pub tiles_read: AtomicU64,
     /// How often it was asked what is bound and spent.
@@ -117,6 +119,7 @@ impl Faulty {
             next_fix: Mutex::new(None),
             next_publish: Mutex::new(None),
             next_report: Mutex::new(None),
+            next_leads: Mutex::new(None),
             tiles_read: AtomicU64::new(0),
             standing_read: AtomicU64::new(0),
             holders_read: AtomicU64::new(0),
@@ -300,7 +303,7 @@ delegated! {
     fn pay_outs(entries: &[u64]) -> Vec<(u64, PayOut)>;
     fn instructions(ids: &[[u8; 16]]) -> Vec<([u8; 16], u64)>;
     fn spend(nonces: &[Nonce]) -> Vec<[u8; 16]>;
-    fn forget_nonces(before: i64) -> ();
+    fn forget_nonces(before: i64, at_most: u32) -> u64;
     fn evidence(entry: u64) -> Option<Evidence>;
     fn batches(ids: &[BatchId]) -> Vec<Batch>;
     fn chunks(batch: u32, first: u64, last: u64) -> Vec<ChunkRow>;
@@ -370,7 +373,11 @@ impl Holders for Faulty {
 
     async fn leads(&self, ids: &[WalletId]) -> Result<Vec<(WalletId, WalletId)>, StoreError> {
         self.holders_read.fetch_add(1, Ordering::Relaxed);
-        self.inner().leads(ids).await
+        let failure = self.next_leads.lock().unwrap().take();
+        match failure {
+            None => self.inner().leads(ids).await,
+            Some(failure) => Err(failure),
+        }
     }
 
     async fn holder_digests(&self) -> Result<Vec<(&'static str, u64, u64)>, StoreError> {

@@ -171,24 +171,30 @@ async fn what_a_revoked_key_or_a_suspended_client_has_signed_is_not_carried_out(
         made(ask(&first, "op-a", RegistryCommand::AddKey { client: client("ministry"), public_key }).await);
     }
     let id = |number| KeyId::of(client("ministry"), &public_key(number));
-    let pay = async |number: u8, period: u8| {
-        let nonce = Nonce { expires: 1_790_000_300, id: [period; 16] };
+    let signed_as = async |number: u8, nonce: u8, period: u8| {
+        let nonce = Nonce { expires: 1_790_000_300, id: [nonce; 16] };
         let signed = SignedRequest { nonce, key: id(number), signature: [7; 64], sealed: vec![1].into() };
         let command = accrue(1, "ASP", month(period), 100);
         first.submit_signed(command, actor(None), Some(Box::new(signed))).await
     };
+    let pay = async |number: u8, period: u8| signed_as(number, period, period).await;
     made(pay(5, 2).await);
     made(ask(&second, "op-b", RegistryCommand::RevokeKey(id(5))).await);
     assert_eq!(pay(5, 3).await, Err(CommandError::KeyRevoked));
     made(pay(6, 4).await);
+    // Together with a neighbour who is refused, no entry is made and nonces are spent; each is told his own reason.
+    let (revoked, refused) = tokio::join!(signed_as(5, 13, 9), signed_as(6, 14, 4));
+    assert_eq!(revoked, Err(CommandError::KeyRevoked));
+    assert_eq!(refused_for(refused), RefusalCode::BenefitAlreadyPaid);
     let reason = || Reason::parse("its machine was stolen").unwrap();
     let suspend =
         |suspended| RegistryCommand::SetSuspended { client: client("ministry"), suspended, reason: reason() };
     made(ask(&second, "op-b", suspend(true)).await);
     assert_eq!(pay(6, 5).await, Err(CommandError::ClientSuspended));
     made(ask(&second, "op-b", suspend(false)).await);
-    // It was not carried out, so its nonce is not spent.
-    made(pay(6, 5).await);
+    // What was refused then is not carried out now: its nonce is spent.
+    assert_eq!(pay(6, 5).await, Err(CommandError::NonceUsed));
+    made(pay(6, 6).await);
     assert_sound(&place.open().await).await;
 }
 

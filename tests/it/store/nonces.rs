@@ -47,11 +47,19 @@ async fn a_nonce_is_kept_until_no_clock_takes_its_signature(place: &Place) {
     let last = Nonce { expires: now - 301, id: [1; 16] };
     let kept = Nonce { expires: now - 300, id: [2; 16] };
     store.spend(&[last, kept]).await.unwrap();
-    let error = store.forget_nonces(now - 299).await.unwrap_err().to_string();
+    let error = store.forget_nonces(now - 299, 10).await.unwrap_err().to_string();
     assert!(error.contains("it has not expired"), "{error}");
     assert_eq!(store.spend(&[last, kept]).await.unwrap(), [[0; 16]; 0], "neither is forgotten");
-    store.forget_nonces(now - 300).await.unwrap();
+    assert_eq!(store.forget_nonces(now - 300, 10).await.unwrap(), 2, "the book began with one");
     assert_eq!(store.spend(&[last, kept]).await.unwrap(), [[1; 16]]);
+    // So many at once, the oldest first.
+    let old: Vec<Nonce> =
+        (3..10).map(|id| Nonce { expires: now - 310 + i64::from(id), id: [id; 16] }).collect();
+    store.spend(&old).await.unwrap();
+    assert_eq!(store.forget_nonces(now - 300, 5).await.unwrap(), 5);
+    assert_eq!(store.spend(&old[4..]).await.unwrap(), [[7; 16]], "the younger are kept");
+    assert_eq!(store.forget_nonces(now - 300, 5).await.unwrap(), 4);
+    assert_eq!(store.forget_nonces(now - 300, 5).await.unwrap(), 0);
     let mut raw = place.raw().await;
     for sql in ["UPDATE nonce SET expires = expires", "DELETE FROM nonce"] {
         assert!(raw.run(sql).await.unwrap_err().contains("append-only"), "{sql}");
