@@ -1,4 +1,4 @@
-//! What the service takes, at most. `docs/operations.md` says the same to operators; tests hold each at its edge.
+//! What the service takes, at most. `docs/operations.md` says the same to operators.
 //!
 //! A connection: see [`server`](super::server). A request: its head and how many at once, here; its body, where it is read.
 
