@@ -9,7 +9,7 @@ mod approvals;
 mod batches;
 mod documented;
 mod door;
-
+mod edges;
 mod entries;
 mod evidence;
 mod failing;
