@@ -287,15 +287,15 @@ async fn a_commit_of_any_size_is_in_whichever_way_it_goes_in(place: &Place) {
         assert_eq!(store.head().await.unwrap(), Some(book.head), "{size}");
     }
     let bundles = book.commits.iter().flat_map(|commit| commit.bundles.clone()).collect::<Vec<_>>();
-    assert_eq!(store.bundles(0, u32::MAX).await.unwrap(), bundles);
+    assert!(store.bundles(0, u32::MAX).await.unwrap() == bundles);
     let mut entries =
         book.commits.iter().flat_map(|commit| commit.effects.entries.clone()).collect::<Vec<_>>();
     entries.sort_by_key(|entry| (entry.after.account, entry.after.version));
-    assert_eq!(store.wallet_entries((0, 0), u32::MAX).await.unwrap(), entries);
+    assert!(store.wallet_entries((0, 0), u32::MAX).await.unwrap() == entries);
     let mut movements =
         book.commits.iter().flat_map(|commit| commit.effects.movements.clone()).collect::<Vec<_>>();
     movements.sort_by_key(|moved| (moved.account, moved.lot, moved.movement));
-    assert_eq!(store.lot_movements((0, 0, 0), u32::MAX).await.unwrap(), movements);
+    assert!(store.lot_movements((0, 0, 0), u32::MAX).await.unwrap() == movements);
     let wallets = book.commits.iter().map(|commit| commit.effects.wallets.len()).sum::<usize>();
     assert_eq!(place.raw().await.count("wallet").await, wallets as u64);
     assert_eq!(place.raw().await.count("person").await, wallets as u64);
