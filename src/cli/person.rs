@@ -8,7 +8,7 @@ use clap::Args;
 use super::error::CliError;
 use crate::domain::Iin;
 
-/// A file that holds one number has no business being longer.
+/// What holds one number has no business being longer.
 const FILE_BYTES_MAX: u64 = 256;
 
 /// Where the number comes from; without any of these it is asked for.
@@ -44,6 +44,10 @@ pub fn read_iin(path: &Path) -> Result<Iin, CliError> {
 }
 
 fn parse(text: &str) -> Result<Iin, CliError> {
+    if text.len() as u64 > FILE_BYTES_MAX {
+        let said = format!("That is more than {FILE_BYTES_MAX} bytes; give the 12 digits of an IIN.");
+        return Err(CliError::Usage(said));
+    }
     // The error names the fault and never the text: a mistyped number is still nearly somebody's.
     Iin::parse(text.trim().as_bytes())
         .map_err(|fault| CliError::Usage(format!("{fault}; give the 12 digits of an IIN.")))
@@ -52,7 +56,7 @@ fn parse(text: &str) -> Result<Iin, CliError> {
 fn read_file(path: &Path) -> Result<String, CliError> {
     let mut text = String::new();
     let file = std::fs::File::open(path).map_err(CliError::file(path))?;
-    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(CliError::file(path))?;
+    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(CliError::file(path))?;
     Ok(text)
 }
 
@@ -64,7 +68,7 @@ fn read_input(without_prompt: bool) -> Result<String, CliError> {
         prompt.flush()?;
     }
     let mut line = String::new();
-    input.lock().take(FILE_BYTES_MAX).read_line(&mut line)?;
+    input.lock().take(FILE_BYTES_MAX + 1).read_line(&mut line)?;
     if line.trim().is_empty() {
         return Err(CliError::Usage(
             "no number on standard input; give one there, or in a file with --iin-file.".into(),
@@ -87,6 +91,19 @@ mod tests {
     fn a_masked_number_shows_four_digits() {
         let iin = Iin::parse(b"830717350867").unwrap();
         assert_eq!(masked(&iin), "•••• •••• 0867");
+    }
+
+    #[test]
+    fn a_file_holds_one_number_and_hardly_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("iin");
+        for (bytes, fits) in [(12, true), (255, true), (256, true), (257, false), (300, false)] {
+            std::fs::write(&path, format!("{:bytes$}", "830717350867")).unwrap();
+            assert_eq!(read_iin(&path).is_ok(), fits, "{bytes}");
+        }
+        // What is beyond is not cut off.
+        std::fs::write(&path, format!("{:256}0", "830717350867")).unwrap();
+        read_iin(&path).unwrap_err();
     }
 
     #[test]

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::domain::ClientId;
 
 /// A longer file is no key file: one has about 120 bytes.
-const BYTES_MAX: u64 = 4_096;
+const BYTES_MAX: usize = 4_096;
 
 /// What the line begins with that names the client.
 const NAME: &str = "Client: ";
@@ -59,8 +59,11 @@ pub fn load(path: &Path) -> Result<(SigningKey, Option<ClientId>), KeyFileError>
         }
     }
     let mut text = Zeroizing::new(Vec::new());
-    file.take(BYTES_MAX).read_to_end(&mut text).map_err(failed(path))?;
+    file.take(BYTES_MAX as u64 + 1).read_to_end(&mut text).map_err(failed(path))?;
     let malformed = || KeyFileError::Malformed(path.display().to_string());
+    if text.len() > BYTES_MAX {
+        return Err(malformed());
+    }
     let text = std::str::from_utf8(&text).map_err(|_| malformed())?;
     let (before, key) = text.split_at(text.find(BEGIN).ok_or_else(malformed)?);
     let name = before.lines().find_map(|line| line.strip_prefix(NAME));
@@ -114,6 +117,13 @@ mod tests {
                 assert!(matches!(load(&path), Err(KeyFileError::Exposed(_))), "{mode:o}");
             }
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        // Text may stand before the key, as much as is read.
+        let key_text = fs::read_to_string(&path).unwrap();
+        for (bytes, fits) in [(BYTES_MAX - 1, true), (BYTES_MAX, true), (BYTES_MAX + 1, false)] {
+            let before = "x".repeat(bytes - 1 - key_text.len());
+            fs::write(&path, format!("{before}\n{key_text}")).unwrap();
+            assert_eq!(load(&path).is_ok(), fits, "{bytes}");
         }
         for text in ["", "\n", "-----BEGIN PRIVATE KEY-----\nMC4=\n-----END PRIVATE KEY-----\n"] {
             fs::write(&path, text).unwrap();

@@ -838,7 +838,7 @@ mod tests {
     use axum::http::StatusCode;
     use axum::response::IntoResponse;
     use axum::routing::{get, post};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     use super::*;
 
@@ -906,9 +906,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_absent_service_is_told_at_once_or_waited_for_as_long_as_patience_lasts() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+        // The port is ours from the beginning, so that nobody else takes it; that we listen comes later.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap();
         let impatient = client(address).book().await.unwrap_err();
         assert!(matches!(impatient, ClientError::Unreachable { .. }) && !impatient.is_refusal());
 
@@ -922,8 +923,10 @@ mod tests {
             while waits.load(Ordering::Relaxed) == 0 {
                 tokio::task::yield_now().await;
             }
-            let listener = TcpListener::bind(address).await.unwrap();
-            serve(listener, Router::new().route("/v1/book", get(|| async { r#"{"size":1}"# })));
+            serve(
+                socket.listen(8).unwrap(),
+                Router::new().route("/v1/book", get(|| async { r#"{"size":1}"# })),
+            );
         };
         let (book, ()) = tokio::join!(patient.book(), coming);
         assert_eq!(book.unwrap()["size"], 1);

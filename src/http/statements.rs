@@ -35,7 +35,7 @@ const MOVEMENTS_LIMIT: u32 = 1_000;
 pub const ITEMS_MAX: usize = 50_000;
 
 /// Bytes of such a request.
-const ITEMS_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub const ITEMS_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Entries that are read at a time.
 const PAGE: u32 = 1_000;

@@ -27,7 +27,7 @@ use crate::sequencer::command::{Command, OrderCommand, Outcome, PaymentCommand};
 pub const ANSWERS_MAX: usize = 1_000;
 
 /// Bytes of a request with many answers.
-const ANSWERS_BYTES_MAX: usize = 1024 * 1024;
+pub const ANSWERS_BYTES_MAX: usize = 1024 * 1024;
 
 /// Transfers on a page of a bank's queue, at most; of so many that it looks through.
 pub const QUEUE_LIMIT_MAX: u32 = 1_000;

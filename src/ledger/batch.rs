@@ -334,6 +334,10 @@ mod tests {
             for line in 0..80 {
                 prop_assert_eq!(set.contains(line), model.contains(&line));
             }
+            let all = set.missing(75, usize::MAX);
+            for limit in 1..all.len() + 2 {
+                prop_assert_eq!(set.missing(75, limit), all.iter().copied().take(limit).collect::<Vec<_>>());
+            }
             let missing: Vec<u64> = set.missing(75, usize::MAX).into_iter().flat_map(|(a, b)| a..=b).collect();
             prop_assert_eq!(missing, (1..=75).filter(|line| !model.contains(line)).collect::<Vec<_>>());
         }

@@ -10,7 +10,7 @@ use super::cash_rules::{Dispensed, Tried};
 use super::effects::Effects;
 use super::payment::{
     CASH_TRIES_MAX, CashReference, Consent, ConsentMethod, Direction, Document, LOTS_MAX, Limits, Owed,
-    PaymentState, Purpose, ReleaseCause, Terminal, Terms,
+    PaymentState, Purpose, RETURNS_MAX, ReleaseCause, Terminal, Terms,
 };
 use super::payment_rules::{Answer, Answered, Party};
 use super::record::{Actor, ProgrammeSpec, Record};
@@ -949,6 +949,24 @@ fn a_payment_takes_money_of_as_many_accruals_as_a_leaf_has_room_for() {
     world.answer(transfer, &back).unwrap();
     assert!(world.longest_leaf < 65_535 / 2, "a leaf has room: {}", world.longest_leaf);
     world.transfer(authorisation, most - 1).unwrap();
+}
+
+#[test]
+fn a_transfer_comes_back_in_as_many_parts_as_may_be_and_what_was_said_is_answered_beyond() {
+    let (mut world, authorisation) = ready();
+    let transfer = world.transfer(authorisation, 500).unwrap();
+    world.answer(transfer, &Answer::Settled).unwrap();
+    let part = |number: usize| Answer::Returned {
+        amount: Some(amount(1)),
+        reference: BankReference::parse(&format!("R-{number}")).unwrap(),
+        reason: reason(),
+    };
+    for number in 1..=RETURNS_MAX {
+        assert!(matches!(world.answer(transfer, &part(number)), Ok(Answered::Made(_))), "{number}");
+    }
+    assert_eq!(world.answer(transfer, &part(RETURNS_MAX + 1)), Err(Code::ReturnsTooMany));
+    assert!(matches!(world.answer(transfer, &part(RETURNS_MAX)), Ok(Answered::Repeated(_))));
+    world.check();
 }
 
 #[test]

@@ -161,19 +161,29 @@ fn unavailable(error: &dyn std::fmt::Display) -> CommandError {
 /// Forgets what is stale, and makes a place free. False: all are in use.
 fn make_room(open: &mut HashMap<BatchId, Arc<Mutex<Rehearsal>>>) -> bool {
     let mut idle: Vec<(Duration, BatchId, bool)> = Vec::new();
-    let mut places = 0;
+    let mut in_use = 0;
     for (id, rehearsal) in open.iter() {
         // One that cannot be looked at is in use.
         match rehearsal.try_lock() {
             Ok(rehearsal) => {
                 idle.push((rehearsal.used.elapsed(), *id, matches!(rehearsal.stage, Stage::Open(_))));
             }
-            Err(_) => places += 1,
+            Err(_) => in_use += 1,
         }
     }
     idle.sort_unstable();
-    let mut ended = 0;
-    for (unused, id, is_open) in idle {
+    let (forgotten, places) = stale(&idle, in_use);
+    for id in forgotten {
+        open.remove(&id);
+    }
+    places < REHEARSALS_MAX
+}
+
+/// Which rehearsals are to be forgotten, and how many places are taken then. Given are those that nobody is using, the one used
+/// last first: how long they have been idle, and whether they are under way; and how many are in use.
+fn stale(idle: &[(Duration, BatchId, bool)], in_use: usize) -> (Vec<BatchId>, usize) {
+    let (mut forgotten, mut places, mut ended) = (Vec::new(), in_use, 0);
+    for &(unused, id, is_open) in idle {
         let kept = if is_open {
             unused <= LIFETIME && (places + 1 < REHEARSALS_MAX || unused < IDLE_MAX)
         } else {
@@ -183,8 +193,53 @@ fn make_room(open: &mut HashMap<BatchId, Arc<Mutex<Rehearsal>>>) -> bool {
         if kept {
             places += usize::from(is_open);
         } else {
-            open.remove(&id);
+            forgotten.push(id);
         }
     }
-    places < REHEARSALS_MAX
+    (forgotten, places)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(1);
+
+    /// How many are forgotten of those that have been idle for so long, and how many places are taken then.
+    fn room(idle: &[(Duration, bool)], in_use: usize) -> (usize, usize) {
+        let idle: Vec<_> = (0u128..)
+            .zip(idle)
+            .map(|(number, (unused, is_open))| {
+                (*unused, BatchId::from_uuid(uuid::Uuid::from_u128(number)), *is_open)
+            })
+            .collect();
+        let (forgotten, places) = stale(&idle, in_use);
+        assert!(
+            idle.iter().rev().take(forgotten.len()).rev().map(|row| row.1).eq(forgotten.clone()),
+            "the longest idle"
+        );
+        (forgotten.len(), places)
+    }
+
+    #[test]
+    fn the_last_place_is_that_of_one_that_has_been_idle_for_a_minute() {
+        for (unused, forgotten) in [(IDLE_MAX - MOMENT, 0), (IDLE_MAX, 1), (IDLE_MAX + MOMENT, 1)] {
+            assert_eq!(room(&[(unused, true), (unused, true)], 0), (forgotten, 2 - forgotten), "{unused:?}");
+            assert_eq!(room(&[(unused, true)], 1), (forgotten, 2 - forgotten), "{unused:?}");
+            assert_eq!(room(&[(unused, true)], 0), (0, 1), "nobody needs its place");
+        }
+        assert_eq!(room(&[], REHEARSALS_MAX), (0, REHEARSALS_MAX), "all are in use");
+    }
+
+    #[test]
+    fn an_unused_rehearsal_is_kept_for_an_hour_and_what_became_of_so_many() {
+        for is_open in [true, false] {
+            for (unused, forgotten) in [(LIFETIME - MOMENT, 0), (LIFETIME, 0), (LIFETIME + MOMENT, 1)] {
+                assert_eq!(room(&[(unused, is_open)], 0).0, forgotten, "{unused:?}");
+            }
+        }
+        for (ended, forgotten) in [(ENDED_MAX - 2, 0), (ENDED_MAX - 1, 0), (ENDED_MAX, 1)] {
+            assert_eq!(room(&vec![(MOMENT, false); ended], 0), (forgotten, 0), "one more will end");
+        }
+    }
 }

@@ -13,14 +13,6 @@ use tokio::process::Command;
 use crate::crash::{Home, Service, payday};
 use crate::store::{Place, Raw, in_both_rooms};
 
-fn home(place: &Place, directory: &Path) -> Home {
-    let database = match place {
-        Place::Sqlite { .. } => None,
-        Place::Postgres { owner_url, schema } => Some((owner_url.clone(), schema.clone())),
-    };
-    Home { data: directory.join("data"), database }
-}
-
 /// Another place, of the same kind, that has no book: another data directory, and another database. It is removed by name.
 struct Elsewhere {
     home: Home,
@@ -109,14 +101,13 @@ async fn a_book_is_backed_up_during_a_payday_and_what_is_restored_replays_and_is
     place: &Place,
 ) {
     let directory = tempfile::tempdir().unwrap();
-    let original = home(place, directory.path());
+    let original = Home::of(place, directory.path());
     let backup = directory.path().join("backup");
     let mut service = Service::begin(&original).await;
     let mut manifest = Value::Null;
     payday(&mut service, directory.path(), async |service: &mut Service, chunk| {
         if chunk == 5 {
-            let checkpoint = format!("{}/log/checkpoint", service.url);
-            while crate::web().get(&checkpoint).send().await.unwrap().status() != 200 {}
+            crate::signed(&service.url).await;
             // However far the payday is by now: somebody writes from its beginning to its end.
             let arguments = ["backup", text(&backup)];
             let backing_up = done(&original, &arguments);
@@ -126,13 +117,12 @@ async fn a_book_is_backed_up_during_a_payday_and_what_is_restored_replays_and_is
     })
     .await;
     // Everything after it is signed, so that the kept checkpoint is of more than the backup.
-    let ready = format!("{}/health/ready", service.url);
-    loop {
-        let told: Value = crate::web().get(&ready).send().await.unwrap().json().await.unwrap();
-        if told["log"]["unsigned_entries"] == 0 {
-            break;
-        }
-    }
+    let (web, ready) = (crate::web(), format!("{}/health/ready", service.url));
+    let all_signed = async || {
+        let told: Value = web.get(&ready).send().await.unwrap().json().await.unwrap();
+        (told["log"]["unsigned_entries"] == 0).then_some(())
+    };
+    crate::until("a checkpoint of everything", all_signed).await;
     let whole = directory.path().join("whole");
     let last = done(&original, &["backup", text(&whole)]).await["manifest"].take();
     service.child.kill().await.unwrap();
@@ -218,7 +208,7 @@ fn altered(backup: &Path, to: &Path, name: &str, change: impl FnOnce(Vec<u8>) ->
 async fn what_is_wrong_with_a_backup_is_named_and_nothing_is_restored_from_it(place: &Place) {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
-    let original = home(place, directory.path());
+    let original = Home::of(place, directory.path());
     let nothing = Home { data: at("nothing"), database: None };
     refused(&run(&nothing, &["backup", text(&at("none"))]).await, 2, &["there is no book"]);
     assert!(!nothing.data.exists() && !at("none").exists(), "nothing is made on the way");
@@ -302,7 +292,7 @@ async fn a_backup_is_restored_to_the_kind_of_store_and_the_schema_that_it_is_of(
     let directory = tempfile::tempdir().unwrap();
     let place = Place::postgres().await;
     let [postgres, sqlite] =
-        [home(&place, directory.path()), Home { data: directory.path().join("sqlite"), database: None }];
+        [Home::of(&place, directory.path()), Home { data: directory.path().join("sqlite"), database: None }];
     for home in [&postgres, &sqlite] {
         Service::begin(home).await.child.kill().await.unwrap();
     }
@@ -322,7 +312,7 @@ async fn a_backup_is_restored_to_the_kind_of_store_and_the_schema_that_it_is_of(
 async fn pg_dump_is_found_new_enough_and_is_told_no_password_by_its_arguments() {
     let directory = tempfile::tempdir().unwrap();
     let place = Place::postgres().await;
-    let home = home(&place, directory.path());
+    let home = Home::of(&place, directory.path());
     Service::begin(&home).await.child.kill().await.unwrap();
     let programs = directory.path().join("programs");
     std::fs::create_dir(&programs).unwrap();
@@ -358,7 +348,7 @@ async fn pg_dump_is_found_new_enough_and_is_told_no_password_by_its_arguments() 
 async fn what_is_written_after_the_snapshot_and_before_pg_dump_reads_is_not_in_the_backup() {
     let directory = tempfile::tempdir().unwrap();
     let place = Place::postgres().await;
-    let home = home(&place, directory.path());
+    let home = Home::of(&place, directory.path());
     let mut service = Service::begin(&home).await;
     let client = service.client("operator-1");
     let open_wallet = async |person| {
@@ -375,9 +365,7 @@ async fn what_is_written_after_the_snapshot_and_before_pg_dump_reads_is_not_in_t
     let backup = programs.join("backup");
     let arguments = ["backup", text(&backup), "--pg-programs", text(programs)];
     let writing = async {
-        while !called.exists() {
-            tokio::task::yield_now().await;
-        }
+        crate::until("a call of pg_dump", async || called.exists().then_some(())).await;
         open_wallet(2).await;
         std::fs::write(&go, "").unwrap();
     };

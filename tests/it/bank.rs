@@ -3,14 +3,12 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use social_wallet::client::{AccrualRequest, Client};
 use social_wallet::domain::time::rfc3339;
 use social_wallet::domain::{Iin, ProgrammeCode, WalletId};
 use social_wallet::sequencer::clock;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::crew::Crew;
@@ -24,12 +22,7 @@ fn program() -> Command {
 async fn serve(data: &Path) -> (Child, String) {
     let mut command = program();
     command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let first = lines.next_line().await.unwrap().expect("the service says where it listens");
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    let url = first.strip_prefix("listening on ").unwrap().trim().to_owned();
-    (child, url)
+    crate::serve(&mut command).await
 }
 
 fn bank(url: &str, crew: &Crew, place: &Path) -> Child {
@@ -71,16 +64,11 @@ async fn transfer(channel: &Client, wallet: WalletId, last_four: &str, amount: &
 
 /// Waits until a transfer is in this state.
 async fn until(channel: &Client, transfer: u64, state: &str) -> Value {
-    let begun = Instant::now();
-    let mut after = 0;
-    loop {
+    let asked = async || {
         let shown = channel.transfer(transfer).await.unwrap();
-        if shown["state"] == state {
-            return shown;
-        }
-        assert!(begun.elapsed() < Duration::from_mins(1), "{shown}");
-        after = channel.events(after, 5).await.unwrap()["next"].as_u64().unwrap();
-    }
+        (shown["state"] == state).then_some(shown)
+    };
+    crate::until(state, asked).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

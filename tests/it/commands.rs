@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::crew::Crew;
@@ -39,11 +38,8 @@ impl Home {
     pub async fn serve(&mut self) -> Child {
         let mut command = program();
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(self.data());
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first = lines.next_line().await.unwrap().expect("the service says where it listens");
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        first.strip_prefix("listening on ").unwrap().trim().clone_into(&mut self.url);
+        let (child, url) = crate::serve(&mut command).await;
+        self.url = url;
         child
     }
 

@@ -5,17 +5,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use serde_json::Value;
 use social_wallet::client::{BatchRequest, Client, Judged, Summary, Upload, UploadError, VerdictKind};
 use social_wallet::domain::{BatchId, Period};
 use social_wallet::payroll::{BadShares, GeneratorConfig, LineKind, OutputFormat, survey};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::crew::Crew;
 use crate::sequencer::Dice;
-use crate::store::{Place, owner_url};
+use crate::store::Place;
 
 const LINES: u64 = 20_000;
 const CHUNK: usize = 500;
@@ -29,6 +29,15 @@ pub struct Home {
 }
 
 impl Home {
+    /// Of the book in a place, whose files are below a directory.
+    pub fn of(place: &Place, directory: &Path) -> Self {
+        let database = match place {
+            Place::Sqlite { .. } => None,
+            Place::Postgres { owner_url, schema } => Some((owner_url.clone(), schema.clone())),
+        };
+        Self { data: directory.join("data"), database }
+    }
+
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_social-wallet"));
         command.args(arguments).arg("--data-dir").arg(&self.data).stdin(Stdio::null()).kill_on_drop(true);
@@ -50,17 +59,17 @@ pub struct Service {
 impl Service {
     /// A service on a new book.
     pub async fn begin(home: &Home) -> Self {
+        Self::begin_at(home, "127.0.0.1:0").await
+    }
+
+    async fn begin_at(home: &Home, listen: &str) -> Self {
         Crew::bootstrap(&home.data, home.command(&["bootstrap", "--trial"])).await;
-        Self::start(home, "127.0.0.1:0").await
+        Self::start(home, listen).await
     }
 
     pub async fn start(home: &Home, listen: &str) -> Self {
         let mut command = home.command(&["serve", "--listen", listen]);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first = lines.next_line().await.unwrap().expect("the service says where it listens");
-        let url = first.strip_prefix("listening on ").unwrap().trim().to_owned();
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let (child, url) = crate::serve(command.stderr(Stdio::null())).await;
         Self { home: home.clone(), child, url }
     }
 
@@ -210,6 +219,15 @@ async fn replays(mut service: Service) {
     assert!(output.status.success());
 }
 
+/// An address that is free, also a while after whoever listened there was killed: its port is below those that the system
+/// gives to whoever asks for any.
+fn address_to_return_to() -> String {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + (std::process::id() % 500) as u16 * 20 + NEXT.fetch_add(4, Ordering::Relaxed);
+    let free = (first..32_000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    format!("127.0.0.1:{}", free.unwrap())
+}
+
 /// After which acknowledged chunks to strike.
 fn moments(seed: u64) -> BTreeSet<u64> {
     let mut dice = Dice(seed);
@@ -221,7 +239,7 @@ fn moments(seed: u64) -> BTreeSet<u64> {
 }
 
 async fn survives_kills(home: Home, directory: &Path, seed: u64) {
-    let mut service = Service::begin(&home).await;
+    let mut service = Service::begin_at(&home, &address_to_return_to()).await;
     let moments = moments(seed);
     let verdicts = payday(&mut service, directory, async |service: &mut Service, chunk| {
         if moments.contains(&chunk) {
@@ -246,8 +264,7 @@ async fn invariant_6_a_service_on_postgresql_killed_five_times_during_a_payday_l
  {
     let directory = tempfile::tempdir().unwrap();
     let place = Place::postgres().await;
-    let database = Some((owner_url(), place.schema().to_owned()));
-    survives_kills(Home { data: directory.path().join("data"), database }, directory.path(), 2).await;
+    survives_kills(Home::of(&place, directory.path()), directory.path(), 2).await;
     place.remove().await;
 }
 

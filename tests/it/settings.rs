@@ -11,7 +11,6 @@ use social_wallet::keys::BookKeys;
 use social_wallet::log::checkpoint::Checkpoint;
 use social_wallet::log::origin::key_name;
 use social_wallet::publisher::key::LogKeyFile;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::crew::Crew;
@@ -245,14 +244,11 @@ async fn a_check_tells_what_would_be_served_and_writes_nothing(place: &Place) {
     if !url.is_empty() {
         serve.env("SOCIAL_WALLET_DATABASE_URL", &url);
     }
-    let mut child = serve.stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let first = lines.next_line().await.unwrap().unwrap();
-    assert!(first.starts_with("listening on http://127.0.0.1:"), "{first}");
+    let (mut child, address) = crate::serve(&mut serve).await;
+    assert!(address.starts_with("http://127.0.0.1:"), "{address}");
     let (good, found) = checked(check(&url)).await;
     assert!(good, "also while it is served: {found:?}");
-    let checkpoint = format!("{}/log/checkpoint", first.strip_prefix("listening on ").unwrap());
-    while crate::web().get(&checkpoint).send().await.unwrap().status() != 200 {} // it is signed within a second
+    crate::signed(&address).await;
     child.kill().await.unwrap();
 
     // A store that lacks what was signed is told, as `serve` would tell it; and so is a key that is not the journal's.

@@ -9,6 +9,7 @@ mod approvals;
 mod batches;
 mod documented;
 mod door;
+mod edges;
 mod entries;
 mod evidence;
 mod failing;
@@ -417,6 +418,28 @@ impl Service {
 
     pub async fn get(&self, path: &str) -> Answer {
         self.send(self.request("GET", path)).await
+    }
+
+    /// What waits for a checkpoint: asked again while it is pending.
+    pub async fn get_covered(&self, path: &str) -> Answer {
+        self.send_covered(self.request("GET", path)).await
+    }
+
+    pub async fn send_covered(&self, request: RequestBuilder) -> Answer {
+        let asked = async || {
+            let answer = self.send(request.try_clone().unwrap()).await;
+            (answer.status != 202).then_some(answer)
+        };
+        crate::until("a checkpoint", asked).await
+    }
+
+    /// A write under a key, sent again while the service asks for that.
+    pub async fn post_patiently(&self, path: &str, key: &str, body: &Value) -> Answer {
+        let asked = async || {
+            let answer = self.post(path, key, body).await;
+            (answer.status != 503).then_some(answer)
+        };
+        crate::until("a writer", asked).await
     }
 
     /// A write under a key.

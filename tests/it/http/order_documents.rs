@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use social_wallet::domain::Iin;
 use social_wallet::orders::check::{CheckError, check};
+use social_wallet::orders::document::DOCUMENT_BYTES_MAX;
 
 use super::log::policy;
 use super::orders::{decide, order, with_general_money};
@@ -20,18 +21,15 @@ in_both_rooms!(
 /// The document of a decision, once the log has it.
 async fn document(service: &Service, by: &str, entry: &Value, query: &str, accept: &'static str) -> String {
     let path = format!("/v1/orders/{entry}/document{query}");
-    for _ in 0..20 {
+    let asked = async || {
         let answer = send_changed(service, by, ("GET", &path, ""), |headers, _| {
             headers.insert("accept", accept.parse().unwrap());
         })
         .await;
-        if answer.status == 200 {
-            return answer.body;
-        }
-        assert_eq!(answer.status, 202, "{}", answer.body);
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    }
-    panic!("no checkpoint covers {entry}");
+        assert!(matches!(answer.status, 200 | 202), "{}", answer.body);
+        (answer.status == 200).then_some(answer.body)
+    };
+    crate::until("a checkpoint", asked).await
 }
 
 async fn json_of(service: &Service, entry: &Value) -> Value {
@@ -58,6 +56,13 @@ async fn a_document_is_checked_with_the_logs_key_alone(place: &Place) {
         assert_eq!(shown[name], value, "{name}");
     }
     assert!(shown["basis"][0]["legal_basis"]["ru"].as_str().unwrap().contains("статья 58"));
+    for (bytes, fits) in
+        [(DOCUMENT_BYTES_MAX - 1, true), (DOCUMENT_BYTES_MAX, true), (DOCUMENT_BYTES_MAX + 1, false)]
+    {
+        let mut filled = shown.to_string().into_bytes();
+        filled.resize(bytes, b' ');
+        assert_eq!(check(&filled, &policy, None).is_ok(), fits, "{bytes}");
+    }
     // It is about this person, and about no other.
     let text = shown.to_string();
     let person = |number: u32| Iin::parse(iin(number).as_bytes()).unwrap();

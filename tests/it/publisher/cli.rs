@@ -8,7 +8,6 @@ use social_wallet::client::RawRequest;
 use social_wallet::domain::IdempotencyKey;
 use social_wallet::log::checkpoint::Policy;
 use social_wallet::log::note::VerifierKey;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::crew::Crew;
@@ -45,12 +44,7 @@ impl Home {
     }
 
     async fn serve(&self) -> (Child, String) {
-        let mut child = self.command(&["serve", "--listen", "127.0.0.1:0"]);
-        let mut child = child.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first = lines.next_line().await.unwrap().expect("the service says where it listens");
-        let url = first.strip_prefix("listening on ").unwrap().trim().to_owned();
-        (child, url)
+        crate::serve(self.command(&["serve", "--listen", "127.0.0.1:0"]).stderr(Stdio::null())).await
     }
 
     /// Serves, makes some entries, and waits until the last is covered by a checkpoint; then the process is killed.
@@ -67,7 +61,8 @@ impl Home {
             accept: "application/json".into(),
             body: Vec::new(),
         };
-        while client.call(&receipt).await.unwrap().status != 200 {}
+        let covered = async || (client.call(&receipt).await.unwrap().status == 200).then_some(());
+        crate::until("a receipt", covered).await;
         child.kill().await.unwrap();
     }
 

@@ -15,6 +15,7 @@ in_both_rooms! {
     whether_a_commit_is_in_is_told_by_its_nonce,
     a_commit_that_the_schema_refuses_writes_nothing_and_the_store_goes_on,
     an_abandoned_commit_does_not_block_the_next_one,
+    a_commit_of_any_size_is_in_whichever_way_it_goes_in,
     invariant_9_a_checkpoint_follows_the_one_before_once_and_is_published_as_it_was_fixed,
 }
 
@@ -264,6 +265,40 @@ async fn a_commit_that_the_schema_refuses_writes_nothing_and_the_store_goes_on(p
     }
     // The schema of a programme, the rarest table, in a commit of its own.
     book.write(&*store, |draft| draft.register("ZZZ", FundClass::General)).await;
+}
+
+/// As one text up to 64 entries in SQLite, and copied from 128 rows on in PostgreSQL: what is read back is what was decided.
+async fn a_commit_of_any_size_is_in_whichever_way_it_goes_in(place: &Place) {
+    let store = place.open().await;
+    let mut book = Book::create(&*store).await;
+    for (number, size) in (1..).zip([1, 63, 64, 65, 127, 128, 129]) {
+        // Entries of new wallets, and of wallets that are there; and wallets alone.
+        let first = 1_000 * number;
+        book.write(&*store, |draft| {
+            (first..first + size).for_each(|number| _ = draft.accrue(number, "ASP", month(1), 1, 5));
+        })
+        .await;
+        book.write(&*store, |draft| {
+            (first..first + size).for_each(|number| _ = draft.accrue(number, "ASP", month(2), 1, 7));
+        })
+        .await;
+        book.write(&*store, |draft| (first + 500..first + 500 + size).for_each(|number| draft.open(number)))
+            .await;
+        assert_eq!(store.head().await.unwrap(), Some(book.head), "{size}");
+    }
+    let bundles = book.commits.iter().flat_map(|commit| commit.bundles.clone()).collect::<Vec<_>>();
+    assert!(store.bundles(0, u32::MAX).await.unwrap() == bundles);
+    let mut entries =
+        book.commits.iter().flat_map(|commit| commit.effects.entries.clone()).collect::<Vec<_>>();
+    entries.sort_by_key(|entry| (entry.after.account, entry.after.version));
+    assert!(store.wallet_entries((0, 0), u32::MAX).await.unwrap() == entries);
+    let mut movements =
+        book.commits.iter().flat_map(|commit| commit.effects.movements.clone()).collect::<Vec<_>>();
+    movements.sort_by_key(|moved| (moved.account, moved.lot, moved.movement));
+    assert!(store.lot_movements((0, 0, 0), u32::MAX).await.unwrap() == movements);
+    let wallets = book.commits.iter().map(|commit| commit.effects.wallets.len()).sum::<usize>();
+    assert_eq!(place.raw().await.count("wallet").await, wallets as u64);
+    assert_eq!(place.raw().await.count("person").await, wallets as u64);
 }
 
 async fn an_abandoned_commit_does_not_block_the_next_one(place: &Place) {

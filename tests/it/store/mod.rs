@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use social_wallet::store::Store;
@@ -65,6 +66,19 @@ impl Place {
         }
     }
 
+    /// What ends the connections of this book's stores that hold, or wait for, a lock on a table of it, and counts them. Nobody
+    /// else's: tests that run beside this one have connections of their own to the same server.
+    pub fn killing(&self) -> String {
+        format!(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+             WHERE application_name = 'social-wallet' AND datname = current_database() AND pid IN
+             (SELECT lock.pid FROM pg_locks AS lock JOIN pg_class AS class ON lock.relation = class.oid
+              WHERE class.relnamespace = '{0}'::regnamespace
+              AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
+            self.schema()
+        )
+    }
+
     /// Opens the book's store, as a new process would.
     pub async fn open(&self) -> Arc<dyn Store> {
         match self {
@@ -89,6 +103,13 @@ impl Place {
                 Raw::Postgres(connection)
             }
         }
+    }
+
+    /// Has the server count what is in this book's tables, and in no other's.
+    pub async fn analyse(&self) {
+        let mut raw = self.raw().await;
+        let tables = raw.tables().await;
+        raw.run(&format!("ANALYZE {}", tables.join(", "))).await.unwrap();
     }
 
     pub async fn remove(self) {
@@ -161,12 +182,16 @@ impl Raw {
     }
 }
 
+/// How long a test may take on the busiest machine: one that waits for what never comes is a failure, and has an end.
+const TEST_TIME: Duration = Duration::from_mins(6);
+
 /// Runs a test in a place, and removes the place whatever came of it.
 pub async fn in_place<F>(place: Place, test: F)
 where
     F: for<'a> FnOnce(&'a Place) -> Pin<Box<dyn Future<Output = ()> + 'a>>,
 {
-    let outcome = AssertUnwindSafe(test(&place)).catch_unwind().await;
+    let ended = async { tokio::time::timeout(TEST_TIME, test(&place)).await.expect("the test does not end") };
+    let outcome = AssertUnwindSafe(ended).catch_unwind().await;
     place.remove().await;
     if let Err(panic) = outcome {
         resume_unwind(panic);

@@ -5,7 +5,6 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use social_wallet::domain::ProgrammeCode;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::crew::Crew;
@@ -20,11 +19,7 @@ fn command(arguments: &[&str]) -> Command {
 
 async fn serve(data: &str) -> (Child, String) {
     let mut command = command(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data]);
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let first = lines.next_line().await.unwrap().expect("the service says where it listens");
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    (child, first.strip_prefix("listening on ").unwrap().trim().to_owned())
+    crate::serve(&mut command).await
 }
 
 /// Runs a command: its exit code, and its answer.
@@ -50,16 +45,14 @@ fn json(text: &str) -> Value {
 
 /// Waits until the newest entry is under the published checkpoint, and exports.
 async fn export(data: &str, url: &str, auditor: &str, to: &str) -> u64 {
-    let newest = loop {
+    let exported = async || {
         let book =
             json(&done(&["health", "--server", url, "--client-key", auditor, "--json"]).await)["book"].take();
         let exported = json(&done(&["log", "export", to, "--data-dir", data, "--json"]).await);
-        let (of, had) = (book["size"].as_u64().unwrap_or(0), exported["size"].as_u64().unwrap());
-        if had >= of {
-            break had;
-        }
-        tokio::task::yield_now().await;
+        let (of, had) = (book["size"].as_u64().unwrap(), exported["size"].as_u64().unwrap());
+        (had >= of).then_some(had)
     };
+    let newest = crate::until("a checkpoint of the newest entry", exported).await;
     assert!(Path::new(to).join("checkpoint").exists());
     newest
 }
