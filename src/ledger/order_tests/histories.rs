@@ -110,11 +110,20 @@ fn said(world: &World, sent: &Sent) -> (&'static str, Order) {
     (by, said)
 }
 
-/// What an order may reach, told apart from the rules: of the lots of each row so many per cent of what is free, rounded down.
+/// What an order may reach, told apart from the rules: of the lots of each row so many per cent of what is free, rounded down; while
+/// a freeze stands, for one that takes, of what its own arrest held.
 fn reachable(world: &mut World, said: &Order) -> i64 {
     let Some(wallet) = world.books.wallet(id(said.debtor[0])).unwrap() else { return 0 };
     let Some((_, table)) = world.books.orders.rules.clone() else { return 0 };
     let named = said.lifts.and_then(|tag| world.books.orders.by_tag.get(&tag).copied().flatten());
+    let is_frozen = world.books.orders.known.values().any(|known| {
+        let is_named = named == Some(known.seq);
+        known.stands()
+            && known.account == wallet.account
+            && known.decision.said.order_kind == OrderKind::Freeze
+            && !is_named
+    });
+    let is_kept = is_frozen && said.order_kind.reach() == Reach::Takes;
     let drawn = named.map(|seq| world.books.orders.known[&seq].drawn.clone()).unwrap_or_default();
     let mut of_row: BTreeMap<usize, i64> = BTreeMap::new();
     for lot in world.books.lots_of(wallet.account).unwrap() {
@@ -131,7 +140,8 @@ fn reachable(world: &mut World, said: &Order) -> i64 {
             })
         };
         if let Some(row) = of(Some(programme)).or_else(|| of(None)) {
-            *of_row.entry(row).or_default() += lot.remaining - lot.held + back;
+            let free = lot.remaining - lot.held + back;
+            *of_row.entry(row).or_default() += if is_kept { back.min(free) } else { free };
         }
     }
     of_row
@@ -141,6 +151,17 @@ fn reachable(world: &mut World, said: &Order) -> i64 {
             (Effect::Allow, cap) => free * i64::from(cap.unwrap_or(100)) / 100,
         })
         .sum()
+}
+
+/// As the writer does before it decides.
+fn end_what_is_over(world: &mut World) {
+    let standing = world.books.orders.known.values().filter(|known| known.stands());
+    let over = standing.filter(|known| known.decision.said.expires.is_some_and(|end| end < world.at));
+    let over: std::collections::BTreeSet<u64> = over.map(|known| known.seq).collect();
+    assert_eq!(over, world.books.orders.over(world.at));
+    for order in over {
+        world.expire(order).unwrap();
+    }
 }
 
 fn run(world: &mut World, step: &Step, transfers: &mut Vec<u64>, is_mixed: bool) {
@@ -159,7 +180,18 @@ fn run(world: &mut World, step: &Step, transfers: &mut Vec<u64>, is_mixed: bool)
         }
         Step::Send(sent) => {
             let (by, said) = said(world, sent);
-            let expected = reachable(world, &said);
+            end_what_is_over(world);
+            let mut expected = reachable(world, &said);
+            let left = said.debt.map(|debt| {
+                let wallet = world.books.wallet(id(said.debtor[0])).unwrap().map(|wallet| wallet.account);
+                let of_debt = |known: &&super::super::order::Known| {
+                    Some(known.account) == wallet && known.decision.said.debt.is_some_and(|of| of.tag == debt.tag)
+                };
+                let known = world.books.orders.known.values().filter(of_debt);
+                let taken: i64 = known.map(|known| known.decision.taken.tiyn()).sum();
+                said.amount.map_or(0, Amount::tiyn) - taken
+            });
+            expected = expected.min(left.unwrap_or(i64::MAX));
             let levied: i64 = (0..ISSUERS.len()).map(|place| world.levied(place)).sum();
             match world.send(by, said.clone()) {
                 Ok(Answered::Made(seq)) => {
@@ -171,6 +203,14 @@ fn run(world: &mut World, step: &Step, transfers: &mut Vec<u64>, is_mixed: bool)
                     let (taken, held) = (decision.taken.tiyn(), decision.held.tiyn());
                     if asked > 0 {
                         assert_eq!(taken + held + decision.refused.tiyn(), asked);
+                    }
+                    if let (Some(left), Some(debt)) = (left, said.debt)
+                        && decision.field.is_none()
+                        && decision.outcome != Outcome::UnauthorisedIssuer
+                    {
+                        assert!(taken <= left, "no more than a debt is taken for it");
+                        let is_duplicate = decision.outcome == Outcome::ReturnedDuplicate;
+                        assert_eq!(is_duplicate, debt.met_elsewhere || left == 0 && decision.wallet.is_some());
                     }
                     let reach = said.order_kind.reach();
                     let moved =
@@ -194,7 +234,10 @@ fn run(world: &mut World, step: &Step, transfers: &mut Vec<u64>, is_mixed: bool)
                 Err(code) => panic!("{code:?}"),
             }
         }
-        Step::Transfer { person, tiyn } => transfers.extend(world.transfer(*person, *tiyn)),
+        Step::Transfer { person, tiyn } => {
+            end_what_is_over(world);
+            transfers.extend(world.transfer(*person, *tiyn));
+        }
         Step::Answer { transfer, settled } => {
             let Some(transfer) = transfers.get(*transfer).copied() else { return };
             let answer = if *settled {
@@ -209,12 +252,7 @@ fn run(world: &mut World, step: &Step, transfers: &mut Vec<u64>, is_mixed: bool)
         }
         Step::Wait(hours) => world.at += hours * 60 * MINUTE,
         Step::Expire => {
-            let standing = world.books.orders.known.values().filter(|known| known.stands());
-            let over = standing.filter(|known| known.decision.said.expires.is_some_and(|end| end < world.at));
-            let over: Vec<u64> = over.map(|known| known.seq).collect();
-            for order in over {
-                world.expire(order).unwrap();
-            }
+            end_what_is_over(world);
             may_change_protected = false;
         }
         Step::Rules { kind, cap, programme, refuse } if is_mixed => {
