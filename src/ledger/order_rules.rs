@@ -208,7 +208,10 @@ impl RuleTable {
                 _ => false,
             });
             if let Some(kind) = other {
-                return Some(("competences", format!("a {kind} is not what a {} orders", known.issuer.as_str())));
+                return Some((
+                    "competences",
+                    format!("a {kind} is not what a {} orders", known.issuer.as_str()),
+                ));
             }
         }
         let issuers: BTreeSet<Issuer> = self.competences.iter().map(|known| known.issuer).collect();

@@ -236,8 +236,12 @@ impl Replay {
             && (before.client, before.request) == (now.client, now.request)
             && before.place >= now.place
         {
-            let expected = "the orders of one request by the table's precedence, and of one kind by their lines";
-            return Err(Wrong::claim(expected, format!("line {} after line {}", now.place.1, before.place.1)));
+            let expected =
+                "the orders of one request by the table's precedence, and of one kind by their lines";
+            return Err(Wrong::claim(
+                expected,
+                format!("line {} after line {}", now.place.1, before.place.1),
+            ));
         }
         if !matches!(record, Record::Accrued { .. } | Record::WalletOpened { .. }) {
             self.put_lines_down();

@@ -1544,12 +1544,8 @@ struct Wanted {
 
 impl Wanted {
     fn of(requests: &[Request], books: &Books) -> Self {
-        let mut wanted = Self {
-            wallets: Vec::new(),
-            named: Vec::new(),
-            benefits: BTreeSet::new(),
-            accruals: Vec::new(),
-        };
+        let mut wanted =
+            Self { wallets: Vec::new(), named: Vec::new(), benefits: BTreeSet::new(), accruals: Vec::new() };
         for request in requests {
             match &request.command {
                 Command::Chunk(chunk) => {

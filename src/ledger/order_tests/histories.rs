@@ -185,7 +185,8 @@ fn run(world: &mut World, step: &Step, transfers: &mut Vec<u64>, is_mixed: bool)
             let left = said.debt.map(|debt| {
                 let wallet = world.books.wallet(id(said.debtor[0])).unwrap().map(|wallet| wallet.account);
                 let of_debt = |known: &&super::super::order::Known| {
-                    Some(known.account) == wallet && known.decision.said.debt.is_some_and(|of| of.tag == debt.tag)
+                    Some(known.account) == wallet
+                        && known.decision.said.debt.is_some_and(|of| of.tag == debt.tag)
                 };
                 let known = world.books.orders.known.values().filter(of_debt);
                 let taken: i64 = known.map(|known| known.decision.taken.tiyn()).sum();
@@ -210,7 +211,10 @@ fn run(world: &mut World, step: &Step, transfers: &mut Vec<u64>, is_mixed: bool)
                     {
                         assert!(taken <= left, "no more than a debt is taken for it");
                         let is_duplicate = decision.outcome == Outcome::ReturnedDuplicate;
-                        assert_eq!(is_duplicate, debt.met_elsewhere || left == 0 && decision.wallet.is_some());
+                        assert_eq!(
+                            is_duplicate,
+                            debt.met_elsewhere || left == 0 && decision.wallet.is_some()
+                        );
                     }
                     let reach = said.order_kind.reach();
                     let moved =

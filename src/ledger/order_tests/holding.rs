@@ -206,7 +206,10 @@ fn an_order_that_is_over_is_carried_out_and_lifted_no_more() {
     let in_time = world.decide("bailiff", collect(4, 100).lifting("bailiff", 1));
     assert_eq!(in_time.outcome, Outcome::Executed, "at its last millisecond it stands");
     world.at = end + 1;
-    let late = [collect(5, 100).lifting("bailiff", 2), order("bailiff", 6, OrderKind::Lift, 0).lifting("bailiff", 3)];
+    let late = [
+        collect(5, 100).lifting("bailiff", 2),
+        order("bailiff", 6, OrderKind::Lift, 0).lifting("bailiff", 3),
+    ];
     for said in &late {
         // Nothing at all is decided on the wallet before what is over has ended.
         let stamp = Stamp::of(world.at).unwrap();

@@ -183,10 +183,7 @@ fn a_table_that_contradicts_itself_cannot_come_into_force() {
             "an issuer twice",
             RuleTable { competences: vec![shipped.competences[0].clone(); 2], ..shipped.clone() },
         ),
-        (
-            "a freeze of somebody who investigates nothing",
-            may(Issuer::Bailiff, OrderKind::Freeze),
-        ),
+        ("a freeze of somebody who investigates nothing", may(Issuer::Bailiff, OrderKind::Freeze)),
         ("a set-off of somebody who keeps no account", may(Issuer::Creditor, OrderKind::SetOff)),
         ("a fee of somebody who keeps no account", may(Issuer::TaxAuthority, OrderKind::Fee)),
         ("a kind twice", RuleTable { precedence: vec![OrderKind::Lift; 2], ..shipped.clone() }),
