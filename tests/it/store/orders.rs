@@ -215,7 +215,7 @@ async fn what_was_written_is_read_back(place: &Place) {
     let accounts = [frozen.account, lifted.account, 1];
     assert_eq!(
         store.standing_until(&accounts).await.unwrap(),
-        [frozen.clone()],
+        std::slice::from_ref(frozen),
         "arrests without an end are none"
     );
     let expires = frozen.expires.unwrap();
