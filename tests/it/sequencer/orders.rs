@@ -43,7 +43,7 @@ in_both_rooms! {
     orders_and_the_numbers_of_a_person_go_together,
     a_tax_debt_is_collected_once_in_all_through_whichever_writer,
     what_is_over_ends_before_anything_is_decided_that_it_would_hold_up,
-    orders_end_before_cash_outs_and_do_not_wait_for_many_of_them,
+    orders_end_before_cash_outs,
 }
 
 const DAY: i64 = 86_400_000;
@@ -708,7 +708,7 @@ async fn what_is_over_ends_before_anything_is_decided_that_it_would_hold_up(plac
     assert_sound(&store).await;
 }
 
-async fn orders_end_before_cash_outs_and_do_not_wait_for_many_of_them(place: &Place) {
+async fn orders_end_before_cash_outs(place: &Place) {
     let store = place.open().await;
     let sequencer = serve(store.clone()).await;
     people(&sequencer).await;
