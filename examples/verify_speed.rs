@@ -40,6 +40,7 @@ fn main() -> Result<(), Failed> {
     eprintln!("wrote {size} entries in {:.1} s", began.elapsed().as_secs_f64());
 
     let options = Options {
+        days: None,
         policy: Policy::of_log(key.verifier_key().clone()),
         earlier: Vec::new(),
         bitmap_bytes_max: BITMAP_BYTES_MAX,

@@ -138,6 +138,8 @@ MANY = """pay_out return transfer_settled transfer_returned cash_captured wallet
 
 OUTFLOW = "authorisation_given transfer_requested cash_created wallets_merged".split()  # not of a frozen wallet
 
+SHIPPED = pathlib.Path(__file__).with_name("rules.json")  # the rules of orders that every book begins with
+
 class Books:
     """The balances that the postings make, and what may happen once only."""
     def __init__(self):
@@ -247,6 +249,7 @@ class Books:
             self.lots[number][0] = wallet
         self.wallets.discard(merged)
         self.persons = {person: wallet if of == merged else of for person, of in self.persons.items()}
+        self.orders.merge(wallet, merged)
 
     def check_sent_on(self, entry):
         """What a holder's choice makes of an accrual is said by the very next entry, of that accrual."""
@@ -262,11 +265,35 @@ HOLDS = "arrest suspension freeze".split()
 class Orders:
     """What orders took and hold. That as much was free as they reached takes a replay of all payments; the rest is checked."""
     def __init__(self):
-        self.rules, self.bound, self.standing, self.met = (None, {}), {}, {}, set()
+        self.rules, self.bound, self.standing, self.collected, self.last = (None, {}), {}, {}, Counter(), None
+        self.outcomes, self.protected = Counter(), 0
+
+    def merge(self, wallet, merged):
+        """What was taken for tax debts of one wallet was taken of the other, which is the same person's."""
+        for of, debt in [key for key in self.collected if key[0] == merged]:
+            self.collected[wallet, debt] += self.collected.pop((of, debt))
+
+    def in_order(self, entry):
+        """The orders of one request stand by the table's precedence, and of one kind by their lines."""
+        actor, kinds = entry["actor"], self.rules[1]["precedence"] if self.rules[1] else []
+        last, self.last = self.last, None
+        if "line" in actor and entry["kind"] in ("order_decided", "order_malformed"):
+            kind = entry.get("order_kind")
+            rank = len(kinds) + 1 if kind is None else kinds.index(kind) if kind in kinds else len(kinds)
+            self.last = (actor["client"], actor["chunk"]), (rank, actor["line"])
+            check(not last or last[0] != self.last[0] or last[1] < self.last[1], "it is not in its place among those of its request")
 
     def apply(self, entry, books):
         kind, seq, wallet = entry["kind"], entry["seq"], f"wallet:{entry.get('wallet')}"
+        self.in_order(entry)
+        if kind in OUTFLOW or kind == "order_decided":
+            over = [number for number, order in self.standing.items() if order["wallet"] in (entry.get("wallet"), entry.get("merged"))
+                    and order.get("expires", entry["at"]) < entry["at"]]
+            check(not over, f"the order of entry {over and over[0]} is over, and its end is not written")
         if kind == "rules_set":
+            if entry["actor"]["client"] == "system":
+                first = self.rules[0] is None and entry["rules"] == json.loads(SHIPPED.read_text())
+                check(first, f"the first rules are not those of {SHIPPED.name}")
             opened = [row for row in entry["rules"]["rules"] if row["class"] != "general" and row["effect"] != "refuse"]
             check(not opened, "its rules let orders reach protected money")
             self.rules = seq, entry["rules"]
@@ -309,21 +336,26 @@ class Orders:
         full = "executed" if kind == "lift" or sums[0] == asked else "partial" if sums[0] else "refused_protected"
         full = ("held" if held or kind == "freeze" else "refused_protected") if kind in HOLDS else full
         debt = entry.get("debt", {"tag": None, "met_elsewhere": False})
-        returned = debt["met_elsewhere"] or debt["tag"] in self.met
+        left = asked - self.collected[wallet, debt["tag"]] if debt["tag"] else asked
+        check(sums[0] <= left, f"of the tax debt only {kzt(left)} is left")
+        returned = debt["met_elsewhere"] or debt["tag"] and left == 0
         full = "returned_duplicate" if returned else full if "wallet" in entry else "no_wallet"
         check(outcome in (full, "malformed", "unauthorised_issuer"), f"its outcome is {full}, not {outcome}")
         if outcome != "malformed":
             self.bound[entry["order"]] = entry["seq"]
         if outcome == "held":
             self.standing[entry["seq"]] = entry
-        if outcome == "executed" and debt["tag"]:
-            self.met.add(debt["tag"])
+        if debt["tag"]:
+            self.collected[wallet, debt["tag"]] += sums[0]
+        self.outcomes[outcome] += 1
 
     def check_reached(self, entry, books, wallet, postings, held):
         """General money only, that the rules of its day allow; an overpayment comes back from the lot that it was paid into."""
         kind, day = entry["order_kind"], entry["date"]
         check(not postings or kind in TAKES or kind == "overpayment_recovery", f"a {kind} takes nothing")
         check(not held or kind in HOLDS, f"a {kind} holds nothing")
+        frozen = any(order["order_kind"] == "freeze" and f"wallet:{order['wallet']}" == wallet for order in self.standing.values())
+        own = {share["lot"]: tiyn(share["amount"]) for share in entry.get("released", [])}
         for share in postings + held:
             lot = books.lots.get(share["lot"])
             check(lot and lot[0] == wallet, f"lot {share['lot']} is not one of {wallet}")
@@ -340,6 +372,9 @@ class Orders:
             others = [one for order in self.standing.values() for one in order.get("shares", []) if one["lot"] == share["lot"]]
             taken = tiyn(share["amount"]) + sum(tiyn(one["amount"]) for one in others)
             check(taken <= lot[3], f"lot {share['lot']} holds no {kzt(taken)}")
+            thawed = kind in HOLDS or not frozen or tiyn(share["amount"]) <= own.get(share["lot"], 0)
+            check(thawed, f"lot {share['lot']} is of a frozen wallet, and no arrest of its own held it")
+            self.protected += tiyn(share["amount"]) if kind in TAKES and lot[5] != "general" else 0
 
 class Trust:
     """What the log says of itself: its keys and origins, each with the size of tree from which it holds."""
@@ -411,6 +446,8 @@ def report(head, books):
         held = sum(lot[3] for lot in books.lots.values() if lot[1] == programme)
         moved = ", ".join(f"{kind} {kzt(amount)}" for kind, amount in sorted(sums.items()))
         print(f"{programme}: {moved}; in wallets {kzt(held)}, unspent {kzt(books.balance[f'funding:{programme}'])}")
+    outcomes = ", ".join(f"{outcome} {count}" for outcome, count in sorted(books.orders.outcomes.items()))
+    print(f"orders: {outcomes or 'none'}; taken from protected money: {kzt(books.orders.protected)}")
     print(f"{len(books.wallets)} wallets hold {kzt(total('wallet:'))} KZT of e-money; banks are owed {kzt(total('clearing:'))} KZT")
 
 def main():

@@ -321,6 +321,7 @@ CREATE TABLE wallet_lead (
     leads_to uuid NOT NULL CHECK (leads_to <> id),
     seq bigint NOT NULL CHECK (seq >= 0)
 );
+CREATE INDEX wallet_lead_to ON wallet_lead (leads_to);
 
 -- A further number of a person, encrypted, by the id that it makes. Erasing a person deletes the row, and nothing else.
 CREATE TABLE person_number (
@@ -344,7 +345,7 @@ CREATE TABLE rule_table (
 );
 
 -- What became of orders. What an order says is in the journal; what is written in it is encrypted here. A document that was
--- decided is used up, and a tax debt is met in full once; what is malformed uses up nothing. A payment to an authority, or a
+-- decided is used up, and no more than a tax debt is taken for it; what is malformed uses up nothing. A payment to an authority, or a
 -- hold for one, is money that was reached: nothing else makes it.
 CREATE TABLE decision (
     seq bigint PRIMARY KEY CHECK (seq >= 0),
@@ -369,7 +370,7 @@ CREATE TABLE decision (
     CONSTRAINT decision_wallet CHECK (account > 0 OR taken + held = 0)
 );
 CREATE UNIQUE INDEX decision_tag_once ON decision (tag) WHERE outcome <> 'malformed';
-CREATE UNIQUE INDEX decision_debt_once ON decision (debt) WHERE outcome = 'executed';
+CREATE INDEX decision_debt ON decision (debt, account) WHERE taken > 0;
 CREATE INDEX decision_of_issuer ON decision (issuer, seq);
 CREATE INDEX decision_against ON decision (account, seq);
 CREATE INDEX decision_on ON decision (date, seq);
@@ -459,6 +460,20 @@ END
 $$;
 CREATE TRIGGER lot_movement_reaches_general AFTER INSERT ON lot_movement REFERENCING NEW TABLE AS moved
     FOR EACH STATEMENT EXECUTE FUNCTION check_levy();
+
+-- Orders for one tax debt of a wallet take no more in all than each of them asks for.
+CREATE FUNCTION check_debt() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    IF EXISTS (SELECT FROM made m WHERE m.debt IS NOT NULL AND m.taken > 0
+        AND m.asked < (SELECT sum(taken) FROM decision WHERE debt = m.debt AND account = m.account AND taken > 0)) THEN
+        RAISE EXCEPTION 'more than a tax debt is taken for it' USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER decision_within_debt AFTER INSERT ON decision REFERENCING NEW TABLE AS made
+    FOR EACH STATEMENT EXECUTE FUNCTION check_debt();
 
 -- Leaves and hashes do not shrink: no time is spent on trying.
 ALTER TABLE journal ALTER COLUMN leaves SET STORAGE EXTERNAL;

@@ -316,6 +316,7 @@ CREATE TABLE wallet_lead (
     leads_to BLOB NOT NULL CHECK (length(leads_to) = 16 AND leads_to <> id),
     seq INTEGER NOT NULL CHECK (seq >= 0)
 ) STRICT;
+CREATE INDEX wallet_lead_to ON wallet_lead (leads_to);
 
 -- A further number of a person, encrypted, by the id that it makes. Erasing a person deletes the row, and nothing else.
 CREATE TABLE person_number (
@@ -339,7 +340,7 @@ CREATE TABLE rule_table (
 ) STRICT;
 
 -- What became of orders. What an order says is in the journal; what is written in it is encrypted here. A document that was
--- decided is used up, and a tax debt is met in full once; what is malformed uses up nothing. A payment to an authority, or a
+-- decided is used up, and no more than a tax debt is taken for it; what is malformed uses up nothing. A payment to an authority, or a
 -- hold for one, is money that was reached: nothing else makes it.
 CREATE TABLE decision (
     seq INTEGER PRIMARY KEY CHECK (seq >= 0),
@@ -364,7 +365,7 @@ CREATE TABLE decision (
     CONSTRAINT decision_wallet CHECK (account > 0 OR taken + held = 0)
 ) STRICT;
 CREATE UNIQUE INDEX decision_tag_once ON decision (tag) WHERE outcome <> 'malformed';
-CREATE UNIQUE INDEX decision_debt_once ON decision (debt) WHERE outcome = 'executed';
+CREATE INDEX decision_debt ON decision (debt, account) WHERE taken > 0;
 CREATE INDEX decision_of_issuer ON decision (issuer, seq);
 CREATE INDEX decision_against ON decision (account, seq);
 CREATE INDEX decision_on ON decision (date, seq);
@@ -700,8 +701,11 @@ BEGIN SELECT RAISE(ABORT, 'append-only: delete of rule_table is refused'); END;
 CREATE TRIGGER decision_no_replace BEFORE INSERT ON decision
 WHEN EXISTS (SELECT 1 FROM decision WHERE seq = NEW.seq)
     OR NEW.outcome <> 'malformed' AND EXISTS (SELECT 1 FROM decision WHERE tag = NEW.tag AND outcome <> 'malformed')
-    OR NEW.outcome = 'executed' AND EXISTS (SELECT 1 FROM decision WHERE debt = NEW.debt AND outcome = 'executed')
 BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of decision is refused'); END;
+CREATE TRIGGER decision_within_debt BEFORE INSERT ON decision
+WHEN NEW.debt IS NOT NULL AND NEW.taken > 0 AND NEW.asked < NEW.taken
+    + (SELECT coalesce(sum(taken), 0) FROM decision WHERE debt = NEW.debt AND account = NEW.account AND taken > 0)
+BEGIN SELECT RAISE(ROLLBACK, 'more than a tax debt is taken for it'); END;
 CREATE TRIGGER decision_no_update BEFORE UPDATE ON decision
 BEGIN SELECT RAISE(ABORT, 'append-only: update of decision is refused'); END;
 CREATE TRIGGER decision_no_delete BEFORE DELETE ON decision

@@ -83,13 +83,13 @@ fn show_orders(global: &Global, report: &Value) -> Result<Outcome, CliError> {
         let sum = |of: &Value, name: &str| table::amount(of, name);
         writeln!(
             out,
-            "\n{} orders asked for {} KZT: {} taken, {} held, {} recovered, {} shielded",
+            "\n{} orders asked for {} KZT: {} taken, {} held, {} recovered, {} not reached",
             table::text(totals, "orders"),
             sum(totals, "asked"),
             sum(totals, "taken"),
             sum(totals, "held"),
             sum(totals, "recovered"),
-            sum(totals, "shielded")
+            sum(totals, "not_reached")
         )?;
         writeln!(
             out,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::audit::audit_against;
 use crate::client::Signing;
-use crate::domain::Money;
+use crate::domain::{Day, Money};
 use crate::log::checkpoint::{Checkpoint, Policy};
 use crate::log::merkle::{Hash, leaf_hash};
 use crate::log::note::{KeyType, SignedNote, VerifierKey};
@@ -19,7 +19,9 @@ use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
 use crate::verify::source::{Directory, Finish, Remote, Source};
-use crate::verify::{BITMAP_BYTES_MAX, Options, Report, Totals, VerifyError, verify, verify_receipt};
+use crate::verify::{
+    BITMAP_BYTES_MAX, Options, OrderTotals, Report, Totals, VerifyError, verify, verify_receipt,
+};
 
 use super::place::{SCHEMA, SERVICE_ROLE};
 use super::progress::Progress;
@@ -49,6 +51,12 @@ pub struct VerifyArgs {
     /// A checkpoint that you kept from earlier: the log must have grown from it
     #[arg(long, value_name = "FILE")]
     earlier: Vec<PathBuf>,
+    /// Sum up the orders from this business day on
+    #[arg(long, value_name = "DAY", value_parser = day, requires = "to")]
+    from: Option<Day>,
+    /// … until this one, inclusive
+    #[arg(long, value_name = "DAY", value_parser = day, requires = "from")]
+    to: Option<Day>,
     /// Verify one receipt instead, as text or JSON; it needs no log
     #[arg(long, value_name = "FILE", conflicts_with_all = ["log", "earlier", "data_dir", "database_url"])]
     receipt: Option<PathBuf>,
@@ -159,7 +167,11 @@ impl VerifyArgs {
     fn options(&self, policy: Policy) -> Result<Options, CliError> {
         let kept = |path: &PathBuf| Ok((path.display().to_string(), read(path)?));
         let earlier = self.earlier.iter().map(kept).collect::<Result<_, CliError>>()?;
-        Ok(Options { policy, earlier, bitmap_bytes_max: self.bitmap_memory << 20 })
+        let days = self.from.zip(self.to);
+        if days.is_some_and(|(from, to)| to < from) {
+            return Err(CliError::Usage("--to is before --from".into()));
+        }
+        Ok(Options { policy, earlier, bitmap_bytes_max: self.bitmap_memory << 20, days })
     }
 
     /// The store to compare with. Nothing is created or migrated.
@@ -328,6 +340,15 @@ fn money(tiyn: i64) -> String {
     Money::from_tiyn(tiyn).unwrap_or(Money::ZERO).to_string()
 }
 
+fn day(text: &str) -> Result<Day, String> {
+    Day::parse(text).map_err(|_| format!("{text} is no day like 2026-11-22"))
+}
+
+/// Tiyn as the API writes amounts: a sum of many may pass what one amount can be.
+fn sum(tiyn: i128) -> String {
+    format!("{}.{:02}", tiyn / 100, tiyn % 100)
+}
+
 fn totals_json(totals: &Totals) -> Value {
     let programmes = totals.programmes.iter().map(|programme| {
         json!({
@@ -361,6 +382,12 @@ fn log_json(report: &Report) -> Value {
     });
     let kinds: serde_json::Map<_, _> =
         report.kinds.iter().map(|(kind, count)| ((*kind).to_owned(), json!(count))).collect();
+    let outcomes: serde_json::Map<_, _> = report
+        .orders
+        .outcomes
+        .iter()
+        .map(|(outcome, count)| (outcome.as_str().into(), json!(count)))
+        .collect();
     json!({
         "checkpoint": checkpoint,
         "earlier": report.earlier.iter().map(|(name, size)| json!({"file": name, "size": size})).collect::<Vec<_>>(),
@@ -380,6 +407,11 @@ fn log_json(report: &Report) -> Value {
             "lost_origin": declared.lost_origin,
             "lost_size": declared.lost_size,
         })).collect::<Vec<_>>(),
+        "orders": {
+            "outcomes": outcomes,
+            "taken_from_general": sum(report.orders.of_general),
+            "taken_from_protected": sum(report.orders.of_protected),
+        },
         "totals": report.totals.as_ref().map(totals_json),
         "finding": report.finding.as_ref().map(|finding| json!({
             "entry": finding.entry,
@@ -468,6 +500,16 @@ fn print_log(out: &mut impl std::io::Write, report: &Report) -> std::io::Result<
             figures::tiyn(totals.clearing),
             figures::tiyn(totals.backing)
         )?;
+    }
+    if report.totals.is_some() && !report.orders.outcomes.is_empty() {
+        let outcomes = report.orders.outcomes.iter();
+        let outcomes: Vec<String> = outcomes
+            .map(|(outcome, count)| format!("{} {}", figures::count(*count), outcome.as_str()))
+            .collect();
+        writeln!(out, "orders: {}", outcomes.join(", "))?;
+        let OrderTotals { of_general, of_protected, .. } = &report.orders;
+        writeln!(out, "taken from general money: {}", sum(*of_general))?;
+        writeln!(out, "taken from protected money: {}", sum(*of_protected))?;
     }
     match &report.finding {
         None => writeln!(

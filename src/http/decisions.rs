@@ -15,7 +15,6 @@ use super::orders;
 use super::problem::Problem;
 use super::receipts::{covering, pending};
 use super::wallets::known_parameters;
-use crate::domain::Role;
 use crate::log::leaf::Leaf;
 use crate::orders::document::{Proof, Rules, document};
 use crate::orders::page::{Languages, page};
@@ -54,9 +53,9 @@ pub async fn show(
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|accept| accept.starts_with("text/html"));
-    // The debtor's opening is for who gave the order, and has the number: of others only those who may see everything.
-    let openings =
-        contents.openings(&app.keys, known.issuer, !wants_page && caller.role() != Some(Role::Operator));
+    // The debtor's opening lets whoever has it try all numbers: it is for who gave the order, and has the number.
+    let is_issuer = caller.issuer() == Some(known.issuer);
+    let openings = contents.openings(&app.keys, known.issuer, is_issuer && !wants_page);
     let proof = Proof { leaf, receipt: receipt(&app, &published, known.seq).await?, rules, openings };
     let made = document(&proof, &contents.shown()).map_err(|error| Problem::internal(&error))?;
     if !wants_page {

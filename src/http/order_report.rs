@@ -50,8 +50,13 @@ pub async fn orders(State(app): State<Arc<App>>, Query(query): Query) -> Result<
     let total = |of: fn(&OrderSums) -> i128| rows.iter().map(of).sum::<i128>();
     let taken: i128 = rows.iter().filter(|row| is_levy(row.kind)).map(|row| row.taken).sum();
     let recovered: i128 = rows.iter().filter(|row| !is_levy(row.kind)).map(|row| row.taken).sum();
-    let is_shield = |row: &&OrderSums| matches!(row.outcome, Outcome::RefusedProtected | Outcome::Partial);
-    let shielded: i128 = rows.iter().filter(is_shield).map(|row| row.refused).sum();
+    // Of what the rules looked for money for: not what came to no wallet, or was met before.
+    let is_looked_for = |row: &&OrderSums| {
+        let outcome = row.outcome;
+        let decided = matches!(outcome, Outcome::RefusedProtected | Outcome::Partial | Outcome::Held);
+        decided && is_levy(row.kind)
+    };
+    let not_reached: i128 = rows.iter().filter(is_looked_for).map(|row| row.refused).sum();
     let credited = credited(&app, from, to).await?;
     let Looked { decisions, by_class } = look(&app, from, to).await?;
     let of = |class: FundClass| by_class.get(&class.as_str()).copied().unwrap_or(0);
@@ -80,7 +85,7 @@ pub async fn orders(State(app): State<Arc<App>>, Query(query): Query) -> Result<
             "taken": sum(taken),
             "held": sum(total(|row| row.held)),
             "recovered": sum(recovered),
-            "shielded": sum(shielded),
+            "not_reached": sum(not_reached),
         },
         "proof": {
             "decisions_that_took": decisions,

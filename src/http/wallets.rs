@@ -223,6 +223,7 @@ async fn view(app: &App, id: WalletId, at: Option<i64>) -> Result<Value, Problem
     Ok(json!({
         "wallet": id,
         "state": wallet.state.name(),
+        "frozen": wallet.frozen,
         "currency": "KZT",
         "balance": money(wallet.posted),
         "held": money(wallet.held),

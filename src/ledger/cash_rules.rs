@@ -24,7 +24,7 @@ use super::payment::{
     CASH_LIFETIME, CASH_TRIES_MAX, CashReference, Counted, Document, Payment, PaymentEntry, PaymentKind,
     PaymentRecord, PaymentState, ReleaseCause, Terminal,
 };
-use super::payment_rules::{Answered, Party, may_pay_out, tell};
+use super::payment_rules::{Answered, Party, tell};
 use super::record::Actor;
 use super::refusal::{Refusal, RefusalCode as Code};
 use super::rules::{Entry, refuse, share};
@@ -106,11 +106,12 @@ impl Books {
         let before = self.wallet(wallet)?.ok_or(Fault::Unread("the wallet of a payment"))?;
         let stopped = self.registry.client(channel).is_some_and(|channel| channel.client.suspended);
         // Why a wallet lets nothing out is no business of an agent.
-        if head.state != PaymentState::Open
-            || entry.stamp.at > expires
-            || stopped
-            || may_pay_out(&before).is_err()
-        {
+        let stopped = match self.may_pay_out(&before, entry.stamp.at) {
+            Ok(()) => stopped,
+            Err(Fault::Unread(what)) => return Err(Fault::Unread(what)),
+            Err(Fault::Refused(_) | Fault::Told(_)) => true,
+        };
+        if head.state != PaymentState::Open || entry.stamp.at > expires || stopped {
             return Err(Refusal::of(Code::CashEnded, "reference").by(head.seq).into());
         }
         let limits = self.registry.limits();

@@ -23,7 +23,7 @@ use crate::domain::{Amount, ProgrammeCode, WalletId};
 use super::books::{Books, Fault, Ruling};
 use super::effects::Effects;
 use super::payment::{Authorisation, Consent, Drawn, PaymentKind, PaymentRecord, Purpose};
-use super::payment_rules::{Party, may_pay_out, moneyless, tell};
+use super::payment_rules::{Party, moneyless, tell};
 use super::record::{Actor, Record};
 use super::refusal::{Refusal, RefusalCode as Code};
 use super::rules::{Accrual, Entry, Person, refuse, share};
@@ -324,7 +324,7 @@ impl Books {
         }
         self.check_party(&entry.actor, Party::Channel)?;
         let asked = self.check_consent(&entry, &consent)?;
-        match may_pay_out(&before) {
+        match self.may_pay_out(&before, entry.stamp.at) {
             // Whoever lets nothing out may still be told to keep it.
             Err(Fault::Refused(Refusal { code: Code::OutflowBlocked, .. })) if authorisation.is_none() => {}
             ruling => ruling?,

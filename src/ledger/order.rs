@@ -225,7 +225,7 @@ pub struct Overpaid {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaxDebt {
-    /// A keyed tag of debtor, date, amount and type.
+    /// A keyed tag of date, amount and type: of debts of one wallet it tells which are the same.
     #[serde(with = "hexadecimal")]
     pub tag: [u8; 32],
     /// Whether the order says that it was met elsewhere.

@@ -7,14 +7,15 @@
 //! | its document (issuer, number, date) was decided | the same order: the same decision; another: `order_conflict`, and no entry |
 //! | it lacks what its kind needs, or has what its kind has not | `malformed` |
 //! | its issuer may not give such orders | `unauthorised_issuer` |
-//! | a tax debt of the same date, amount and type was met, here in full or elsewhere | `returned_duplicate` |
+//! | it says that its tax debt was met elsewhere | `returned_duplicate` |
 //! | the debtor has no wallet | `no_wallet` |
-//! | it names an order that its issuer has not given on this wallet, or that has ended; or an accrual that was not paid | `malformed` |
+//! | as much as the debt was taken of this wallet for a tax debt of the same date, amount and type | `returned_duplicate` |
+//! | it names an order that its issuer has not given on this wallet, or that has ended or is over; or an accrual that was not paid | `malformed` |
 //! | the money | below |
 //!
 //! | kind | reaches | outcome |
 //! |---|---|---|
-//! | collection, payment demand, set-off, fee, alimony | takes min(what is asked, free general money as far as the rows let it) | `executed`, `partial`, or `refused_protected` if nothing |
+//! | collection, payment demand, set-off, fee, alimony | takes min(what is asked, what is left of its tax debt, free general money as far as the rows let it); of a frozen wallet only what its own arrest held | `executed`, `partial`, or `refused_protected` if nothing |
 //! | arrest, suspension | holds the same, all of it if no amount is asked | `held`, or `refused_protected` if nothing |
 //! | freeze | holds all free general money; nothing leaves the wallet until it ends, accruals land | `held` |
 //! | overpayment recovery | takes back min(what is asked, the unspent free rest of that accrual), to the programme's funding | `executed`, `partial`, or `refused_protected` |
@@ -25,6 +26,11 @@
 //! which lets nothing out. What is free is taken first in, first out. Of the orders of one request those of the kinds that come
 //! first in the table's precedence are decided first.
 //!
+//! What is over does not count: where an order's time is over, its end is written before anything is decided that it would hold up.
+//!
+//! The row that refuses protected money is named where less was reached than was asked, whatever there is in the wallet; a row
+//! about general money, where it let such money go or kept it.
+//!
 //! No row of a table can allow anything on protected money, so that no table can be set that reaches it; and the code that pays an
 //! authority takes [`Reached`], which only general lots make.
 
@@ -32,6 +38,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::domain::time::Stamp;
 use crate::domain::{
     Amount, BankReference, Bin, ClientId, Day, FundClass, Issuer, Money, OrderKind, Reach, Role, Scope,
     WalletId,
@@ -87,12 +94,16 @@ pub struct Orders {
     pub known: BTreeMap<u64, Known>,
     /// Orders by tag, where the books do not hold all; `None`: known not to have been decided.
     pub by_tag: std::collections::HashMap<[u8; 32], Option<u64>>,
-    /// The first order that met a tax debt in full; `None`: known not to have been met.
-    pub met: std::collections::HashMap<[u8; 32], Option<u64>>,
+    /// What was taken for tax debts, tiyn, by wallet and the debt's tag; of merged wallets, for the one that stays.
+    pub collected: BTreeMap<u32, BTreeMap<[u8; 32], i64>>,
+    /// Tax debts of which it is known what was taken for them, where the books do not hold all.
+    pub debts: BTreeSet<[u8; 32]>,
     /// Freezes that stand, by wallet.
     pub freezes: std::collections::HashMap<u32, BTreeSet<u64>>,
-    /// Whether any order stands on a wallet that is to be merged, where the books do not hold all.
-    pub standing: std::collections::HashMap<u32, bool>,
+    /// Orders that stand and whose time ends, by wallet, with when it does (UTC milliseconds).
+    pub ending: BTreeMap<u32, BTreeMap<u64, i64>>,
+    /// Orders that stand on a wallet that is to be merged, where the books do not hold all.
+    pub standing: std::collections::HashMap<u32, BTreeSet<u64>>,
 }
 
 impl Orders {
@@ -100,9 +111,30 @@ impl Orders {
     pub fn forget(&mut self) {
         self.known.clear();
         self.by_tag.clear();
-        self.met.clear();
+        self.collected.clear();
+        self.debts.clear();
         self.freezes.clear();
+        self.ending.clear();
         self.standing.clear();
+    }
+
+    /// Orders that stand and whose time is over, by entry.
+    #[must_use]
+    pub fn over(&self, now: i64) -> BTreeSet<u64> {
+        let all = self.ending.values().flatten();
+        all.filter(|(_, end)| **end < now).map(|(order, _)| *order).collect()
+    }
+
+    /// Counts what was taken for a tax debt.
+    pub fn collect(&mut self, account: u32, debt: [u8; 32], taken: i64) {
+        *self.collected.entry(account).or_default().entry(debt).or_default() += taken;
+    }
+
+    /// What was taken for tax debts of a merged wallet counts for the one that stays: they are one person's.
+    pub(super) fn merge(&mut self, account: u32, gone: u32) {
+        for (debt, taken) in self.collected.remove(&gone).unwrap_or_default() {
+            self.collect(account, debt, taken);
+        }
     }
 }
 
@@ -168,6 +200,19 @@ impl RuleTable {
                 continue;
             };
             return Some(("rules", format!("row {place} {wrong}")));
+        }
+        for known in &self.competences {
+            let other = known.orders.iter().find(|kind| match kind {
+                OrderKind::Freeze => known.issuer != Issuer::Investigator,
+                OrderKind::SetOff | OrderKind::Fee => known.issuer != Issuer::Bank,
+                _ => false,
+            });
+            if let Some(kind) = other {
+                return Some((
+                    "competences",
+                    format!("a {kind} is not what a {} orders", known.issuer.as_str()),
+                ));
+            }
         }
         let issuers: BTreeSet<Issuer> = self.competences.iter().map(|known| known.issuer).collect();
         if issuers.len() < self.competences.len() {
@@ -268,10 +313,10 @@ impl Books {
         Ok(self.put_rules(entry, table))
     }
 
-    /// Brings the first table into force: the service's own act, when the first order comes. It lets nothing be general, and
-    /// like every table nothing protected be reached, so that it takes nobody's approval.
+    /// Brings the first table into force: the service's own act, when the first order comes. It is the shipped one and no other,
+    /// so that it takes nobody's approval.
     pub fn set_first_rules(&mut self, entry: Entry<'_>, table: RuleTable) -> Ruling<u64> {
-        if self.orders.rules.is_some() || table.mode != Mode::Container {
+        if self.orders.rules.is_some() || table != RuleTable::shipped() {
             return refuse(Code::ApprovalRequired, "approval");
         }
         self.check_table(&table)?;
@@ -305,11 +350,25 @@ impl Books {
         }
     }
 
-    fn met(&self, debt: &[u8; 32]) -> Ruling<Option<u64>> {
-        match self.orders.met.get(debt) {
-            Some(known) => Ok(*known),
-            None if self.whole.is_some() => Ok(None),
-            None => Err(Fault::Unread("whether a tax debt was met")),
+    /// What was taken of a wallet for a tax debt, tiyn.
+    fn collected(&self, account: u32, debt: &[u8; 32]) -> Ruling<i64> {
+        if self.whole.is_none() && !self.orders.debts.contains(debt) {
+            return Err(Fault::Unread("what was taken for a tax debt"));
+        }
+        Ok(self.orders.collected.get(&account).and_then(|debts| debts.get(debt)).copied().unwrap_or(0))
+    }
+
+    /// That no order stands on a wallet whose time is over: it would hold what is free. Its end is written first.
+    pub(super) fn check_ended(&self, wallet: &Wallet, now: i64) -> Ruling<()> {
+        if !wallet.frozen && wallet.general_held == 0 {
+            return Ok(()); // nothing stands on it
+        }
+        match self.orders.ending.get(&wallet.account) {
+            Some(ending) if ending.values().any(|end| *end < now) => {
+                Err(Fault::Unread("the end of an order whose time is over"))
+            }
+            None if self.whole.is_none() => Err(Fault::Unread("the orders that stand on a wallet")),
+            _ => Ok(()),
         }
     }
 
@@ -343,7 +402,7 @@ impl Books {
         };
         let judged = match order.fault(issuer_kind, entry.stamp.at) {
             Some(field) => Judged::malformed(field, None),
-            None => self.judge(&entry.stamp.date_text(), &order, issuer, issuer_kind, intake.wallet)?,
+            None => self.judge(entry.stamp, &order, issuer, issuer_kind, intake.wallet)?,
         };
         let rules = self.orders.rules.as_ref().map_or(0, |(seq, _)| *seq);
         let decision = decision_of(order, (issuer, issuer_kind), rules, &judged);
@@ -370,14 +429,14 @@ impl Books {
     /// What becomes of an order. The rows of the table in the module's description stand here one below the other.
     fn judge(
         &mut self,
-        date: &str,
+        stamp: Stamp,
         order: &Order,
         issuer: Bin,
         issuer_kind: Issuer,
         wallet: Option<WalletId>,
     ) -> Ruling<Judged> {
         let kind = order.order_kind;
-        let day = Day::parse(date).map_err(|_| Fault::Unread("a business day"))?;
+        let day = Day::parse(&stamp.date_text()).map_err(|_| Fault::Unread("a business day"))?;
         let table = self.orders.rules.as_ref().map(|(_, table)| table).ok_or(Fault::Unread("rules"))?;
         if !table.may(issuer_kind, kind) {
             return Ok(Judged::unmoved(Outcome::UnauthorisedIssuer, None));
@@ -397,12 +456,20 @@ impl Books {
         };
         let id = wallet.ok_or(Fault::Unread("the debtor's wallet"))?;
         let known = self.find_wallet(id)?;
-        if let Some(debt) = order.debt
-            && (debt.met_elsewhere || self.met(&debt.tag)?.is_some())
-        {
+        if order.debt.is_some_and(|debt| debt.met_elsewhere) {
             return Ok(Judged::unmoved(Outcome::ReturnedDuplicate, known));
         }
         let Some((_, before)) = known else { return Ok(Judged::unmoved(Outcome::NoWallet, None)) };
+        self.check_ended(&before, stamp.at)?;
+        let asked = order.amount.map_or(0, Amount::tiyn);
+        let mut due = asked;
+        if let Some(debt) = order.debt {
+            // All orders for one debt ask for all of it: what is left is less by what was taken.
+            due -= self.collected(before.account, &debt.tag)?;
+            if due <= 0 {
+                return Ok(Judged::unmoved(Outcome::ReturnedDuplicate, known));
+            }
+        }
         let mut judged = Judged::unmoved(Outcome::Executed, known);
         // Most wallets have nothing general: nothing of them is looked at.
         let is_bare = before.general == before.general_held && order.lifts.is_none() && overpaid.is_none();
@@ -414,6 +481,7 @@ impl Books {
             };
             // The tag holds the issuer: nobody names another's order.
             let Some(known) = known.filter(|known| {
+                // It is not over: nothing on this wallet is.
                 known.stands() && known.account == before.account && known.decision.issuer == issuer
             }) else {
                 return Ok(Judged::malformed(MalformedField::Lifts, judged.wallet));
@@ -432,23 +500,22 @@ impl Books {
         judged.outcome = match kind.reach() {
             Reach::Lifts => Outcome::Executed,
             Reach::Recovers => {
-                let lot = lots.iter().find(|lot| Some(lot.benefit) == overpaid).copied();
-                let Some(lot) = lot else {
+                let Some(lot) = overpaid.and_then(|benefit| paid_lot(&lots, benefit)) else {
                     return Ok(Judged::malformed(MalformedField::Overpaid, judged.wallet));
                 };
-                let asked = order.amount.map_or(0, Amount::tiyn);
                 let taken = asked.min(lot.available());
                 judged.recovered = (taken > 0).then_some((lot, taken));
                 outcome_of(asked, taken)
             }
             Reach::Takes => {
-                let asked = order.amount.map_or(0, Amount::tiyn);
-                self.reach(&lots, kind, day, asked, &mut judged);
+                if judged.frozen.unwrap_or(before.frozen) {
+                    leave_what_is_frozen(&mut lots, &judged.released);
+                }
+                self.reach(&lots, kind, day, Some(due), &mut judged);
                 outcome_of(asked, judged.reached.sum())
             }
             Reach::Holds => {
-                let asked = order.amount.map_or(i64::MAX, Amount::tiyn);
-                self.reach(&lots, kind, day, asked, &mut judged);
+                self.reach(&lots, kind, day, order.amount.map(Amount::tiyn), &mut judged);
                 if kind == OrderKind::Freeze {
                     judged.frozen = Some(true);
                 }
@@ -480,12 +547,11 @@ impl Books {
         }
     }
 
-    /// Reaches for general money, first in first out: each row of the table lets so much of the free money that it is about go.
-    fn reach(&self, lots: &[Lot], kind: OrderKind, day: Day, asked: i64, judged: &mut Judged) {
+    /// Reaches for general money, first in first out: each row of the table lets so much of the free money that it is about go. All
+    /// that it lets go, if no amount is asked.
+    fn reach(&self, lots: &[Lot], kind: OrderKind, day: Day, asked: Option<i64>, judged: &mut Judged) {
         let Some((_, table)) = &self.orders.rules else { return };
         let row_of = |class, programme| table.row(kind, class, programme, day);
-        // What refuses protected money is told to everybody alike: it tells nothing of what is in the wallet.
-        judged.rows.extend(row_of(FundClass::Protected, None).and_then(|row| u8::try_from(row).ok()));
         let free = lots.iter().filter(|lot| lot.available() > 0).filter_map(|lot| GeneralLot::of(*lot));
         let free: Vec<(GeneralLot, Option<usize>)> = free
             .map(|lot| {
@@ -504,17 +570,30 @@ impl Books {
                 ref rule => rule.cap_percent.map_or(*sum, |cap| percent(*sum, cap)),
             };
         }
-        let mut wanted = asked;
+        let mut wanted = asked.unwrap_or(i64::MAX);
         for (lot, row) in free {
+            if wanted == 0 || judged.reached.len() == ORDER_LOTS_MAX {
+                break;
+            }
             let Some(row) = row else { continue };
             let Some(allowed) = left.get_mut(&row) else { continue };
+            // It decides about this lot, whether it lets it go or not.
+            judged.rows.extend(u8::try_from(row));
             let taken = wanted.min(lot.lot().available()).min(*allowed);
-            if taken > 0 && judged.reached.len() < ORDER_LOTS_MAX {
-                judged.rows.extend(u8::try_from(row));
+            if taken > 0 {
                 judged.reached.add(lot, taken);
                 wanted -= taken;
                 *allowed -= taken;
             }
+        }
+        // What refuses protected money is told to everybody alike who got less than was asked: it tells nothing of what is in the
+        // wallet. A freeze asks for no money, and none is refused.
+        let refuses = match asked {
+            Some(_) => wanted > 0,
+            None => judged.reached.is_empty() && kind != OrderKind::Freeze,
+        };
+        if refuses {
+            judged.rows.extend(row_of(FundClass::Protected, None).and_then(|row| u8::try_from(row).ok()));
         }
     }
 
@@ -558,14 +637,18 @@ impl Books {
             self.end_order(fx, order, seq);
         }
         if let Some(debt) = &decision.said.debt
-            && decision.outcome == Outcome::Executed
+            && decision.taken > Money::ZERO
         {
-            self.orders.met.insert(debt.tag, Some(seq));
+            self.orders.collect(account, debt.tag, decision.taken.tiyn());
         }
         self.orders.by_tag.insert(decision.said.order, Some(seq));
         let known = Known { seq, decision, account, drawn, ended: None };
-        if known.stands() && known.decision.said.order_kind == OrderKind::Freeze {
-            self.orders.freezes.entry(account).or_default().insert(seq);
+        if known.stands() {
+            if known.decision.said.order_kind == OrderKind::Freeze {
+                self.orders.freezes.entry(account).or_default().insert(seq);
+            }
+            let ending = self.orders.ending.entry(account).or_default();
+            ending.extend(known.decision.said.expires.map(|end| (seq, end)));
         }
         self.orders.known.insert(seq, known);
         seq
@@ -637,10 +720,13 @@ impl Books {
     }
 
     fn end_order(&mut self, fx: &mut Effects, order: u64, seq: u64) {
-        if let Some(known) = self.orders.known.get_mut(&order) {
+        let orders = &mut self.orders;
+        if let Some(known) = orders.known.get_mut(&order) {
             known.ended = Some(seq);
-            let standing = self.orders.freezes.get_mut(&known.account);
-            standing.map(|standing| standing.remove(&order));
+            for standing in [&mut orders.freezes, &mut orders.standing] {
+                standing.get_mut(&known.account).map(|standing| standing.remove(&order));
+            }
+            orders.ending.get_mut(&known.account).map(|ending| ending.remove(&order));
         }
         fx.order_ends.push(OrderEnd { order, seq });
     }
@@ -724,6 +810,22 @@ impl Books {
 fn percent(sum: i64, cap: u8) -> i64 {
     let exact = i128::from(sum) * i128::from(cap) / 100;
     i64::try_from(exact).expect("a part of a sum is no more than the sum")
+}
+
+/// The lot that a benefit was paid into. Where two wallets that were both paid became one there are two: the first that has something
+/// left.
+pub(super) fn paid_lot(lots: &[Lot], benefit: Benefit) -> Option<Lot> {
+    let mut of_benefit = lots.iter().filter(|lot| lot.benefit == benefit);
+    let first = of_benefit.clone().next();
+    of_benefit.find(|lot| lot.available() > 0).or(first).copied()
+}
+
+/// Of a frozen wallet nothing is free for an order that takes but what its own arrest held.
+fn leave_what_is_frozen(lots: &mut [Lot], released: &[(Lot, i64)]) {
+    for lot in lots {
+        let own = released.iter().find(|(held, _)| held.version == lot.version).map_or(0, |(_, held)| *held);
+        lot.held += lot.available() - own.min(lot.available());
+    }
 }
 
 fn outcome_of(asked: i64, taken: i64) -> Outcome {

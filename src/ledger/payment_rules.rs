@@ -146,7 +146,7 @@ impl Books {
         if terms.expires <= now || terms.expires > now + AUTHORISATION_LIFETIME_MAX {
             return refuse(Code::AuthorisationTooLong, "expires");
         }
-        may_pay_out(&before)?;
+        self.may_pay_out(&before, now)?;
         let activates = before.state == WalletState::Provisioned;
         let Entry { fx, stamp, actor } = entry;
         let Terms { purpose, ceiling, standing, expires } = terms;
@@ -219,6 +219,20 @@ impl Books {
         Ok(seq)
     }
 
+    /// Whether new money may leave a wallet now.
+    pub(super) fn may_pay_out(&self, wallet: &Wallet, now: i64) -> Ruling<()> {
+        self.check_ended(wallet, now)?;
+        if wallet.frozen {
+            return refuse(Code::OutflowBlocked, "wallet");
+        }
+        match wallet.state {
+            WalletState::Provisioned | WalletState::Active => Ok(()),
+            WalletState::Blocked => refuse(Code::OutflowBlocked, "wallet"),
+            WalletState::Deceased => refuse(Code::WalletDeceased, "wallet"),
+            WalletState::Closed => refuse(Code::WalletClosed, "wallet"),
+        }
+    }
+
     /// Whether a payment may be made under an authorisation, and what it would take.
     pub(super) fn check_payment(
         &mut self,
@@ -278,7 +292,7 @@ impl Books {
         }
         let found = self.find_wallet(known.wallet)?;
         let (id, before) = found.ok_or(Fault::Unread("the wallet of an authorisation"))?;
-        may_pay_out(&before)?;
+        self.may_pay_out(&before, stamp.at)?;
         self.check_limits_of_day(stamp, &before, known.channel, amount, for_cash)?;
         if before.posted - before.held < amount.tiyn() {
             return refuse(Code::BalanceInsufficient, "amount");
@@ -802,19 +816,6 @@ fn came_back(payment: &Payment, row: &PaymentEntry) -> i64 {
     let before = payment.history.iter().rev().find(|before| before.version < row.version);
     let back = |row: &PaymentEntry| row.released + row.returned;
     back(row) - before.map_or(0, back)
-}
-
-/// Whether new money may leave a wallet.
-pub(super) fn may_pay_out(wallet: &Wallet) -> Ruling<()> {
-    if wallet.frozen {
-        return refuse(Code::OutflowBlocked, "wallet");
-    }
-    match wallet.state {
-        WalletState::Provisioned | WalletState::Active => Ok(()),
-        WalletState::Blocked => refuse(Code::OutflowBlocked, "wallet"),
-        WalletState::Deceased => refuse(Code::WalletDeceased, "wallet"),
-        WalletState::Closed => refuse(Code::WalletClosed, "wallet"),
-    }
 }
 
 /// An entry of a wallet that changes what is held, or nothing.

@@ -220,6 +220,7 @@ impl Books {
             return refuse(Code::WalletMerged, "merged");
         }
         let state = state_of_both(kept.state, gone.state)?;
+        self.check_ended(&gone, entry.stamp.at)?;
         if self.is_under_orders(gone.account)? {
             return refuse(Code::OutflowBlocked, "merged");
         }
@@ -231,6 +232,7 @@ impl Books {
             return refuse(Code::SumTooLarge, "wallet");
         }
         let collisions = self.collisions(kept.account, &lots)?;
+        self.orders.merge(kept.account, gone.account);
         let Entry { fx, stamp, actor } = entry;
         let left = |lot: &&Lot| lot.remaining > 0;
         let shares = lots.iter().filter(left).map(|lot| share(lot, lot.remaining)).collect();
@@ -256,7 +258,7 @@ impl Books {
     /// Whether an order stands on a wallet: what it holds, it holds there.
     fn is_under_orders(&self, account: u32) -> Ruling<bool> {
         match self.orders.standing.get(&account) {
-            Some(stands) => Ok(*stands),
+            Some(standing) => Ok(!standing.is_empty()),
             None if self.whole.is_some() => {
                 Ok(self.orders.known.values().any(|known| known.account == account && known.stands()))
             }

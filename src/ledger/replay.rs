@@ -93,7 +93,18 @@ pub struct Replay {
     merged: HashMap<u32, u32>,
     /// The wallet and the instruction of the entry before, if it opened one: the same instruction may go on.
     opened: Option<(WalletId, [u8; 16])>,
+    /// Whose order the entry before decided, if it came with others: they follow each other as the rules say.
+    ordered: Option<Ordered>,
     last_at: i64,
+}
+
+/// An order that came with others.
+#[derive(Clone, Copy)]
+struct Ordered {
+    client: crate::domain::ClientId,
+    request: [u8; 32],
+    /// The place of its kind in the table's precedence, and its line.
+    place: (usize, u64),
 }
 
 #[derive(Clone, Copy, Default)]
@@ -123,6 +134,7 @@ impl Default for Replay {
             tags: HashMap::default(),
             merged: HashMap::new(),
             opened: None,
+            ordered: None,
             last_at: 0,
         }
     }
@@ -154,8 +166,21 @@ impl Replay {
             (Record::WalletOpened { wallet, .. }, Some(instruction)) => Some((*wallet, instruction)),
             _ => None,
         };
+        self.ordered = self.ordered(&actor, &record);
         self.last_at = stamp.at;
         Ok(())
+    }
+
+    /// The place of an order among those that came with it; `None`: it came alone, or the record decides none.
+    fn ordered(&self, actor: &Actor, record: &Record) -> Option<Ordered> {
+        let (line, Record::Order(record)) = (actor.line?, record) else { return None };
+        let (_, table) = self.books.orders.rules.as_ref()?;
+        let rank = match record.as_ref() {
+            OrderRecord::Decided(decision) => table.rank(decision.said.order_kind),
+            OrderRecord::Malformed { .. } => usize::MAX,
+            _ => return None,
+        };
+        Some(Ordered { client: actor.client, request: actor.request, place: (rank, line) })
     }
 
     /// What holds for every record.
@@ -206,6 +231,17 @@ impl Replay {
                 let found = format!("the instruction that entry {bound} is bound to");
                 return Err(Wrong::claim("an instruction that made no entry before", found));
             }
+        }
+        if let Some((before, now)) = self.ordered.zip(self.ordered(actor, record))
+            && (before.client, before.request) == (now.client, now.request)
+            && before.place >= now.place
+        {
+            let expected =
+                "the orders of one request by the table's precedence, and of one kind by their lines";
+            return Err(Wrong::claim(
+                expected,
+                format!("line {} after line {}", now.place.1, before.place.1),
+            ));
         }
         if !matches!(record, Record::Accrued { .. } | Record::WalletOpened { .. }) {
             self.put_lines_down();

@@ -14,6 +14,7 @@ use crate::domain::{
 use super::account::SystemAccount;
 use super::books::{Books, Fault, Paid, PayOut, PayOutShare, Programme, Ruling, SUM_MAX, bank_reference_id};
 use super::effects::{Effects, NewProgramme};
+use super::order_rules::paid_lot;
 use super::record::{Actor, LotShare, ProgrammeSpec, Record};
 use super::refusal::{Refusal, RefusalCode as Code};
 use super::registry::Proposal;
@@ -320,10 +321,7 @@ impl Books {
         };
         let benefit = Benefit { programme: number, period: reversal.period, part: reversal.part };
         let lots = self.lots_of(before.account)?;
-        // Where two wallets that were both paid became one, there are two: the first that has something left.
-        let mut of_benefit = lots.iter().filter(|lot| lot.benefit == benefit);
-        let first = of_benefit.clone().next();
-        let Some(lot) = of_benefit.find(|lot| lot.available() > 0).or(first).copied() else {
+        let Some(lot) = paid_lot(&lots, benefit) else {
             return refuse(Code::AccrualNotFound, "period");
         };
         let taken = lot.available();

@@ -199,16 +199,19 @@ pub fn document(proof: &Proof, shown: &Shown) -> Result<Value, DocumentError> {
         "lifted": decision.and_then(|decision| decision.lifted),
         "rules": rules,
         "basis": basis,
+        "basis_words": DECISION.ground(facts.outcome, kind, decision.is_some_and(|decision| !decision.rows.is_empty())),
         "proof": proof,
     }))
 }
 
-/// Why an order was decided so, in words: what the rows that decided it rest on.
+/// Why an order was decided so, in words: what the rows that decided it rest on, or the rule of this ledger that it is.
 #[must_use]
 pub(super) fn basis_words(decision: &Decision, table: &RuleTable) -> Option<Words> {
     let rows = decision.rows.iter().filter_map(|place| table.rules.get(usize::from(*place)));
     let mut words: Vec<Words> = rows.map(|row| Words::from(&row.legal_basis)).collect();
     words.dedup();
+    let (outcome, kind) = (decision.outcome, Some(decision.said.order_kind));
+    words.extend(DECISION.ground(outcome, kind, !words.is_empty()).cloned());
     words.into_iter().reduce(|one, other| one.and(&other))
 }
 

@@ -120,6 +120,7 @@ pub(super) fn cell(document: &Value, name: &str, languages: &[Language]) -> Opti
             let rows = document["basis"].as_array()?.iter();
             let mut rows: Vec<String> = rows.filter_map(|row| in_words(&row["legal_basis"])).collect();
             rows.dedup();
+            rows.extend(in_words(&document["basis_words"]));
             (!rows.is_empty()).then(|| rows.join("<br>"))
         }
         "receipt" => plain(&document["proof"]["receipt"]).map(|text| format!("<pre>{text}</pre>")),

@@ -109,6 +109,7 @@ pub(super) struct DecisionWords {
     issuers: BTreeMap<String, Words>,
     kinds: BTreeMap<String, Words>,
     outcomes: BTreeMap<String, Words>,
+    grounds: BTreeMap<String, Words>,
 }
 
 /// The texts of `specs/notices.json`.
@@ -145,12 +146,38 @@ impl DecisionWords {
         of(&self.kinds, kind.as_str())
     }
 
-    /// What became of an order; a freeze is not told like an arrest.
+    /// What became of an order; a freeze is not told like an arrest, nor a recovery like a levy.
     pub(super) fn outcome(&self, outcome: Outcome, kind: Option<OrderKind>) -> &Words {
         match (outcome, kind) {
             (Outcome::Held, Some(OrderKind::Freeze)) => of(&self.outcomes, "frozen"),
+            (Outcome::Partial, Some(OrderKind::OverpaymentRecovery)) => {
+                of(&self.outcomes, "recovered_in_part")
+            }
+            (Outcome::RefusedProtected, Some(OrderKind::OverpaymentRecovery)) => {
+                of(&self.outcomes, "not_recovered")
+            }
             _ => of(&self.outcomes, outcome.as_str()),
         }
+    }
+
+    /// Why an order was decided so where no row of the rule table says it, beside the rows that it names if there are any; `None`:
+    /// rows say it.
+    pub(super) fn ground(&self, outcome: Outcome, kind: Option<OrderKind>, has_rows: bool) -> Option<&Words> {
+        let name = match (outcome, kind) {
+            (
+                Outcome::ReturnedDuplicate
+                | Outcome::NoWallet
+                | Outcome::UnauthorisedIssuer
+                | Outcome::Malformed,
+                _,
+            ) => outcome.as_str(),
+            (_, Some(kind @ (OrderKind::Freeze | OrderKind::Lift | OrderKind::OverpaymentRecovery))) => {
+                kind.as_str()
+            }
+            _ if has_rows => return None,
+            _ => "no_row",
+        };
+        Some(of(&self.grounds, name))
     }
 }
 
@@ -160,6 +187,7 @@ impl NoticeWords {
         let name = match (outcome, kind) {
             (Outcome::Held, OrderKind::Freeze) => "frozen",
             (Outcome::Partial | Outcome::Executed, OrderKind::OverpaymentRecovery) => "recovered",
+            (Outcome::RefusedProtected, OrderKind::OverpaymentRecovery) => "not_recovered",
             (Outcome::Executed, OrderKind::Lift) => "lifted",
             _ => outcome.as_str(),
         };
@@ -190,8 +218,21 @@ mod tests {
         }
         assert_eq!(
             (words.issuers.len(), words.kinds.len(), words.outcomes.len(), words.labels.len()),
-            (Issuer::ALL.len(), OrderKind::ALL.len(), Outcome::ALL.len() + 1, LABELS.len())
+            (Issuer::ALL.len(), OrderKind::ALL.len(), Outcome::ALL.len() + 3, LABELS.len())
         );
+        let recovery = Some(OrderKind::OverpaymentRecovery);
+        for outcome in [Outcome::Partial, Outcome::RefusedProtected] {
+            assert_ne!(words.outcome(outcome, recovery), words.outcome(outcome, None));
+        }
+        let mut grounds: Vec<&Words> = Vec::new();
+        for outcome in Outcome::ALL {
+            let kinds = OrderKind::ALL.into_iter().map(Some).chain([None]);
+            for (kind, has_rows) in kinds.flat_map(|kind| [(kind, false), (kind, true)]) {
+                grounds
+                    .extend(words.ground(outcome, kind, has_rows).filter(|words| !grounds.contains(words)));
+            }
+        }
+        assert_eq!(grounds.len(), words.grounds.len());
     }
 
     #[test]

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::domain::time::{Stamp, parse_rfc3339};
-use crate::domain::{BatchId, ClientId, WalletId};
+use crate::domain::{BatchId, ClientId, OrderKind, WalletId};
 use crate::keys::BookKeys;
 use crate::ledger::batch::{BatchState, LineVerdict, VERDICT_BYTES, Verdict};
 use crate::ledger::batch_rules::Chunk;
 use crate::ledger::books::{
     Books, Bound, Fault, Paid, Prior, bank_reference_id, consent_id, levy_settlement_id, settlement_id,
 };
-use crate::ledger::cash_rules::Tried;
+use crate::ledger::cash_rules::{SYSTEM, Tried};
 use crate::ledger::effects::Effects;
 use crate::ledger::order::{Known, Order, OrderRecord, Outcome as OrderOutcome};
 use crate::ledger::order_rules::Intake;
@@ -27,7 +27,7 @@ use crate::ledger::refusal::{Refusal, RefusalCode};
 use crate::ledger::registry::Proposal;
 use crate::ledger::rules::{Entry, Person};
 use crate::ledger::signed::{Evidence, Nonce, SignedRequest};
-use crate::ledger::wallet::{Benefit, EntryKind, Lot, WalletState};
+use crate::ledger::wallet::{Benefit, EntryKind, Lot, Wallet, WalletState};
 use crate::log::leaf::{Leaf, LeafWriter};
 use crate::log::merkle::{Hash, leaf_hash};
 use crate::log::tile::{BundleEntries, RightEdge, TILE_WIDTH, write_bundle_entry};
@@ -355,6 +355,7 @@ impl Desk {
     /// `None`: something must be read that a commit under way may be changing; come again when it is settled.
     pub async fn read(&mut self, requests: &[Request], settled: bool) -> Result<Option<Head>, DeskError> {
         self.trusting = false;
+        self.books.orders.ending.clear();
         if settled {
             self.books.forget_lookups();
             self.read_batches(requests).await?;
@@ -362,14 +363,15 @@ impl Desk {
             self.read_orders(requests).await?;
         }
         let wanted = Wanted::of(requests, &self.books);
+        let named = wanted.named;
         self.read_wallets(wanted.wallets).await?;
         self.read_benefits(wanted.benefits, settled).await?;
         let mut paid: HashSet<(u32, Benefit)> = HashSet::new();
         let mut choosing = Choosing::default();
         for (wallet, benefit) in wanted.accruals {
             let Some(Some(head)) = self.books.wallets.get(wallet) else { continue };
-            if head.choice {
-                choosing.0.insert(head.account);
+            if head.choice && choosing.0.insert(head.account) {
+                choosing.1.push(head);
             }
             if self.books.benefits.get(&benefit).is_some_and(|accounts| accounts.contains(head.account)) {
                 paid.insert((head.account, benefit));
@@ -397,12 +399,13 @@ impl Desk {
             }
         }
         if settled {
+            self.read_ending(named, &choosing).await?;
+            self.read_debts(requests).await?;
             self.read_lots(requests).await?;
             for command in requests.iter().filter_map(holder_of) {
                 choosing.add(&mut self.books, command);
                 self.read_merge(command).await?;
             }
-            self.read_freezes(requests).await?;
             self.read_choices(&choosing).await?;
             self.read_usage(requests, &choosing).await?;
             for request in requests {
@@ -501,16 +504,17 @@ impl Desk {
                 self.books.lots.entry(account).or_default().insert(lot.version, lot);
             }
         }
-        let (mut after, mut stands) = (0, gone.frozen);
+        let (mut after, mut standing) = (0, BTreeSet::new());
         loop {
             let rows = self.store.orders_against(gone.account, after, ORDERS_READ).await?;
-            stands |= rows.iter().any(|row| row.outcome == OrderOutcome::Held && row.ended.is_none());
+            let stands = |row: &&OrderRow| row.outcome == OrderOutcome::Held && row.ended.is_none();
+            standing.extend(rows.iter().filter(stands).map(|row| row.seq));
             match rows.last() {
                 Some(last) if rows.len() == ORDERS_READ as usize => after = last.seq,
                 _ => break,
             }
         }
-        self.books.orders.standing.insert(gone.account, stands);
+        self.books.orders.standing.insert(gone.account, standing);
         self.read_benefits(benefits.clone(), true).await?;
         let keys: Vec<_> = benefits.into_iter().map(|benefit| (kept.account, benefit)).collect();
         if !keys.is_empty() {
@@ -521,10 +525,9 @@ impl Desk {
         Ok(())
     }
 
-    /// The orders that commands bring or name, those that they name in turn, and the tax debts that were met.
+    /// The orders that commands bring or name, and those that they name in turn.
     async fn read_orders(&mut self, requests: &[Request]) -> Result<(), DeskError> {
         let mut tags: BTreeSet<[u8; 32]> = BTreeSet::new();
-        let mut debts: BTreeSet<[u8; 32]> = BTreeSet::new();
         let mut entries: BTreeSet<u64> = BTreeSet::new();
         for request in requests {
             match &request.command {
@@ -532,24 +535,23 @@ impl Desk {
                     tags.extend(orders.iter().map(Intake::tag));
                     for order in orders.iter().filter_map(|intake| intake.said.as_ref().ok()) {
                         tags.extend(order.lifts);
-                        debts.extend(order.debt.map(|debt| debt.tag));
                     }
                 }
                 Command::Order(OrderCommand::Expire(orders)) => entries.extend(orders),
                 _ => {}
             }
         }
-        let [tags, debts] = [tags, debts].map(|set| set.into_iter().collect::<Vec<_>>());
+        let tags: Vec<[u8; 32]> = tags.into_iter().collect();
         let entries: Vec<u64> = entries.into_iter().collect();
         let mut rows = self.store.orders_by_tag(&tags).await?;
         rows.extend(self.store.orders(&entries).await?);
         rows.retain(|row| row.outcome != OrderOutcome::Malformed);
-        let orders = &mut self.books.orders;
-        orders.by_tag.extend(tags.into_iter().map(|tag| (tag, None)));
-        orders.met.extend(debts.iter().map(|debt| (*debt, None)));
-        for (debt, seq) in self.store.debts_met(&debts).await? {
-            orders.met.insert(debt, Some(seq));
-        }
+        self.books.orders.by_tag.extend(tags.into_iter().map(|tag| (tag, None)));
+        self.know_orders(rows).await
+    }
+
+    /// Keeps orders, with what their entries say.
+    async fn know_orders(&mut self, rows: Vec<OrderRow>) -> Result<(), DeskError> {
         if rows.is_empty() {
             return Ok(());
         }
@@ -575,32 +577,60 @@ impl Desk {
         Ok(())
     }
 
-    /// The freezes that stand on wallets of which an order may end one.
-    async fn read_freezes(&mut self, requests: &[Request]) -> Result<(), DeskError> {
-        let is_about_orders = |request: &Request| matches!(request.command, Command::Order(_));
-        if !requests.iter().any(is_about_orders) {
-            return Ok(());
-        }
-        let wallets = requests.iter().filter_map(|request| match &request.command {
-            Command::Order(OrderCommand::Decide(orders)) => {
-                Some(orders.iter().filter_map(|intake| intake.wallet))
-            }
-            _ => None,
-        });
-        let known = self.books.orders.known.values().filter_map(|known| known.decision.wallet);
-        let wallets: BTreeSet<WalletId> = wallets.flatten().chain(known).collect();
-        let mut frozen = Vec::new();
-        for id in wallets {
-            let Some(Some(wallet)) = self.books.wallets.get(id) else { continue };
-            self.books.orders.freezes.insert(wallet.account, BTreeSet::new());
-            if wallet.frozen {
-                frozen.push(wallet.account);
+    /// What was taken for the tax debts that orders name, of their debtors' wallets.
+    async fn read_debts(&mut self, requests: &[Request]) -> Result<(), DeskError> {
+        let mut debts: BTreeSet<(u32, [u8; 32])> = BTreeSet::new();
+        for request in requests {
+            let Command::Order(OrderCommand::Decide(orders)) = &request.command else { continue };
+            for intake in orders {
+                let Some(debt) = intake.said.as_ref().ok().and_then(|order| order.debt) else { continue };
+                self.books.orders.debts.insert(debt.tag);
+                if let Some(Some(wallet)) = intake.wallet.and_then(|id| self.books.wallets.get(id)) {
+                    debts.insert((wallet.account, debt.tag));
+                }
             }
         }
-        for (account, order) in self.store.standing_freezes(&frozen).await? {
-            self.books.orders.freezes.entry(account).or_default().insert(order);
+        let debts: Vec<_> = debts.into_iter().collect();
+        for (account, debt, taken) in self.store.collected(&debts).await? {
+            self.books.orders.collect(account, debt, taken);
         }
         Ok(())
+    }
+
+    /// The orders that stand on wallets, and whose time ends: those whose time is over end before anything else is decided. Most
+    /// wallets are not frozen and have nothing general that is held, and none stands on them.
+    async fn read_ending(&mut self, named: Vec<WalletId>, choosing: &Choosing) -> Result<(), DeskError> {
+        let mut accounts: Vec<u32> = Vec::new();
+        let mut look = |orders: &mut crate::ledger::order_rules::Orders, wallet: Wallet| {
+            orders.freezes.insert(wallet.account, BTreeSet::new());
+            orders.ending.insert(wallet.account, BTreeMap::new());
+            if wallet.frozen || wallet.general_held > 0 {
+                accounts.push(wallet.account);
+            }
+        };
+        for id in named {
+            if let Some(Some(wallet)) = self.books.wallets.get(id) {
+                look(&mut self.books.orders, wallet);
+            }
+        }
+        for wallet in &choosing.1 {
+            look(&mut self.books.orders, *wallet);
+        }
+        // Nothing that a rehearsal ends would stay so.
+        if accounts.is_empty() || self.rehearsed.is_some() {
+            return Ok(());
+        }
+        accounts.sort_unstable();
+        accounts.dedup();
+        let rows = self.store.standing_until(&accounts).await?;
+        for row in &rows {
+            let orders = &mut self.books.orders;
+            if row.kind == Some(OrderKind::Freeze) {
+                orders.freezes.entry(row.account).or_default().insert(row.seq);
+            }
+            orders.ending.entry(row.account).or_default().extend(row.expires.map(|end| (row.seq, end)));
+        }
+        self.know_orders(rows).await
     }
 
     /// What was counted lately of what commands will count.
@@ -932,6 +962,9 @@ impl Desk {
         let mut fx = Effects::default();
         let mut answers = Vec::with_capacity(requests.len());
         let (mut nonces, mut evidence) = (Vec::new(), Vec::new());
+        if let Err(fault) = self.end_what_is_over(&mut fx, stamp) {
+            return Err((fault.into(), Box::new(fx)));
+        }
         for request in requests {
             let turned_away = self.turned_away(request);
             // A revoked key never comes back; a suspended client does, and must not find its refused requests carried out.
@@ -993,6 +1026,16 @@ impl Desk {
             }
         }
         Ok(Prepared { commit: Some(commit), nonces: Vec::new(), answers })
+    }
+
+    /// Ends the orders whose time is over on the wallets that the commands are about.
+    fn end_what_is_over(&mut self, fx: &mut Effects, stamp: Stamp) -> Result<(), Fault> {
+        let client = ClientId::parse(SYSTEM).expect("a client id of the documented form");
+        let actor = Actor { client, request: [0; 32], line: None, instruction: None };
+        for order in self.books.orders.over(stamp.at) {
+            self.books.expire_order(Entry { fx: &mut *fx, stamp, actor }, order)?;
+        }
+        Ok(())
     }
 
     /// Why a signed command comes too late: between the door and here its key was revoked, or its client suspended, perhaps by
@@ -1500,13 +1543,16 @@ pub fn is_already(state: BatchState, command: &Command) -> bool {
 /// What a batch of commands names.
 struct Wanted {
     wallets: Vec<WalletId>,
+    /// Those of them that commands are about which credit nothing.
+    named: Vec<WalletId>,
     benefits: BTreeSet<Benefit>,
     accruals: Vec<(WalletId, Benefit)>,
 }
 
 impl Wanted {
     fn of(requests: &[Request], books: &Books) -> Self {
-        let mut wanted = Self { wallets: Vec::new(), benefits: BTreeSet::new(), accruals: Vec::new() };
+        let mut wanted =
+            Self { wallets: Vec::new(), named: Vec::new(), benefits: BTreeSet::new(), accruals: Vec::new() };
         for request in requests {
             match &request.command {
                 Command::Chunk(chunk) => {
@@ -1522,22 +1568,23 @@ impl Wanted {
                     wanted.wallets.push(accrual.wallet);
                     wanted.accrual(books, accrual.wallet, accrual.programme, accrual.period, accrual.part);
                 }
-                Command::Reverse { reversal, .. } => wanted.wallets.push(reversal.wallet),
+                Command::Reverse { reversal, .. } => wanted.named.push(reversal.wallet),
                 Command::OpenWallet { wallet, .. }
                 | Command::PayOut { wallet, .. }
-                | Command::Payment(PaymentCommand::Authorise { wallet, .. }) => wanted.wallets.push(*wallet),
-                Command::ChangeState(record) => wanted.wallets.push(record.wallet()),
-                Command::Holder(command) => wanted.wallets.extend(command.wallets()),
+                | Command::Payment(PaymentCommand::Authorise { wallet, .. }) => wanted.named.push(*wallet),
+                Command::ChangeState(record) => wanted.named.push(record.wallet()),
+                Command::Holder(command) => wanted.named.extend(command.wallets()),
                 Command::Order(OrderCommand::Decide(orders)) => {
-                    wanted.wallets.extend(orders.iter().filter_map(|intake| intake.wallet));
+                    wanted.named.extend(orders.iter().filter_map(|intake| intake.wallet));
                 }
                 _ => {}
             }
         }
         // Those of the authorisations and payments that commands name.
-        wanted.wallets.extend(books.authorisations.values().map(|known| known.wallet));
-        wanted.wallets.extend(books.payments.values().map(|known| known.wallet));
-        wanted.wallets.extend(books.orders.known.values().filter_map(|known| known.decision.wallet));
+        wanted.named.extend(books.authorisations.values().map(|known| known.wallet));
+        wanted.named.extend(books.payments.values().map(|known| known.wallet));
+        wanted.named.extend(books.orders.known.values().filter_map(|known| known.decision.wallet));
+        wanted.wallets.extend(&wanted.named);
         wanted
     }
 

@@ -1,4 +1,5 @@
-//! Ends cash-outs, arrests and freezes whose time is over. Every replica looks; the rules let each end once, and of cash-outs only
+//! Ends freezes, arrests and cash-outs whose time is over, in this order, and orders between any two portions of cash-outs: nobody's
+//! wallet stays frozen because many codes were not used. Every replica looks; the rules let each end once, and of cash-outs only
 //! those that no agent has reserved.
 
 use std::sync::Arc;
@@ -45,8 +46,9 @@ pub enum ExpiryError {
 /// What time ends.
 #[derive(Clone, Copy)]
 enum Over {
+    Freezes,
+    Arrests,
     Cash,
-    Orders,
 }
 
 /// How long the writer is left to others after a portion that took so long.
@@ -59,62 +61,75 @@ pub struct Expiry {
     store: Arc<dyn Store>,
     sequencer: Sequencer,
     now: fn() -> i64,
-    /// The cash-outs that expired before this have ended.
-    cash: (i64, u64),
-    /// The orders that expired before this have ended.
-    orders: (i64, u64),
+    /// Those that expired before these have ended: freezes, other orders, cash-outs.
+    ended: [(i64, u64); 3],
 }
 
 impl Expiry {
     /// On a store, through a writer, by a clock (UTC milliseconds).
     #[must_use]
     pub fn new(store: Arc<dyn Store>, sequencer: Sequencer, now: fn() -> i64) -> Self {
-        Self { store, sequencer, now, cash: (0, 0), orders: (0, 0) }
+        Self { store, sequencer, now, ended: [(0, 0); 3] }
     }
 
     /// Ends all whose time is over. Answers how many it found.
     pub async fn look(&mut self) -> Result<usize, ExpiryError> {
-        let now = (self.now)();
-        let cash = self.end(now, Over::Cash).await?;
-        Ok(cash + self.end(now, Over::Orders).await?)
+        let mut found = self.end_orders().await?;
+        let (now, before) = ((self.now)(), self.ended[Over::Cash as usize]);
+        let mut from = before;
+        while let Some((some, last)) = self.portion(now, from, Over::Cash).await? {
+            (found, from) = (found + some + self.end_orders().await?, last);
+        }
+        self.note(now, before, from, Over::Cash);
+        Ok(found)
     }
 
-    async fn end(&mut self, now: i64, over: Over) -> Result<usize, ExpiryError> {
-        let before = match over {
-            Over::Cash => self.cash,
-            Over::Orders => self.orders,
-        };
-        let (mut found, mut from) = (0, before);
-        loop {
-            let some = match over {
-                Over::Cash => self.store.expired_cash(now, from, PORTION).await?,
-                Over::Orders => self.store.expired_orders(now, from, PORTION).await?,
-            };
-            let Some(last) = some.last().copied() else {
-                // What the rules did not let end this time, because clocks differ, is found again for a while.
-                let ended = from.min((now - LOOK_BACK, 0)).max(before);
-                match over {
-                    Over::Cash => self.cash = ended,
-                    Over::Orders => self.orders = ended,
-                }
-                return Ok(found);
-            };
-            found += some.len();
-            let entries = some.into_iter().map(|(_, entry)| entry).collect();
-            let command = match over {
-                Over::Cash => Command::Payment(PaymentCommand::ExpireCash(entries)),
-                Over::Orders => Command::Order(OrderCommand::Expire(entries)),
-            };
-            let client = ClientId::parse(SYSTEM).expect("a client id of the documented form");
-            let actor = Actor { client, request: [0; 32], line: None, instruction: None };
-            let asked = Instant::now();
-            self.sequencer.submit(command, actor).await?;
-            from = last;
-            let pause = pause_after(asked.elapsed());
-            if !pause.is_zero() {
-                tokio::time::sleep(pause).await;
+    async fn end_orders(&mut self) -> Result<usize, ExpiryError> {
+        let mut found = 0;
+        for over in [Over::Freezes, Over::Arrests] {
+            let (now, before) = ((self.now)(), self.ended[over as usize]);
+            let mut from = before;
+            while let Some((some, last)) = self.portion(now, from, over).await? {
+                (found, from) = (found + some, last);
             }
+            self.note(now, before, from, over);
         }
+        Ok(found)
+    }
+
+    /// What the rules did not let end this time, because clocks differ, is found again for a while.
+    fn note(&mut self, now: i64, before: (i64, u64), from: (i64, u64), over: Over) {
+        self.ended[over as usize] = from.min((now - LOOK_BACK, 0)).max(before);
+    }
+
+    /// Ends a portion of those that expire after some. Answers how many it found, and the last; `None`: there are no more.
+    async fn portion(
+        &self,
+        now: i64,
+        from: (i64, u64),
+        over: Over,
+    ) -> Result<Option<(usize, (i64, u64))>, ExpiryError> {
+        let some = match over {
+            Over::Freezes => self.store.expired_orders(true, now, from, PORTION).await?,
+            Over::Arrests => self.store.expired_orders(false, now, from, PORTION).await?,
+            Over::Cash => self.store.expired_cash(now, from, PORTION).await?,
+        };
+        let Some(last) = some.last().copied() else { return Ok(None) };
+        let found = some.len();
+        let entries = some.into_iter().map(|(_, entry)| entry).collect();
+        let command = match over {
+            Over::Freezes | Over::Arrests => Command::Order(OrderCommand::Expire(entries)),
+            Over::Cash => Command::Payment(PaymentCommand::ExpireCash(entries)),
+        };
+        let client = ClientId::parse(SYSTEM).expect("a client id of the documented form");
+        let actor = Actor { client, request: [0; 32], line: None, instruction: None };
+        let asked = Instant::now();
+        self.sequencer.submit(command, actor).await?;
+        let pause = pause_after(asked.elapsed());
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        Ok(Some((found, last)))
     }
 
     /// Looks until it is dropped.

@@ -9,6 +9,7 @@ use crate::keys::BookKeys;
 use crate::ledger::books::{Books, Fault};
 use crate::ledger::payment::{Consent, Document};
 use crate::ledger::rules::{Entry, Person};
+use crate::ledger::wallet::Wallet;
 
 use super::command::{Command, Determined, PaymentCommand};
 
@@ -164,9 +165,9 @@ impl Command {
 }
 
 /// Wallets whose choices a batch of commands may ask for, by internal number: of those that send benefits on, those that are
-/// paid; and all of which a command may make that so.
+/// paid; and all of which a command may make that so. Beside them, the heads of the former.
 #[derive(Default)]
-pub(super) struct Choosing(pub(super) BTreeSet<u32>);
+pub(super) struct Choosing(pub(super) BTreeSet<u32>, pub(super) Vec<Wallet>);
 
 impl Choosing {
     /// Adds the wallets that a command chooses for, or merges.

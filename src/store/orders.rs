@@ -91,16 +91,18 @@ pub trait Orders: Send + Sync {
     /// Orders by tag, but for those that were malformed: these bind nothing.
     async fn orders_by_tag(&self, tags: &[[u8; 32]]) -> Result<Vec<OrderRow>, StoreError>;
 
-    /// Which of these tax debts were met in full, and by which entries.
-    async fn debts_met(&self, debts: &[[u8; 32]]) -> Result<Vec<([u8; 32], u64)>, StoreError>;
+    /// What was taken for tax debts of wallets, by their internal numbers: tiyn. What was taken of a wallet that was merged into
+    /// one of them since is told as of that. Where nothing was taken there is no row.
+    async fn collected(&self, debts: &[(u32, [u8; 32])]) -> Result<Vec<(u32, [u8; 32], i64)>, StoreError>;
 
-    /// The freezes that stand on these wallets, by their internal numbers.
-    async fn standing_freezes(&self, accounts: &[u32]) -> Result<Vec<(u32, u64)>, StoreError>;
+    /// The orders that stand on these wallets, by their internal numbers, and whose time ends: every freeze is one.
+    async fn standing_until(&self, accounts: &[u32]) -> Result<Vec<OrderRow>, StoreError>;
 
-    /// Orders that hold and whose time was over before a time (UTC milliseconds), of those that expire after `(expires, entry)`:
-    /// each with when it expired.
+    /// Freezes, or other orders that hold, whose time was over before a time (UTC milliseconds), of those that expire after
+    /// `(expires, entry)`: each with when it expired.
     async fn expired_orders(
         &self,
+        freezes: bool,
         before: i64,
         after: (i64, u64),
         limit: u32,
@@ -335,7 +337,7 @@ struct Statements {
     orders: &'static str,
     by_tag: &'static str,
     debts: &'static str,
-    freezes: &'static str,
+    standing_until: &'static str,
     sealed: &'static str,
 }
 
@@ -352,11 +354,25 @@ const SQLITE: Statements = Statements {
         " FROM json_each($1) k CROSS JOIN decision d ON d.tag = unhex(k.value) AND d.outcome <> 'malformed'
           LEFT JOIN order_end e ON e.decision = d.seq"
     ),
-    debts: "SELECT d.debt, d.seq FROM json_each($1) k
-        CROSS JOIN decision d ON d.debt = unhex(k.value) AND d.outcome = 'executed'",
-    freezes: "SELECT d.account, d.seq FROM json_each($1) k
-        CROSS JOIN decision d ON d.account = CAST(k.value AS integer) AND d.kind = 'freeze' AND d.outcome = 'held'
-        WHERE NOT EXISTS (SELECT 1 FROM order_end e WHERE e.decision = d.seq)",
+    // Of each wallet and debt, from the wallet back to those that were merged into it, and then what was taken of each.
+    debts: "WITH RECURSIVE asked (account, debt) AS (
+            SELECT CAST(k.value ->> 0 AS integer), unhex(k.value ->> 1) FROM json_each($1) k
+        ), merged (account, debt, id) AS (
+            SELECT a.account, a.debt, w.id FROM asked a CROSS JOIN wallet w ON w.account = a.account
+            UNION SELECT m.account, m.debt, l.id FROM merged m CROSS JOIN wallet_lead l ON l.leads_to = m.id
+        )
+        SELECT m.account, m.debt, CAST(sum(d.taken) AS integer) FROM merged m
+            CROSS JOIN wallet w ON w.id = m.id
+            CROSS JOIN decision d ON d.debt = m.debt AND d.account = w.account AND d.taken > 0
+        GROUP BY m.account, m.debt",
+    standing_until: concat!(
+        "SELECT ",
+        order_columns!(),
+        " FROM json_each($1) k
+          CROSS JOIN decision d ON d.account = CAST(k.value AS integer) AND d.outcome = 'held' AND d.expires IS NOT NULL
+          LEFT JOIN order_end e ON e.decision = d.seq
+          WHERE e.seq IS NULL"
+    ),
     sealed: "SELECT d.seq, d.sealed FROM json_each($1) k CROSS JOIN decision d ON d.seq = CAST(k.value AS integer)",
 };
 
@@ -376,13 +392,28 @@ const POSTGRES: Statements = Statements {
               WHERE tag = decode(k.value, 'hex') AND outcome <> 'malformed' LIMIT 1) d
           LEFT JOIN LATERAL (SELECT seq FROM order_end WHERE decision = d.seq LIMIT 1) e ON true"
     ),
-    debts: "SELECT d.debt, d.seq FROM json_array_elements_text($1::json) k (value)
-        CROSS JOIN LATERAL (SELECT debt, seq FROM decision
-            WHERE debt = decode(k.value, 'hex') AND outcome = 'executed' LIMIT 1) d",
-    freezes: "SELECT d.account, d.seq FROM json_array_elements_text($1::json) k (value)
-        CROSS JOIN LATERAL (SELECT account, seq FROM decision
-            WHERE account = k.value::integer AND kind = 'freeze' AND outcome = 'held' ORDER BY account, seq) d
-        WHERE NOT EXISTS (SELECT 1 FROM order_end e WHERE e.decision = d.seq)",
+    debts: "WITH RECURSIVE asked (account, debt) AS (
+            SELECT (k.value ->> 0)::integer, decode(k.value ->> 1, 'hex') FROM json_array_elements($1::json) k (value)
+        ), merged (account, debt, id) AS (
+            SELECT a.account, a.debt, w.id FROM asked a
+                CROSS JOIN LATERAL (SELECT id FROM wallet WHERE account = a.account LIMIT 1) w
+            UNION SELECT m.account, m.debt, l.id FROM merged m
+                CROSS JOIN LATERAL (SELECT id FROM wallet_lead WHERE leads_to = m.id ORDER BY leads_to) l
+        )
+        SELECT m.account, m.debt, sum(d.taken)::bigint FROM merged m
+            CROSS JOIN LATERAL (SELECT account FROM wallet WHERE id = m.id LIMIT 1) w
+            CROSS JOIN LATERAL (SELECT taken FROM decision
+                WHERE debt = m.debt AND account = w.account AND taken > 0 ORDER BY debt, account) d
+        GROUP BY m.account, m.debt",
+    standing_until: concat!(
+        "SELECT ",
+        order_columns!(),
+        " FROM json_array_elements_text($1::json) k (value)
+          CROSS JOIN LATERAL (SELECT * FROM decision WHERE account = k.value::integer AND outcome = 'held'
+              AND expires IS NOT NULL ORDER BY account, seq) d
+          LEFT JOIN LATERAL (SELECT seq FROM order_end WHERE decision = d.seq LIMIT 1) e ON true
+          WHERE e.seq IS NULL"
+    ),
     sealed: "SELECT d.seq, d.sealed FROM json_array_elements_text($1::json) k (value)
         CROSS JOIN LATERAL (SELECT seq, sealed FROM decision WHERE seq = k.value::bigint LIMIT 1) d",
 };
@@ -427,7 +458,7 @@ const SUMS: &str = "SELECT issuer, issuer_kind, kind, outcome, count(*),
     GROUP BY issuer, issuer_kind, kind, outcome ORDER BY issuer, issuer_kind, kind, outcome";
 
 const EXPIRED: &str = "SELECT d.expires, d.seq FROM decision d
-    WHERE d.outcome = 'held' AND d.expires < $1 AND (d.expires, d.seq) > ($2, $3)
+    WHERE d.outcome = 'held' AND d.expires < $1 AND (d.expires, d.seq) > ($2, $3) AND (d.kind = 'freeze') = $5
         AND NOT EXISTS (SELECT 1 FROM order_end e WHERE e.decision = d.seq)
     ORDER BY d.expires, d.seq LIMIT $4";
 
@@ -436,13 +467,13 @@ pub(super) const PLANNED: [(&str, usize); 10] = [
     (POSTGRES.orders, 1),
     (POSTGRES.by_tag, 1),
     (POSTGRES.debts, 1),
-    (POSTGRES.freezes, 1),
+    (POSTGRES.standing_until, 1),
     (POSTGRES.sealed, 1),
     (OF_ISSUER, 3),
     (AGAINST, 3),
     (BETWEEN, 4),
     (SUMS, 2),
-    (EXPIRED, 4),
+    (EXPIRED, 5),
 ];
 
 macro_rules! orders {
@@ -481,43 +512,48 @@ macro_rules! orders {
                 rows.iter().map(order).collect()
             }
 
-            async fn debts_met(&self, debts: &[[u8; 32]]) -> Result<Vec<([u8; 32], u64)>, StoreError> {
+            async fn collected(
+                &self,
+                debts: &[(u32, [u8; 32])],
+            ) -> Result<Vec<(u32, [u8; 32], i64)>, StoreError> {
                 if debts.is_empty() {
                     return Ok(Vec::new());
                 }
-                let query = sqlx::query($statements.debts).bind(hexes(debts));
-                let rows = query.fetch_all(&mut *self.readers.acquire().await?).await?;
+                let debts: Vec<(u32, String)> =
+                    debts.iter().map(|(account, debt)| (*account, hex::encode(debt))).collect();
+                let text = serde_json::to_string(&debts).expect("numbers and texts are JSON");
+                let rows = sqlx::query($statements.debts)
+                    .bind(text)
+                    .fetch_all(&mut *self.readers.acquire().await?)
+                    .await?;
                 rows.iter()
                     .map(|row| {
                         let mut row = Reader::new("decision", row);
-                        Ok((row.exactly("debt")?, row.integer("seq")?))
+                        Ok((row.integer("account")?, row.exactly("debt")?, row.integer("taken")?))
                     })
                     .collect()
             }
 
-            async fn standing_freezes(&self, accounts: &[u32]) -> Result<Vec<(u32, u64)>, StoreError> {
+            async fn standing_until(&self, accounts: &[u32]) -> Result<Vec<OrderRow>, StoreError> {
                 if accounts.is_empty() {
                     return Ok(Vec::new());
                 }
-                let query = sqlx::query($statements.freezes).bind(json(accounts.iter().map(u32::to_string)));
+                let accounts = json(accounts.iter().map(u32::to_string));
+                let query = sqlx::query($statements.standing_until).bind(accounts);
                 let rows = query.fetch_all(&mut *self.readers.acquire().await?).await?;
-                rows.iter()
-                    .map(|row| {
-                        let mut row = Reader::new("decision", row);
-                        Ok((row.integer("account")?, row.integer("seq")?))
-                    })
-                    .collect()
+                rows.iter().map(order).collect()
             }
 
             async fn expired_orders(
                 &self,
+                freezes: bool,
                 before: i64,
                 after: (i64, u64),
                 limit: u32,
             ) -> Result<Vec<(i64, u64)>, StoreError> {
                 let query = sqlx::query(EXPIRED).bind(before).bind(after.0).bind(int8(after.1));
-                let rows =
-                    query.bind(i64::from(limit)).fetch_all(&mut *self.readers.acquire().await?).await?;
+                let query = query.bind(i64::from(limit)).bind(freezes);
+                let rows = query.fetch_all(&mut *self.readers.acquire().await?).await?;
                 rows.iter()
                     .map(|row| {
                         let mut row = Reader::new("decision", row);

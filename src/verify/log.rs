@@ -5,6 +5,7 @@ use std::num::NonZeroU8;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use crate::domain::Day;
 use crate::ledger::effects::Effects;
 use crate::ledger::replay::Replay;
 use crate::log::checkpoint::{Checkpoint, Policy};
@@ -14,6 +15,7 @@ use crate::log::tile::{
     BundleEntries, RightEdge, TILE_WIDTH, TileId, Tiles, entries_path, partial_width, tile_path, tiles_of,
 };
 
+use super::orders::{OrderTotals, is_asked};
 use super::shelf::Shelf;
 use super::source::{Source, SourceError};
 use super::trust::{CHECKPOINT, Trust, Unproven, read};
@@ -124,6 +126,8 @@ struct Walk<'a> {
     trust: Trust,
     kinds: Vec<(&'static str, u64)>,
     bytes: u64,
+    days: Option<(Day, Day)>,
+    orders: OrderTotals,
 }
 
 /// A bundle of entries and its tile of hashes, with their names.
@@ -156,6 +160,8 @@ impl<'a> Walk<'a> {
             trust: Trust::new(newest.book, &options.policy),
             kinds: Vec::new(),
             bytes: 0,
+            days: options.days,
+            orders: OrderTotals::default(),
         }
     }
 
@@ -163,6 +169,7 @@ impl<'a> Walk<'a> {
         report.entries = self.replay.books.size;
         report.kinds.clone_from(&self.kinds);
         report.bytes = self.bytes;
+        report.orders = self.orders.clone();
         report.wallets = self.replay.books.wallet_count;
         report.lots = self.replay.books.lots_count();
         report.bitmaps_put_away = self.shelf.put_away;
@@ -329,9 +336,14 @@ impl<'a> Walk<'a> {
             self.shelf.make_ready(&mut self.replay.books, &entry.record)?;
             self.effects.clear();
             let kind = entry.record.kind();
+            let stamp = entry.stamp;
             self.replay
-                .apply(&mut self.effects, entry.stamp, entry.actor, entry.record)
+                .apply(&mut self.effects, stamp, entry.actor, entry.record)
                 .map_err(|error| wrong(error.expected, error.found))?;
+            if !self.effects.orders.is_empty() && is_asked(self.days, &stamp.date_text()) {
+                let counted = self.orders.count(&self.replay.books, &self.effects);
+                counted.map_err(|_| wrong("lots of the debtor's wallet".into(), "others".into()))?;
+            }
             self.count(kind);
             if let Some((record, _)) = self.effects.records.last() {
                 self.trust.follow(seq, record)?;

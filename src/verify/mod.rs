@@ -8,13 +8,15 @@
 //! | 3 | the tree once was the one of every earlier checkpoint that the auditor kept | [`log`] |
 //! | 4 | every entry is canonical, and is what the ledger's rules make after the entries before it | [`log`] |
 //! | 5 | the keys that signed are those that the log names, each vouched for by the one before | [`trust`] |
-//! | 6 | what the wallets, the treasury's funding and the banks are owed is what stands behind it | [`totals`] |
+//! | 6 | what orders took, they took of general lots | [`orders`] |
+//! | 7 | what the wallets, the treasury's funding and the banks are owed is what stands behind it | [`totals`] |
 //!
 //! The first thing that does not fit ends the work: what follows it rests on nothing. It may use the log's files, an HTTP
 //! client, `log` and `ledger`; it knows of no store. Memory is proportional to wallets and lots (see
 //! [`crate::ledger::books`]); bitmaps of paid benefits go to temporary files beyond a bound.
 
 mod log;
+mod orders;
 mod receipt;
 mod shelf;
 pub mod source;
@@ -24,9 +26,11 @@ mod trust;
 use std::fmt;
 use std::io;
 
+use crate::domain::Day;
 use crate::log::checkpoint::{Checkpoint, Policy};
 
 pub use log::verify;
+pub use orders::OrderTotals;
 pub use receipt::{ReceiptReport, verify_receipt};
 pub use totals::{ProgrammeTotals, Totals};
 pub use trust::{Declared, Rotated};
@@ -43,6 +47,8 @@ pub struct Options {
     pub earlier: Vec<(String, Vec<u8>)>,
     /// Bytes of bitmaps that stay in memory.
     pub bitmap_bytes_max: u64,
+    /// The business days whose orders are summed up, both inclusive; all, if none is named.
+    pub days: Option<(Day, Day)>,
 }
 
 /// What does not fit, as precisely as it can be said.
@@ -104,6 +110,8 @@ pub struct Report {
     pub rotations: Vec<Rotated>,
     /// Histories that were declared lost.
     pub declared: Vec<Declared>,
+    /// What became of the orders.
+    pub orders: OrderTotals,
     /// Sums by programme and in all, once everything was replayed.
     pub totals: Option<Totals>,
     /// What does not fit; `None`: everything does.

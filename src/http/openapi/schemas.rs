@@ -906,6 +906,10 @@ pub(super) fn all() -> Map<String, Value> {
             &[
                 ("wallet", uuid()),
                 ("state", chosen(&["provisioned", "active", "blocked", "deceased", "closed"])),
+                (
+                    "frozen",
+                    json!({"type": "boolean", "description": "Whether an authority's freeze lets nothing out of it"}),
+                ),
                 ("currency", kzt()),
                 ("balance", sum()),
                 ("held", sum()),
@@ -922,8 +926,8 @@ pub(super) fn all() -> Map<String, Value> {
                     ])),
                 ),
             ],
-            json!({"wallet": WALLET, "state": "provisioned", "currency": "KZT", "balance": "12345.67", "held": "0.00",
-                "available": "12345.67", "version": 1, "at": null,
+            json!({"wallet": WALLET, "state": "provisioned", "frozen": false, "currency": "KZT", "balance": "12345.67",
+                "held": "0.00", "available": "12345.67", "version": 1, "at": null,
                 "by_programme": [{"programme": "ASP", "class": "protected", "amount": "12345.67", "held": "0.00"}]}),
         ),
     );

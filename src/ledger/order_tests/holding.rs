@@ -172,6 +172,64 @@ fn a_freeze_lets_nothing_out_and_everything_in_and_touches_no_protected_money() 
 }
 
 #[test]
+fn of_a_frozen_wallet_only_what_an_arrest_of_its_own_held_is_taken() {
+    let mut world = World::mixed();
+    world.accrue(0, 2, 0, 1_000).unwrap();
+    world.decide("bailiff", arrest(1).of(300));
+    world.decide("police", freeze("police", 1, world.at + DAY));
+    world.accrue(0, 2, 1, 5_000).unwrap();
+    let wallet = world.wallet(0);
+    assert_eq!((wallet.general, wallet.general_held), (6_000, 1_000), "what came later is not held");
+    for said in [collect(2, 100), order("bailiff", 3, OrderKind::Alimony, 0).of(100)] {
+        let decision = world.decide("bailiff", said);
+        assert_eq!((decision.outcome, decision.taken.tiyn()), (Outcome::RefusedProtected, 0), "it stays in");
+    }
+    let carried = world.decide("bailiff", collect(4, 500).lifting("bailiff", 1));
+    assert_eq!((carried.outcome, carried.taken.tiyn()), (Outcome::Partial, 300));
+    // Holding lets nothing out.
+    let later = world.decide("bailiff", arrest(5).of(2_000));
+    assert_eq!((later.outcome, later.held.tiyn()), (Outcome::Held, 2_000));
+    world.decide("police", order("police", 2, OrderKind::Lift, 0).lifting("police", 1));
+    assert_eq!(world.outcome("bailiff", collect(6, 3_700)), Outcome::Executed);
+    world.check();
+}
+
+#[test]
+fn an_order_that_is_over_is_carried_out_and_lifted_no_more() {
+    let mut world = World::mixed();
+    world.accrue(0, 2, 0, 1_000).unwrap();
+    let end = world.at + DAY;
+    for number in 1..=3 {
+        world.decide("bailiff", arrest(number).of(100).until(end));
+    }
+    world.at = end;
+    let in_time = world.decide("bailiff", collect(4, 100).lifting("bailiff", 1));
+    assert_eq!(in_time.outcome, Outcome::Executed, "at its last millisecond it stands");
+    world.at = end + 1;
+    let late = [
+        collect(5, 100).lifting("bailiff", 2),
+        order("bailiff", 6, OrderKind::Lift, 0).lifting("bailiff", 3),
+    ];
+    for said in &late {
+        // Nothing at all is decided on the wallet before what is over has ended.
+        let stamp = Stamp::of(world.at).unwrap();
+        let actor = Actor { client: client("bailiff"), request: [0; 32], line: None, instruction: None };
+        let entry = Entry { fx: &mut Effects::default(), stamp, actor };
+        let fault = world.books.decide_order(entry, intake(said.clone())).unwrap_err();
+        assert_eq!(fault, Fault::Unread("the end of an order whose time is over"));
+    }
+    for order in world.books.orders.over(world.at) {
+        world.expire(order).unwrap();
+    }
+    for said in late {
+        let decision = world.decide("bailiff", said);
+        assert_eq!((decision.outcome, decision.field), (Outcome::Malformed, Some(MalformedField::Lifts)));
+    }
+    assert_eq!(world.outcome("bailiff", collect(7, 900)), Outcome::Executed, "all of it is free");
+    world.check();
+}
+
+#[test]
 fn a_freeze_of_a_container_holds_nothing_and_still_lets_nothing_out() {
     let mut world = World::container();
     world.accrue(0, 0, 0, 1_000).unwrap();

@@ -162,15 +162,42 @@ fn a_tax_debt_that_was_met_is_returned_unexecuted() {
         "what is claimed meets no debt here"
     );
     assert_eq!(world.outcome("tax", collect(3, 400, 1, false)), Outcome::ReturnedDuplicate);
-    // A debt that was met in part is not met.
-    assert_eq!(world.outcome("tax", collect(4, 900, 2, false)), Outcome::Partial);
-    world.accrue(0, 2, 1, 1_000).unwrap();
-    assert_eq!(world.outcome("tax", collect(5, 900, 2, false)), Outcome::Executed);
-    assert_eq!(world.levied(1), 400 + 600 + 900);
-    // A debt that nobody with a wallet owes is returned as well.
-    let nobody = Order { debtor: [5; 32], ..collect(6, 900, 2, false) };
+    // Another person's debt of the same date, amount and type is another debt.
+    let nobody = Order { debtor: [5; 32], ..collect(4, 400, 1, false) };
+    assert_eq!(world.outcome("tax", nobody), Outcome::NoWallet);
+    world.accrue(1, 2, 0, 1_000).unwrap();
+    let other = Order { debtor: [1; 32], ..collect(5, 400, 1, false) };
+    assert_eq!(world.outcome("tax", other), Outcome::Executed);
+    // One that nobody with a wallet owes is returned as well, if it was met elsewhere.
+    let nobody = Order { debtor: [5; 32], ..collect(6, 400, 1, true) };
     let returned = world.decide("tax", nobody);
     assert_eq!((returned.outcome, returned.wallet), (Outcome::ReturnedDuplicate, None));
+    world.check();
+}
+
+#[test]
+fn no_more_than_a_tax_debt_is_taken_for_it_however_many_orders_come() {
+    let mut world = World::mixed();
+    let collect = |number| order("tax", number, OrderKind::Collection, 0).of(900).for_debt(2, false);
+    let figures = |decision: &Decision| {
+        let sums = [decision.taken, decision.held, decision.refused].map(crate::domain::Money::tiyn);
+        (decision.outcome, sums)
+    };
+    world.accrue(0, 2, 0, 600).unwrap();
+    let first = world.decide("tax", collect(1));
+    assert_eq!(figures(&first), (Outcome::Partial, [600, 0, 300]));
+    world.accrue(0, 2, 1, 200).unwrap();
+    let second = world.decide("tax", collect(2));
+    assert_eq!(figures(&second), (Outcome::Partial, [200, 0, 700]));
+    assert!(second.rows.len() == 2, "of what was left of it something was refused");
+    world.accrue(0, 2, 2, 5_000).unwrap();
+    let third = world.decide("tax", collect(3));
+    assert_eq!(figures(&third), (Outcome::Partial, [100, 0, 800]), "what is asked stays what is asked");
+    let [row] = third.rows.as_slice() else { panic!("nothing was refused: {:?}", third.rows) };
+    assert_eq!(RuleTable::shipped().rules[usize::from(*row)].class, FundClass::General);
+    let fourth = world.decide("tax", collect(4));
+    assert_eq!(figures(&fourth), (Outcome::ReturnedDuplicate, [0, 0, 900]));
+    assert_eq!((world.levied(1), world.wallet(0).general), (900, 4_900));
     world.check();
 }
 

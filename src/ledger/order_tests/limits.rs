@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::Day;
 use crate::ledger::order::{
-    Effect, MalformedField, ORDER_LIFETIME_MAX, ORDER_LOTS_MAX, RULES_BYTES_MAX, RULES_MAX, Rule,
+    Competence, Effect, MalformedField, ORDER_LIFETIME_MAX, ORDER_LOTS_MAX, RULES_BYTES_MAX, RULES_MAX, Rule,
 };
 
 /// A leaf's length is told in 16 bits.
@@ -151,6 +151,10 @@ fn a_table_that_contradicts_itself_cannot_come_into_force() {
     let like = shipped.rules[8].clone();
     let with = |rules: Vec<Rule>| RuleTable { rules, ..shipped.clone() };
     let day = |text| Day::parse(text).unwrap();
+    let may = |issuer, kind| {
+        let competences = vec![Competence { issuer, orders: vec![OrderKind::Lift, kind] }];
+        RuleTable { competences, ..shipped.clone() }
+    };
     for (why, table) in [
         ("a kind that no row decides", with(vec![Rule { order: OrderKind::Lift, ..like.clone() }])),
         (
@@ -179,6 +183,9 @@ fn a_table_that_contradicts_itself_cannot_come_into_force() {
             "an issuer twice",
             RuleTable { competences: vec![shipped.competences[0].clone(); 2], ..shipped.clone() },
         ),
+        ("a freeze of somebody who investigates nothing", may(Issuer::Bailiff, OrderKind::Freeze)),
+        ("a set-off of somebody who keeps no account", may(Issuer::Creditor, OrderKind::SetOff)),
+        ("a fee of somebody who keeps no account", may(Issuer::TaxAuthority, OrderKind::Fee)),
         ("a kind twice", RuleTable { precedence: vec![OrderKind::Lift; 2], ..shipped.clone() }),
     ] {
         assert!(table.fault().is_some(), "{why}");

@@ -39,6 +39,47 @@ fn a_wallet_on_which_an_order_stands_is_not_merged_and_then_its_orders_reach_the
 }
 
 #[test]
+fn a_tax_debt_is_one_persons_whichever_number_is_written_and_whatever_was_merged() {
+    let mut world = World::mixed();
+    let collect =
+        |number, person| order("tax", number, OrderKind::Collection, person).of(900).for_debt(2, false);
+    for (person, tiyn) in [(0, 300), (1, 500)] {
+        world.accrue(person, 2, person, tiyn).unwrap();
+        assert_eq!(world.decide("tax", collect(person, person)).taken.tiyn(), tiyn);
+    }
+    world.merge(0, 1).unwrap();
+    world.accrue(0, 2, 2, 5_000).unwrap();
+    let third = world.decide("tax", collect(3, 1));
+    assert_eq!((third.wallet, third.taken.tiyn()), (Some(id(0)), 100), "900 in all");
+    for person in 0..2 {
+        assert_eq!(world.outcome("tax", collect(4 + person, person)), Outcome::ReturnedDuplicate);
+    }
+    // A number that was added later.
+    let number = Person { tag: [2; 32], sealed_iin: Vec::new() };
+    let document = Document::parse("act 8").unwrap();
+    world.run("a", |books, entry| books.add_number(entry, id(0), id(2), number, document)).unwrap();
+    assert_eq!(world.outcome("tax", collect(6, 2)), Outcome::ReturnedDuplicate);
+    assert_eq!(world.levied(1), 900);
+    world.check();
+}
+
+#[test]
+fn an_overpayment_that_both_of_two_merged_wallets_had_is_recovered_of_what_is_left() {
+    let mut world = World::container();
+    world.accrue(0, 0, 0, 700).unwrap();
+    world.accrue(1, 0, 0, 700).unwrap();
+    world.transfer(0, 700).unwrap();
+    world.merge(0, 1).unwrap();
+    let recover =
+        |number| order("ministry", number, OrderKind::OverpaymentRecovery, 1).of(500).of_accrual(0, 0);
+    let first = world.decide("ministry", recover(1));
+    assert_eq!((first.outcome, first.taken.tiyn()), (Outcome::Executed, 500), "the first has nothing left");
+    assert_eq!(world.decide("ministry", recover(2)).taken.tiyn(), 200);
+    assert_eq!(world.outcome("ministry", recover(3)), Outcome::RefusedProtected);
+    world.check();
+}
+
+#[test]
 fn a_frozen_wallet_sends_nothing_on_and_the_accrual_lands() {
     let mut world = World::mixed();
     world.accrue(0, 0, 0, 10).unwrap();

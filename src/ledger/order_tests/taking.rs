@@ -141,6 +141,46 @@ fn a_row_of_one_programme_goes_before_the_one_for_all_and_what_no_row_is_about_i
 }
 
 #[test]
+fn the_rows_that_decided_are_named_and_no_others() {
+    let kind = OrderKind::Collection;
+    let mut world = World::mixed();
+    let rows = vec![row(kind, Some(3), Effect::Refuse, None), row(kind, None, Effect::Allow, Some(50))];
+    let table = with_rows(kind, rows);
+    let last = u8::try_from(table.rules.len() - 1).unwrap();
+    let of = |kind, class| {
+        let row = table.rules.iter().position(|rule| (rule.order, rule.class) == (kind, class)).unwrap();
+        u8::try_from(row).unwrap()
+    };
+    let protected = of(kind, FundClass::Protected);
+    world.set_rules(table.clone()).unwrap();
+    world.accrue(0, 0, 0, 9_000).unwrap();
+    let mut named = |world: &mut World, by: &str, said: Order| world.decide(by, said).rows;
+    let collect = |number, tiyn| order("bailiff", number, kind, 0).of(tiyn);
+    assert_eq!(named(&mut world, "bailiff", collect(1, 10)), [protected], "whatever there is in the wallet");
+    world.accrue(0, 3, 0, 1_000).unwrap();
+    world.accrue(0, 2, 0, 600).unwrap();
+    // Wages came first, and are kept; bonuses are taken. All that was asked was reached.
+    assert_eq!(named(&mut world, "bailiff", collect(2, 300)), [last - 1, last]);
+    assert_eq!(named(&mut world, "bailiff", collect(3, 900)), [protected, last - 1, last]);
+    world.accrue(1, 2, 0, 1).unwrap();
+    let capped = order("bailiff", 4, kind, 1).of(1);
+    assert_eq!(named(&mut world, "bailiff", capped), [protected, last], "half of a tiyn is nothing");
+    // What is not asked for is not decided.
+    world.accrue(2, 2, 0, 100).unwrap();
+    world.accrue(2, 3, 0, 100).unwrap();
+    assert_eq!(named(&mut world, "bailiff", order("bailiff", 5, kind, 2).of(50)), [last]);
+    // Of what holds without an amount something is refused if nothing is held; a freeze refuses nothing.
+    let arrest = |number, person| order("bailiff", number, OrderKind::Arrest, person);
+    assert_eq!(named(&mut world, "bailiff", arrest(6, 2)), [of(OrderKind::Arrest, FundClass::General)]);
+    assert_eq!(named(&mut world, "bailiff", arrest(7, 2)), [of(OrderKind::Arrest, FundClass::Protected)]);
+    let until = world.at + DAY;
+    let freeze = |number, person| order("police", number, OrderKind::Freeze, person).until(until);
+    assert_eq!(named(&mut world, "police", freeze(8, 1)), [of(OrderKind::Freeze, FundClass::General)]);
+    assert_eq!(named(&mut world, "police", freeze(9, 2)), [] as [u8; 0]);
+    world.check();
+}
+
+#[test]
 fn a_row_holds_on_its_days_and_on_no_others() {
     use crate::domain::Day;
     let kind = OrderKind::Collection;

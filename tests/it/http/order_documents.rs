@@ -98,6 +98,23 @@ async fn a_document_is_checked_with_the_logs_key_alone(place: &Place) {
         let page = document(&service, "authority", &decided["entry"], "", "text/html").await;
         check(page.as_bytes(), &policy, None).unwrap();
     }
+    // What no row decides says by which rule of the ledger it was decided.
+    for (number, kind) in [("11", "fee"), ("12", "lift")] {
+        let body = with(order(number, 1), "kind", json!(kind)); // it may not, and lacks what it lifts
+        let decided = decide(&service, "authority", &body).await.expect(201);
+        let shown = json_of(&service, &decided["entry"]).await;
+        assert_eq!(shown["basis"], json!([]));
+        assert!(shown["basis_words"]["ru"].as_str().unwrap().starts_with("по "), "{shown}");
+        let page = document(&service, "authority", &decided["entry"], "", "text/html").await;
+        assert!(page.contains(shown["basis_words"]["kk"].as_str().unwrap()));
+    }
+    // Only who gave the order is given what would tell its debtor's number to whoever tries all that there are.
+    for (by, is_issuer) in [("authority", true), ("auditor", false), ("operator", false)] {
+        let text = document(&service, by, &decided["entry"], "", "application/json").await;
+        let shown: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(shown["proof"]["openings"].get("debtor").is_some(), is_issuer, "{by}");
+        check(text.as_bytes(), &policy, None).unwrap();
+    }
     // Texts of an issuer are texts on the page.
     let sly = with(order("<script>alert(1)</script>", 1), "purpose", json!("</td><td id=\"taken\">1 & 2"));
     let decided = decide(&service, "authority", &sly).await.expect(201);

@@ -390,7 +390,7 @@ async fn in_mixed_mode_general_money_is_taken_and_held_and_nothing_protected(pla
     assert_eq!(
         report["totals"],
         json!({"orders": 5, "asked": "50450.00", "taken": "300.00", "held": "100.00",
-        "recovered": "0.00", "shielded": "50050.00"})
+        "recovered": "0.00", "not_reached": "50050.00"})
     );
     assert_eq!(
         report["proof"],
@@ -447,6 +447,12 @@ async fn holders_are_told_through_every_channel_and_never_of_a_balance(place: &P
     authority(&service, "police", "961141000023", "investigator").await;
     let frozen = decide(&service, "police", &freeze).await.expect(201);
     assert_eq!(figures(&frozen), ["held", "0.00", "0.00", "0.00"]);
+    assert_eq!(frozen["rows"], json!([]), "what refuses protected money decides nothing here");
+    for by in ["channel", "auditor", "operator"] {
+        assert_eq!(get(&service, by, &format!("/v1/wallets/{wallet}")).await["frozen"], true, "{by}");
+        let path = format!("/v1/wallets/{wallet}/balance?at=2026-11-01");
+        assert_eq!(get(&service, by, &path).await["frozen"], false, "it was not then");
+    }
     let told = get(&service, "channel", "/v1/events").await;
     let events: Vec<&Value> = told["events"].as_array().unwrap().iter().collect();
     assert_eq!(events.len(), 2, "{told}");
@@ -476,6 +482,8 @@ async fn holders_are_told_through_every_channel_and_never_of_a_balance(place: &P
         "{text}"
     );
     assert!(text.contains("article 58(2)(1)") && text.contains("Nothing was taken"), "{text}");
+    let text = events[1]["data"]["notice"]["en"].as_str().unwrap();
+    assert!(text.contains("by the rules of this ledger") && !text.contains("article"), "{text}");
     assert_eq!(told["next"], frozen["entry"]);
     let rest = get(&service, "channel", &format!("/v1/events?after={}", decided["entry"])).await;
     assert_eq!((rest["events"].as_array().unwrap().len(), &rest["events"][0]), (1, events[1]));

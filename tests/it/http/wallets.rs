@@ -82,7 +82,7 @@ async fn a_wallet_shows_its_money_by_programme(place: &Place) {
     assert_eq!(service.get(&format!("/v1/wallets/{id}/balance")).await.expect(200), wallet);
     assert_eq!(
         wallet,
-        json!({"wallet": id, "state": "provisioned", "currency": "KZT", "balance": "110.51", "held": "0.00",
+        json!({"wallet": id, "state": "provisioned", "frozen": false, "currency": "KZT", "balance": "110.51", "held": "0.00",
             "available": "110.51", "version": 3, "at": null, "by_programme": [
                 {"programme": "ASP", "class": "protected", "amount": "10.51", "held": "0.00"},
                 {"programme": "GRANT", "class": "general", "amount": "100.00", "held": "0.00"}]})

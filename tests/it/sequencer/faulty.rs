@@ -391,9 +391,9 @@ all_delegated! {
     fn rules(entry: u64) -> Option<RuleTable>;
     fn orders(entries: &[u64]) -> Vec<OrderRow>;
     fn orders_by_tag(tags: &[[u8; 32]]) -> Vec<OrderRow>;
-    fn debts_met(debts: &[[u8; 32]]) -> Vec<([u8; 32], u64)>;
-    fn standing_freezes(accounts: &[u32]) -> Vec<(u32, u64)>;
-    fn expired_orders(before: i64, after: (i64, u64), limit: u32) -> Vec<(i64, u64)>;
+    fn collected(debts: &[(u32, [u8; 32])]) -> Vec<(u32, [u8; 32], i64)>;
+    fn standing_until(accounts: &[u32]) -> Vec<OrderRow>;
+    fn expired_orders(freezes: bool, before: i64, after: (i64, u64), limit: u32) -> Vec<(i64, u64)>;
     fn orders_of_issuer(issuer: Bin, after: u64, limit: u32) -> Vec<OrderRow>;
     fn orders_against(account: u32, after: u64, limit: u32) -> Vec<OrderRow>;
     fn orders_between(from: i32, to: i32, after: u64, limit: u32) -> Vec<OrderRow>;

@@ -3,18 +3,24 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use social_wallet::domain::{Bin, Day, FundClass, Issuer, OrderDocument, OrderKind, Reach, Role, Text};
+use social_wallet::domain::{
+    Bin, Day, FundClass, Issuer, OrderDocument, OrderKind, Reach, Role, Scope, Text,
+};
 use social_wallet::keys::{WrittenDebt, WrittenOrder};
 use social_wallet::ledger::account::SystemAccount;
 use social_wallet::ledger::order::{MalformedField, Mode, Outcome as OrderOutcome, Overpaid, RuleTable};
 use social_wallet::ledger::order_rules::Intake;
+use social_wallet::ledger::payment::{CashReference, Consent, ConsentMethod, Document, Purpose, Terms};
 use social_wallet::ledger::record::Actor;
 use social_wallet::ledger::refusal::{Refusal, RefusalCode};
 use social_wallet::ledger::registry::Proposal;
 use social_wallet::sequencer::Sequencer;
 use social_wallet::sequencer::clock::Clock;
-use social_wallet::sequencer::command::{Command, CommandError, EntryView, OrderCommand, Outcome};
+use social_wallet::sequencer::command::{
+    Command, CommandError, EntryView, OrderCommand, Outcome, PaymentCommand, RegistryCommand,
+};
 use social_wallet::sequencer::expiry::{Expiry, PORTION};
+use social_wallet::sequencer::holder::HolderCommand;
 use social_wallet::store::Store;
 
 use super::faulty::{Fate, Faulty};
@@ -34,6 +40,10 @@ in_both_rooms! {
     an_order_reaches_what_the_same_commit_has_credited,
     a_levy_is_settled_once_and_its_key_is_bound,
     a_writer_that_starts_later_decides_by_the_rules_in_force,
+    orders_and_the_numbers_of_a_person_go_together,
+    a_tax_debt_is_collected_once_in_all_through_whichever_writer,
+    what_is_over_ends_before_anything_is_decided_that_it_would_hold_up,
+    orders_end_before_cash_outs,
 }
 
 const DAY: i64 = 86_400_000;
@@ -130,8 +140,8 @@ fn outcome(entry: &EntryView) -> OrderOutcome {
     OrderOutcome::parse(entry.members["outcome"].as_str().unwrap()).unwrap()
 }
 
-/// Gives a book operators, authorities and rules of the mode mixed.
-async fn appoint(sequencer: &Sequencer) {
+/// Gives a book operators and authorities.
+async fn appoint_container(sequencer: &Sequencer) {
     bootstrap(sequencer).await;
     for (name, issuer) in CLIENTS {
         let (bin, issuer) = (Some(issuer_of(name)), Some(issuer));
@@ -139,6 +149,11 @@ async fn appoint(sequencer: &Sequencer) {
             Proposal::RegisterClient { client: client(name), role: Role::Authority, bin, bic: None, issuer };
         agree(sequencer, register).await;
     }
+}
+
+/// And rules of the mode mixed.
+async fn appoint(sequencer: &Sequencer) {
+    appoint_container(sequencer).await;
     let rules = Box::new(RuleTable { mode: Mode::Mixed, ..RuleTable::shipped() });
     agree(sequencer, Proposal::SetRules { rules }).await;
 }
@@ -186,7 +201,8 @@ pub async fn order_of_everything(sequencer: &Sequencer, store: Arc<dyn Store>) {
         naming("bailiff", 7, collection, 1, 100, 99), // names an order that was never given
         unread,
     ];
-    send(sequencer, "bailiff", orders).await;
+    let orders = (1..).zip(orders).map(|(line, order)| Intake { line: Some(line), ..order });
+    send(sequencer, "bailiff", orders.collect()).await;
     let carried = naming("bailiff", 8, collection, 0, 10_000, 1);
     send_one(sequencer, "bailiff", carried).await;
     let same =
@@ -199,7 +215,24 @@ pub async fn order_of_everything(sequencer: &Sequencer, store: Arc<dyn Store>) {
     let arrest =
         WrittenOrder { expires: Some(NOW + DAY), ..written("bailiff", 9, OrderKind::Arrest, 4, 100) };
     send(sequencer, "bailiff", vec![intake(&arrest)]).await;
+    // A debt that is met in two parts.
+    let part = |number| {
+        let said = keys().order(&written("tax", number, collection, 7, 90_000));
+        Intake {
+            said: Ok(social_wallet::ledger::order::Order {
+                debt: keys().order(&written("tax", 1, collection, 7, 90_000)).debt,
+                ..said
+            }),
+            ..order("tax", number, collection, 7, 90_000)
+        }
+    };
+    send_one(sequencer, "tax", part(4)).await;
+    made(sequencer.submit(accrue(7, "BONUS", month(8), 60_000), actor(None)).await);
+    send_one(sequencer, "tax", part(5)).await;
+    send_one(sequencer, "bailiff", order("bailiff", 10, collection, 4, 100)).await;
     send_one(sequencer, "police", order("police", 1, OrderKind::Freeze, 5, 0)).await;
+    made(sequencer.submit(accrue(5, "BONUS", month(8), 60_000), actor(None)).await);
+    send_one(sequencer, "bailiff", order("bailiff", 11, collection, 5, 100)).await;
     send_one(sequencer, "police", naming("police", 2, OrderKind::Lift, 5, 0, 1)).await;
     send_one(sequencer, "ministry", order("ministry", 1, OrderKind::OverpaymentRecovery, 6, 700)).await;
     let settle = OrderCommand::SettleLevy {
@@ -211,6 +244,14 @@ pub async fn order_of_everything(sequencer: &Sequencer, store: Arc<dyn Store>) {
     let past = || NOW + DAY + 1;
     let (late, _) = Sequencer::start(store.clone(), keys(), Clock::with(past), WALLETS_MAX).await.unwrap();
     assert_eq!(Expiry::new(store, late, past).look().await.unwrap(), 1);
+}
+
+/// A book that begins with the rules that every book begins with.
+pub async fn order_of_a_new_book(sequencer: &Sequencer) {
+    furnish(sequencer).await;
+    appoint_container(sequencer).await;
+    made(sequencer.submit(accrue(0, "ASP", month(1), 50_000), actor(None)).await);
+    send_one(sequencer, "bailiff", order("bailiff", 1, OrderKind::Collection, 0, 100)).await;
 }
 
 async fn general(store: &dyn Store, person: u64) -> (i64, i64, i64) {
@@ -274,7 +315,8 @@ async fn many_orders_are_answered_each_in_its_place_and_the_same_again_moves_not
     );
     assert_eq!(general(&*store, 0).await, (50_000, 0, 0));
 
-    let again = send(&sequencer, "bailiff", orders(20_000)).await;
+    let actor = Actor { request: [6; 32], ..actor_of("bailiff", None) };
+    let again = told(sequencer.submit(decide(orders(20_000)), actor).await);
     for (place, seq) in seqs.iter().enumerate().take(5) {
         assert_eq!(again[place], Ok(EntryView::repeated(*seq)));
     }
@@ -534,6 +576,184 @@ async fn a_writer_that_starts_later_decides_by_the_rules_in_force(place: &Place)
     let refused = send_one(&other, "bailiff", order("bailiff", 2, OrderKind::Collection, 1, 1_000)).await;
     assert_eq!(outcome(&refused), OrderOutcome::RefusedProtected);
     assert!(refused.members["rules"].as_u64().unwrap() > in_force);
+    assert_sound(&store).await;
+}
+
+fn add_number(person: u64, further: u64) -> Command {
+    let (iin, leads, document) = (iin(further), wallet(further), Document::parse("act 7").unwrap());
+    Command::Holder(HolderCommand::AddNumber { wallet: wallet(person), iin, leads, document })
+}
+
+fn merge(person: u64, merged: u64) -> Command {
+    let (wallet, merged, document) = (wallet(person), wallet(merged), Document::parse("act 8").unwrap());
+    Command::Holder(HolderCommand::Merge { wallet, merged, document })
+}
+
+async fn orders_and_the_numbers_of_a_person_go_together(place: &Place) {
+    let store = place.open().await;
+    let sequencer = serve(store.clone()).await;
+    people(&sequencer).await;
+    let operator = async |command| sequencer.submit(command, actor_of("op-a", None)).await;
+    // A wallet under an order is not merged, whichever order it is.
+    send_one(&sequencer, "bailiff", order("bailiff", 1, OrderKind::Arrest, 1, 300)).await;
+    assert_eq!(refused_for(operator(merge(0, 1)).await), RefusalCode::OutflowBlocked);
+    send_one(&sequencer, "bailiff", naming("bailiff", 2, OrderKind::Lift, 1, 0, 1)).await;
+    send_one(&sequencer, "police", order("police", 1, OrderKind::Freeze, 1, 0)).await;
+    assert_eq!(refused_for(operator(merge(0, 1)).await), RefusalCode::OutflowBlocked);
+    send_one(&sequencer, "police", naming("police", 2, OrderKind::Lift, 1, 0, 1)).await;
+    made(operator(merge(0, 1)).await);
+    assert_eq!(general(&*store, 0).await, (100_000, 100_000, 0));
+    // The old number, and one that is added, mean the wallet that stays: for another writer too.
+    made(operator(add_number(0, 900)).await);
+    let other = serve(place.open().await).await;
+    let shown = wallet(0).to_string();
+    for (number, person) in [(3, 1), (4, 900), (5, 0)] {
+        let taken =
+            send_one(&other, "bailiff", order("bailiff", number, OrderKind::Collection, person, 1_000)).await;
+        assert_eq!(
+            (outcome(&taken), &taken.members["wallet"]),
+            (OrderOutcome::Executed, &shown.clone().into())
+        );
+    }
+    assert_eq!(general(&*store, 0).await.1, 97_000);
+    // What is held by one number is carried out, and lifted, by the other.
+    send_one(&other, "bailiff", order("bailiff", 6, OrderKind::Arrest, 900, 5_000)).await;
+    let carried =
+        send_one(&sequencer, "bailiff", naming("bailiff", 7, OrderKind::Collection, 1, 5_000, 6)).await;
+    assert_eq!(outcome(&carried), OrderOutcome::Executed);
+    assert_eq!(general(&*store, 0).await, (100_000, 92_000, 0));
+    assert_sound(&store).await;
+}
+
+async fn a_tax_debt_is_collected_once_in_all_through_whichever_writer(place: &Place) {
+    let store = place.open().await;
+    let sequencer = serve(store.clone()).await;
+    let other = serve(place.open().await).await;
+    people(&sequencer).await;
+    // The tag of a debt is that of its date, amount and type: here all are one debt of 90,000.
+    let collect = |number: u64, person| {
+        let same = written("tax", 1, OrderKind::Collection, person, 90_000);
+        let debt = intake(&same).said.unwrap().debt;
+        let next = order("tax", number, OrderKind::Collection, person, 90_000);
+        let said = next.said.map(|said| social_wallet::ledger::order::Order { debt, ..said });
+        Intake { said, ..next }
+    };
+    let taken = |entry: &EntryView| entry.members["taken"].as_str().unwrap().to_owned();
+    assert_eq!(taken(&send_one(&sequencer, "tax", collect(11, 0)).await), "500.00", "all that is general");
+    assert_eq!(taken(&send_one(&other, "tax", collect(12, 1)).await), "500.00", "another person's debt");
+    made(sequencer.submit(merge(0, 1), actor_of("op-a", None)).await);
+    made(sequencer.submit(accrue(0, "BONUS", month(7), 99_000), actor(None)).await);
+    // Both were one person's: more than the debt was taken, and nothing is added to it.
+    let over = send_one(&other, "tax", collect(13, 0)).await;
+    assert_eq!((outcome(&over), taken(&over).as_str()), (OrderOutcome::ReturnedDuplicate, "0.00"));
+    // In parts, in one request and over several, and merged in between.
+    assert_eq!(taken(&send_one(&sequencer, "tax", collect(14, 2)).await), "500.00");
+    made(sequencer.submit(merge(3, 2), actor_of("op-a", None)).await);
+    made(sequencer.submit(accrue(3, "BONUS", month(7), 99_000), actor(None)).await);
+    let rest = send(&other, "tax", vec![collect(15, 2), collect(16, 3)]).await;
+    let [rest, none] = &rest[..] else { panic!("{rest:?}") };
+    let rest = rest.as_ref().unwrap();
+    assert_eq!((outcome(rest), taken(rest).as_str()), (OrderOutcome::Partial, "400.00"));
+    assert_eq!(outcome(none.as_ref().unwrap()), OrderOutcome::ReturnedDuplicate);
+    assert_sound(&store).await;
+}
+
+async fn late(place: &Place, past: fn() -> i64) -> Sequencer {
+    Sequencer::start(place.open().await, keys(), Clock::with(past), WALLETS_MAX).await.unwrap().0
+}
+
+const OVER: i64 = NOW + DAY + 1;
+
+async fn what_is_over_ends_before_anything_is_decided_that_it_would_hold_up(place: &Place) {
+    let store = place.open().await;
+    let sequencer = serve(store.clone()).await;
+    people(&sequencer).await;
+    let arrest = |number, person| {
+        let written = written("bailiff", number, OrderKind::Arrest, person, 50_000);
+        intake(&WrittenOrder { expires: Some(NOW + DAY), ..written })
+    };
+    send(&sequencer, "bailiff", vec![arrest(1, 0), arrest(2, 1), arrest(3, 2), arrest(4, 3)]).await;
+    send_one(&sequencer, "police", order("police", 1, OrderKind::Freeze, 4, 0)).await;
+    let register =
+        RegistryCommand::Register { client: client("egov"), role: Role::Channel, scope: Scope::Book };
+    made(sequencer.submit(Command::Registry(register), actor_of("op-a", None)).await);
+
+    // Nobody has looked what is over: the writer ends it itself, in the commit that decides.
+    let late = late(place, || OVER).await;
+    let size = async || store.head().await.unwrap().unwrap().size;
+    let before = size().await;
+    let taken = send_one(&late, "bailiff", order("bailiff", 5, OrderKind::Collection, 0, 50_000)).await;
+    assert_eq!((outcome(&taken), taken.seq), (OrderOutcome::Executed, before + 1));
+    let ended: serde_json::Value =
+        serde_json::from_slice(&store.leaves(&[before]).await.unwrap().remove(0).1).unwrap();
+    assert_eq!((&ended["kind"], &ended["actor"]["client"]), (&"order_expired".into(), &"system".into()));
+    // Its issuer names it too late.
+    for (number, kind) in [(6, OrderKind::Collection), (7, OrderKind::Lift)] {
+        let named = send_one(&late, "bailiff", naming("bailiff", number, kind, 1, 100, 2)).await;
+        assert_eq!(named.members["field"], "lifts", "{kind}");
+        assert_eq!(outcome(&named), OrderOutcome::Malformed);
+    }
+    // A reversal, a merging.
+    made(late.submit(reverse(2, "BONUS", month(2)), actor(None)).await);
+    made(late.submit(merge(7, 3), actor_of("op-a", None)).await);
+    assert_eq!(general(&*store, 7).await, (100_000, 100_000, 0));
+    // What leaves a wallet.
+    let terms =
+        Terms { purpose: Purpose::Cash {}, ceiling: amount(100), standing: true, expires: OVER + DAY };
+    let consent = Consent { method: ConsentMethod::Session, evidence: [7; 32], at: OVER };
+    let (wallet, sealed_destination) = (wallet(4), vec![1]);
+    let authorise = PaymentCommand::Authorise { wallet, terms, consent, sealed_destination };
+    made(late.submit(Command::Payment(authorise), actor_of("egov", None)).await);
+    assert_eq!(Expiry::new(store.clone(), late, || OVER).look().await.unwrap(), 0, "all have ended");
+    assert_sound(&store).await;
+}
+
+async fn orders_end_before_cash_outs(place: &Place) {
+    let store = place.open().await;
+    let sequencer = serve(store.clone()).await;
+    people(&sequencer).await;
+    let register =
+        RegistryCommand::Register { client: client("egov"), role: Role::Channel, scope: Scope::Book };
+    made(sequencer.submit(Command::Registry(register), actor_of("op-a", None)).await);
+    let mut codes = 0u64;
+    for person in 0..7 {
+        let terms =
+            Terms { purpose: Purpose::Cash {}, ceiling: amount(5_000), standing: true, expires: NOW + DAY };
+        let consent = Consent { method: ConsentMethod::Session, evidence: [person; 32], at: NOW };
+        let (wallet, sealed_destination) = (wallet(person.into()), vec![1]);
+        let authorise = PaymentCommand::Authorise { wallet, terms, consent, sealed_destination };
+        let given = made(sequencer.submit(Command::Payment(authorise), actor_of("egov", None)).await).seq;
+        for _ in 0..20 {
+            codes += 1;
+            let mut reference = [0; 10];
+            reference[..8].copy_from_slice(&codes.to_be_bytes());
+            let reference = CashReference::from_bytes(reference);
+            let (authorisation, amount, secret, minutes) = (given, amount(100), [1; 32], 15);
+            let cash = PaymentCommand::CreateCash { authorisation, amount, reference, secret, minutes };
+            made(sequencer.submit(Command::Payment(cash), actor_of("egov", None)).await);
+        }
+    }
+    assert!(codes > PORTION.into());
+    let arrest =
+        WrittenOrder { expires: Some(NOW + DAY), ..written("bailiff", 1, OrderKind::Arrest, 7, 100) };
+    send_one(&sequencer, "bailiff", intake(&arrest)).await;
+    send_one(&sequencer, "police", order("police", 1, OrderKind::Freeze, 7, 0)).await;
+    let size = store.head().await.unwrap().unwrap().size;
+    let mut expiry = Expiry::new(store.clone(), late(place, || OVER).await, || OVER);
+    assert_eq!(
+        expiry.look().await.unwrap() as u64,
+        codes + 2 - 1,
+        "who ends the freeze ends the arrest with it"
+    );
+    let entries: Vec<u64> = (size..size + codes + 2).collect();
+    let mut kinds = Vec::new();
+    for (seq, leaf) in store.leaves(&entries).await.unwrap() {
+        let leaf: serde_json::Value = serde_json::from_slice(&leaf).unwrap();
+        kinds.push((seq, leaf["kind"].as_str().unwrap().to_owned()));
+    }
+    kinds.sort();
+    let orders = kinds.iter().take_while(|(_, kind)| kind == "order_expired").count();
+    assert_eq!((orders, kinds.len() as u64), (2, codes + 2));
     assert_sound(&store).await;
 }
 

@@ -206,14 +206,21 @@ async fn what_was_written_is_read_back(place: &Place) {
     assert_eq!(sorted(store.orders_by_tag(&tags).await.unwrap()), binding, "what is malformed binds nothing");
 
     let executed = binding.iter().find(|row| row.tag == tag("tax", 2)).unwrap();
-    assert_eq!(store.debts_met(&[[8; 32], [9; 32]]).await.unwrap(), [([9; 32], executed.seq)]);
+    let account = executed.account;
+    let debts = [(account, [8; 32]), (account, [9; 32]), (account + 1, [9; 32])];
+    assert_eq!(store.collected(&debts).await.unwrap(), [(account, [9; 32], 100)]);
 
     let frozen = binding.iter().find(|row| row.tag == tag("police", 1)).unwrap();
     let lifted = binding.iter().find(|row| row.tag == tag("police", 2)).unwrap();
     let accounts = [frozen.account, lifted.account, 1];
-    assert_eq!(store.standing_freezes(&accounts).await.unwrap(), [(frozen.account, frozen.seq)]);
+    assert_eq!(
+        store.standing_until(&accounts).await.unwrap(),
+        std::slice::from_ref(frozen),
+        "arrests without an end are none"
+    );
     let expires = frozen.expires.unwrap();
-    let expired = async |before, after| store.expired_orders(before, after, 10).await.unwrap();
+    let expired = async |before, after| store.expired_orders(true, before, after, 10).await.unwrap();
+    assert_eq!(store.expired_orders(false, expires + 1, (0, 0), 10).await.unwrap(), [], "it is a freeze");
     assert_eq!(expired(expires, (0, 0)).await, []);
     assert_eq!(expired(expires + 1, (0, 0)).await, [(expires, frozen.seq)], "the other was lifted");
     assert_eq!(expired(expires + 1, (expires, frozen.seq)).await, []);
@@ -391,7 +398,7 @@ async fn what_is_used_up_once_is_used_up(place: &Place) {
         let is = |order: &&NewOrder| matches!(&order.record, OrderRecord::Decided(made) if made.said.order == wanted);
         all.orders.iter().find(is).unwrap().clone()
     };
-    // A document, a tax debt, the end of an order: none twice.
+    // A document, all of a tax debt, the end of an order: none twice.
     let mut twice = [commit.clone(), commit.clone(), commit.clone()];
     let seq = commit.before.size;
     twice[0].effects.orders.push(NewOrder { seq, ..by_tag(tag("bailiff", 1)) });

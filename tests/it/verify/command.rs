@@ -90,6 +90,7 @@ async fn a_log_is_exported_and_verified_from_files_over_http_and_with_its_store(
     assert_eq!(answer["matches"], true, "{answer}");
     assert_eq!((answer["entries"].as_u64(), answer["finding"].is_null()), (Some(size), true));
     assert_eq!(answer["store"]["matches"], true);
+    assert_eq!(answer["orders"]["taken_from_protected"], "0.00");
     let report =
         json(&done(&["report", "programmes", "--server", &url, "--client-key", &auditor, "--json"]).await);
     for (told, verified) in report["programmes"]

@@ -122,6 +122,7 @@ impl Log {
 
     pub fn verify(&self) -> Report {
         let options = Options {
+            days: None,
             policy: self.policy.clone(),
             earlier: self.earlier.clone(),
             bitmap_bytes_max: self.bitmap_bytes_max,

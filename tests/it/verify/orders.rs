@@ -7,7 +7,7 @@ use tokio::sync::OnceCell;
 
 use super::{Log, first, kinds, members, rewrite};
 use crate::log::independent::verdict;
-use crate::sequencer::orders::order_of_everything;
+use crate::sequencer::orders::{order_of_a_new_book, order_of_everything};
 use crate::sequencer::{journal, serve};
 use crate::store::Place;
 
@@ -56,6 +56,17 @@ async fn a_log_of_orders_is_decided_again_and_holds() {
     assert_eq!(report.finding, None);
     let totals = report.totals.unwrap();
     assert!(totals.levies > 0);
+    let orders = report.orders;
+    assert_eq!(orders.of_protected, 0);
+    let by_kind = |kind: &str| leaves.iter().filter(|leaf| members(leaf)["kind"] == kind).count() as u64;
+    assert_eq!(orders.outcomes.values().sum::<u64>(), by_kind("order_decided") + by_kind("order_malformed"));
+    let taken = leaves
+        .iter()
+        .map(|leaf| members(leaf))
+        .filter(|map| map["kind"] == "order_decided" && map["order_kind"] != "overpayment_recovery");
+    let tiyn =
+        |map: Map<String, Value>| map["taken"].as_str().unwrap().replace('.', "").parse::<i128>().unwrap();
+    assert_eq!(orders.of_general, taken.map(tiyn).sum::<i128>());
     let behind = totals.wallets + totals.funding + totals.clearing + totals.levies;
     assert_eq!(behind, totals.backing);
     let kinds = kinds(&leaves);
@@ -123,6 +134,64 @@ async fn invariant_14_a_changed_decision_is_named() {
         "outcome",
         "returned_duplicate",
     );
+}
+
+/// The last order for a tax debt of which a part was taken before.
+fn rest_of_debt(leaves: &[Vec<u8>]) -> usize {
+    decided(leaves, "partial", |map| map.contains_key("debt") && map["taken"] == "400.00")
+}
+
+/// Makes it take more than is left of the debt.
+fn beyond_debt(map: &mut Map<String, Value>) {
+    (map["taken"], map["refused"]) = (json!("500.00"), json!("400.00"));
+    map["postings"][0]["amount"] = json!("500.00");
+}
+
+/// An order against a frozen wallet, and general money that came after the freeze.
+fn against_frozen(leaves: &[Vec<u8>]) -> (usize, usize) {
+    let frozen = members(&leaves[decided(leaves, "held", |map| map["order_kind"] == "freeze")]);
+    let wallet = frozen["wallet"].clone();
+    let place = decided(leaves, "refused_protected", |map| map["wallet"] == wallet);
+    (place, first(leaves, "accrual", |map| map["wallet"] == wallet && map["period"] == "2026-08"))
+}
+
+/// Makes an order that was refused take all that it asks for of a lot.
+fn take(map: &mut Map<String, Value>, lot: usize) {
+    let asked = map["amount"].clone();
+    let (credit, debit) = (
+        format!("levy:{}", map["issuer"].as_str().unwrap()),
+        format!("wallet:{}", map["wallet"].as_str().unwrap()),
+    );
+    (map["outcome"], map["taken"], map["refused"]) = (json!("executed"), asked.clone(), json!("0.00"));
+    map.insert("postings".into(), json!([{"amount": asked, "credit": credit, "debit": debit, "lot": lot}]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_than_a_debt_a_levy_of_a_frozen_wallet_and_orders_out_of_turn_are_named() {
+    let leaves = leaves().await;
+    says(&after(rest_of_debt(&leaves), beyond_debt).await, "400.00", "500.00");
+    let (place, lot) = against_frozen(&leaves);
+    says(&after(place, |map| take(map, lot)).await, "outcome \"refused_protected\"", "outcome \"executed\"");
+    // Of one kind they stand by their lines.
+    let place = leaves.iter().position(|leaf| members(leaf)["actor"].get("line") == Some(&json!(3))).unwrap();
+    let finding = after(place, |map| map["actor"]["line"] = json!(1)).await;
+    says(&finding, "by the table's precedence", "line 1 after line 2");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_book_begins_with_the_rules_that_are_shipped_and_no_others() {
+    let place = Place::sqlite();
+    let sequencer = serve(place.open().await).await;
+    order_of_a_new_book(&sequencer).await;
+    let leaves = journal(&*place.open().await).await;
+    assert_eq!(Log::of(&leaves).await.verify().finding, None);
+    assert_eq!(verdict(&leaves, 1, 1, 1).0, 0);
+    let set = first(&leaves, "rules_set", |map| map["actor"]["client"] == "system");
+    let mut forged = leaves.clone();
+    rewrite(&mut forged[set], |map| map["rules"]["precedence"] = json!([]));
+    says(&finding_in(&forged, set).await, "an entry that the rules allow", "approval");
+    let (code, said) = verdict(&forged, 1, 1, 1);
+    assert!(code == 1 && said.contains("the first rules are not those of rules.json"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -283,6 +352,16 @@ async fn invariants_4_and_14_who_checks_without_us_finds_it_too() {
         for rule in map["rules"]["rules"].as_array_mut().unwrap() {
             rule["effect"] = json!("refuse");
         }
+    });
+    after(rest_of_debt(&leaves), "of the tax debt only 400.00 is left", &beyond_debt);
+    let (frozen, lot) = against_frozen(&leaves);
+    after(frozen, "is of a frozen wallet", &|map| take(map, lot));
+    let third = leaves.iter().position(|leaf| members(leaf)["actor"].get("line") == Some(&json!(3))).unwrap();
+    after(third, "it is not in its place", &|map| map["actor"]["line"] = json!(1));
+    // The arrest of the wallet of a later order was over by then.
+    let arrest = decided(&leaves, "held", |map| map["order_kind"] == "arrest" && map.contains_key("expires"));
+    after(arrest, "is over, and its end is not written", &|map| {
+        map["expires"] = json!("2026-01-01T00:00:00.000Z");
     });
     // What leaves a wallet while it is frozen.
     let freeze = decided(&leaves, "held", |map| map["order_kind"] == "freeze");

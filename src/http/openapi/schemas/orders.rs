@@ -252,6 +252,7 @@ fn put_document(put: &mut impl FnMut(&str, Value)) {
                         ("legal_basis", words()),
                     ])),
                 ),
+                ("basis_words", or_null(words())),
                 (
                     "proof",
                     plain(&[
@@ -276,7 +277,7 @@ fn put_document(put: &mut impl FnMut(&str, Value)) {
                 "enforcement_document": "Writ 2-1187/2026", "purpose": "Debt", "currency": "KZT", "asked": "50000.00", "taken": "0.00",
                 "held": "0.00", "refused": "50000.00", "expires": null, "outcome": "refused_protected", "outcome_words": said,
                 "field": null, "lifted": null, "rules": 1040, "basis": [{"row": 0, "class": "protected", "programme": null,
-                "effect": "refuse", "cap_percent": null, "legal_basis": said}], "proof": {"leaf": leaf, "receipt": receipt,
+                "effect": "refuse", "cap_percent": null, "legal_basis": said}], "basis_words": null, "proof": {"leaf": leaf, "receipt": receipt,
                 "rules": {"leaf": leaf, "receipt": receipt}, "openings": {"order": HASH, "enforcement_document": HASH,
                 "purpose": HASH, "debtor": HASH}}}),
         ),
@@ -328,6 +329,11 @@ fn put_rules(put: &mut impl FnMut(&str, Value)) {
 }
 
 fn put_report(put: &mut impl FnMut(&str, Value)) {
+    let mut not_reached = sum();
+    not_reached["description"] = json!(
+        "What orders that take or hold, recoveries aside, asked of wallets and got nothing of: it is protected, is held already, was \
+         paid for the same debt before, or is not there"
+    );
     put(
         "OrdersReport",
         object(
@@ -357,7 +363,7 @@ fn put_report(put: &mut impl FnMut(&str, Value)) {
                         ("taken", sum()),
                         ("held", sum()),
                         ("recovered", sum()),
-                        ("shielded", sum()),
+                        ("not_reached", not_reached),
                     ]),
                 ),
                 (
@@ -374,7 +380,7 @@ fn put_report(put: &mut impl FnMut(&str, Value)) {
             json!({"from": "2026-11-01", "to": "2026-11-30", "currency": "KZT", "orders": [{"issuer": "940140000385",
                 "issuer_kind": "bailiff", "kind": "collection", "outcome": "refused_protected", "orders": 12, "asked": "600000.00",
                 "taken": "0.00", "held": "0.00", "refused": "600000.00"}], "totals": {"orders": 12, "asked": "600000.00",
-                "taken": "0.00", "held": "0.00", "recovered": "0.00", "shielded": "600000.00"}, "proof": {"decisions_that_took": 0,
+                "taken": "0.00", "held": "0.00", "recovered": "0.00", "not_reached": "600000.00"}, "proof": {"decisions_that_took": 0,
                 "taken_from_protected": "0.00", "taken_from_general": "0.00", "credited_to_authorities": "0.00", "ties": true}}),
         ),
     );
