@@ -2,7 +2,9 @@
 # Holds a running service to its own description: schemathesis makes requests from /openapi.json, good ones and bad ones, signed
 # by clients of every role, and no answer may be a 5xx, or of a status, a content type, fields or a shape that is not documented.
 #
-#   scripts/schemathesis.sh [--seconds N] [ARGUMENT FOR schemathesis run]...
+#   scripts/schemathesis.sh [--examples N] [ARGUMENT FOR schemathesis run]...
+#
+# Each operation is sent what its description makes one think of, and N random requests: as many on a slow machine as on a fast one.
 #
 # It serves a new book of its own, in SQLite, with the program in target/debug (built if need be), and throws it away. The seed of
 # a run that fails is printed: give it again with `--seed`. schemathesis comes from PyPI, once, into target/schemathesis. Where PyPI
@@ -12,7 +14,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 version=4.32.5
 cryptography=48.0.0
-seconds=60
+examples=25
+minutes_max=20 # a machine on which it takes longer than a minute or two is very busy
 
 say() { printf 'schemathesis.sh: %s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
@@ -21,9 +24,9 @@ if [[ -n ${SOCIAL_WALLET_SKIP_SCHEMATHESIS:-} ]]; then
   say "NOT RUN: SOCIAL_WALLET_SKIP_SCHEMATHESIS is set"
   exit 0
 fi
-if [[ ${1:-} == --seconds ]]; then
-  [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || die "--seconds takes a whole number"
-  seconds=$2
+if [[ ${1:-} == --examples ]]; then
+  [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || die "--examples takes a whole number"
+  examples=$2
   shift 2
 fi
 python=${SOCIAL_WALLET_TEST_PYTHON:-python3}
@@ -144,12 +147,13 @@ export SCHEMATHESIS_HOOKS=schemathesis_hooks PYTHONPATH=$PWD/scripts PYTHONDONTW
   # Who sends a request, and whether signed, is for the hooks. What is of the documented form may be refused all the same: a person
   # who does not exist, an amount that is not covered. Requests are not made from earlier answers (stateful): what one role made,
   # another is told that it does not exist.
-  "$environment/bin/schemathesis" run "$url/openapi.json" --max-time "$seconds" --workers 1 --no-color --warnings off \
-    --phases examples,coverage,fuzzing --generation-with-security-parameters false \
-    --checks all --exclude-checks ignored_auth,positive_data_acceptance "$@"
-)
+  timeout --foreground "${minutes_max}m" "$environment/bin/schemathesis" run "$url/openapi.json" \
+    --max-examples "$examples" --workers 1 --no-color --warnings off --phases examples,coverage,fuzzing \
+    --generation-with-security-parameters false --checks all \
+    --exclude-checks ignored_auth,positive_data_acceptance "$@"
+) || { code=$?; ((code != 124)) || say "it did not end within $minutes_max minutes"; exit "$code"; }
 
-# If nearly everything were refused, little would have been tried.
+# If nearly everything were refused, little would have been tried: five of six operations usually do what they are asked.
 "$environment/bin/python" - "$home/tally.json" <<'PYTHON'
 import json, sys
 from collections import Counter
@@ -165,6 +169,6 @@ for line, count in json.load(open(sys.argv[1])).items():
 print("answers by status:", ", ".join(f"{status}: {count}" for status, count in sorted(answers.items())))
 print(f"{len(done)} of {len(asked)} operations did what they were asked at least once; not:", ", ".join(sorted(asked - done)) or "none")
 print(f"{len(codes)} codes of problems were met")
-if 4 * len(done) < 3 * len(asked) or answers["401"] * 4 > sum(answers.values()) or codes["client_suspended"]:
+if 3 * len(done) < 2 * len(asked) or answers["401"] * 4 > sum(answers.values()) or codes["client_suspended"]:
     sys.exit("too little was done to say anything")
 PYTHON

@@ -200,6 +200,7 @@ fn stale(idle: &[(Duration, BatchId, bool)], in_use: usize) -> (Vec<BatchId>, us
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
 
@@ -223,7 +224,9 @@ mod tests {
 
     #[test]
     fn the_last_place_is_that_of_one_that_has_been_idle_for_a_minute() {
-        for (unused, forgotten) in [(IDLE_MAX - MOMENT, 0), (IDLE_MAX, 1), (IDLE_MAX + MOMENT, 1)] {
+        for (unused, forgotten) in
+            [(IDLE_MAX.checked_sub(MOMENT).unwrap(), 0), (IDLE_MAX, 1), (IDLE_MAX + MOMENT, 1)]
+        {
             assert_eq!(room(&[(unused, true), (unused, true)], 0), (forgotten, 2 - forgotten), "{unused:?}");
             assert_eq!(room(&[(unused, true)], 1), (forgotten, 2 - forgotten), "{unused:?}");
             assert_eq!(room(&[(unused, true)], 0), (0, 1), "nobody needs its place");
@@ -234,7 +237,9 @@ mod tests {
     #[test]
     fn an_unused_rehearsal_is_kept_for_an_hour_and_what_became_of_so_many() {
         for is_open in [true, false] {
-            for (unused, forgotten) in [(LIFETIME - MOMENT, 0), (LIFETIME, 0), (LIFETIME + MOMENT, 1)] {
+            for (unused, forgotten) in
+                [(LIFETIME.checked_sub(MOMENT).unwrap(), 0), (LIFETIME, 0), (LIFETIME + MOMENT, 1)]
+            {
                 assert_eq!(room(&[(unused, is_open)], 0).0, forgotten, "{unused:?}");
             }
         }
