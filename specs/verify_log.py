@@ -303,8 +303,8 @@ class Orders:
             order = self.end(entry["order"], wallet, entry["shares"])
             check(entry["actor"]["client"] == "system" and entry["at"] > order["expires"], "its time was not over")
         elif kind in OUTFLOW:
-            frozen = [order for order in self.standing.values() if order["wallet"] in (entry["wallet"], entry.get("merged"))
-                      and (order["order_kind"] == "freeze" or kind == "wallets_merged")]
+            frozen = [order for order in self.standing.values() if order["wallet"] == entry.get("merged", entry["wallet"])
+                      and (order["order_kind"] == "freeze" or kind == "wallets_merged")]  # one on the wallet that stays is no obstacle
             check(not frozen, "an order stands against it")
 
     def end(self, number, wallet, released):

@@ -235,6 +235,12 @@ pub async fn order_of_everything(sequencer: &Sequencer, store: Arc<dyn Store>) {
     send_one(sequencer, "bailiff", order("bailiff", 11, collection, 5, 100)).await;
     send_one(sequencer, "police", naming("police", 2, OrderKind::Lift, 5, 0, 1)).await;
     send_one(sequencer, "ministry", order("ministry", 1, OrderKind::OverpaymentRecovery, 6, 700)).await;
+    // A debt that was met of a wallet that was merged since.
+    made(sequencer.submit(merge(3, 2), actor_of("op-a", None)).await);
+    let of_both = order("tax", 6, collection, 3, 5_000);
+    let said = of_both.said.map(|said| social_wallet::ledger::order::Order { debt, ..said });
+    let returned = send_one(sequencer, "tax", Intake { said, ..of_both }).await;
+    assert_eq!(outcome(&returned), OrderOutcome::ReturnedDuplicate);
     let settle = OrderCommand::SettleLevy {
         authority: issuer_of("bailiff"),
         amount: amount(600),
