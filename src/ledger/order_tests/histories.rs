@@ -77,22 +77,6 @@ fn pointed() -> impl Strategy<Value = Step> {
     })
 }
 
-/// One of a few tax debts of one person, or a freeze of a wallet that orders are against: what would seldom come together by chance.
-fn pointed() -> impl Strategy<Value = Step> {
-    let kind_of = |issuer: Issuer, kind: OrderKind| {
-        let allowed = OrderKind::ALL.into_iter().filter(move |kind| RuleTable::shipped().may(issuer, *kind));
-        allowed.into_iter().position(|allowed| allowed == kind).unwrap()
-    };
-    let collection = kind_of(Issuer::TaxAuthority, OrderKind::Collection);
-    let freeze = kind_of(Issuer::Investigator, OrderKind::Freeze);
-    (sent(), 0u8..2, any::<bool>()).prop_map(move |(step, debt, is_tax)| {
-        let Step::Send(sent) = step else { unreachable!("it is an order") };
-        let (by, kind) = if is_tax { (1, collection) } else { (5, freeze) };
-        let (odd, elsewhere, lifts, days) = (false, false, None, 1 + sent.days);
-        Step::Send(Box::new(Sent { by, kind, person: 0, debt, odd, elsewhere, lifts, days, ..*sent }))
-    })
-}
-
 fn step() -> impl Strategy<Value = Step> {
     let person = 0u8..2;
     prop_oneof![
@@ -101,7 +85,6 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (person.clone(), 0usize..4, 0u8..3)
             .prop_map(|(person, programme, period)| Step::Reverse { person, programme, period }),
         14 => sent(),
-        5 => pointed(),
         5 => pointed(),
         2 => (person, 1i64..600).prop_map(|(person, tiyn)| Step::Transfer { person, tiyn }),
         2 => (0usize..6, any::<bool>()).prop_map(|(transfer, settled)| Step::Answer { transfer, settled }),

@@ -154,7 +154,7 @@ fn the_rows_that_decided_are_named_and_no_others() {
     let protected = of(kind, FundClass::Protected);
     world.set_rules(table.clone()).unwrap();
     world.accrue(0, 0, 0, 9_000).unwrap();
-    let mut named = |world: &mut World, by: &str, said: Order| world.decide(by, said).rows;
+    let named = |world: &mut World, by: &str, said: Order| world.decide(by, said).rows;
     let collect = |number, tiyn| order("bailiff", number, kind, 0).of(tiyn);
     assert_eq!(named(&mut world, "bailiff", collect(1, 10)), [protected], "whatever there is in the wallet");
     world.accrue(0, 3, 0, 1_000).unwrap();
