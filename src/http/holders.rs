@@ -14,9 +14,10 @@ use super::catalogue::Code;
 use super::door::caller;
 use super::extract::{Path, Query};
 use super::problem::Problem;
+use super::transfers::shield_ends;
 use super::wallets::{codes, find, known_parameters, limit_of, parse_id};
 use super::{App, BODY_BYTES_MAX, entry_answer, instructing, read_body};
-use crate::domain::{ProgrammeCode, WalletId};
+use crate::domain::{FundClass, ProgrammeCode, WalletId};
 use crate::ledger::payment::Document;
 use crate::sequencer::command::Command;
 use crate::sequencer::holder::HolderCommand;
@@ -51,7 +52,18 @@ pub async fn choose(
     let consent = consent(&mut body)?;
     body.finish()?;
     let command = HolderCommand::Choose { wallet, programme, authorisation, consent };
-    app.instruct(Command::Holder(command), asked).await.map(entry_answer)
+    let mut entry = app.instruct(Command::Holder(command), asked).await?;
+    if authorisation.is_some() && is_shielded(&app, programme).await? {
+        entry.members.insert("warning".into(), shield_ends());
+    }
+    Ok(entry_answer(entry))
+}
+
+/// Whether a programme's money is shielded while it is in the wallet; of all programmes some is.
+async fn is_shielded(app: &App, programme: Option<ProgrammeCode>) -> Result<bool, Problem> {
+    let Some(programme) = programme else { return Ok(true) };
+    let known = codes(app).await?;
+    Ok(known.values().any(|(code, class)| *code == programme && *class == FundClass::Protected))
 }
 
 /// `GET /v1/wallets/{id}/choices?after=&limit=`: what holds, and all that was chosen, oldest first, by whom and when.

@@ -201,13 +201,7 @@ fn what_would_refuse_a_transfer_never_refuses_the_accrual_and_is_told() {
     assert_eq!(world.not_started(), None, "the third of the day");
     world.accrue(0, 1, 6, 1).unwrap();
     assert_eq!(world.not_started(), Some(Code::WalletLimitExceeded));
-    let limits =
-        Limits { channel_day_amount: crate::domain::Money::from_tiyn(102).unwrap(), ..Limits::DEFAULT };
-    world.run("operator", |books, entry| books.set_limits(entry, limits)).unwrap();
-    world.accrue(0, 1, 7, 2).unwrap();
-    assert_eq!(world.not_started(), Some(Code::ChannelLimitExceeded));
-    world.accrue(0, 1, 8, 1).unwrap();
-    assert_eq!(world.not_started(), None);
+    world.run("operator", |books, entry| books.set_limits(entry, Limits::DEFAULT)).unwrap();
     world.at += 60 * MINUTE + 1;
     world.accrue(0, 1, 9, 1).unwrap();
     assert_eq!(world.not_started(), Some(Code::AuthorisationExpired));
@@ -222,6 +216,56 @@ fn what_would_refuse_a_transfer_never_refuses_the_accrual_and_is_told() {
     let record = StateRecord::WalletDeceased { wallet: id(0), document: document(), died };
     world.run("operator", |books, entry| books.change_state(entry, record)).unwrap();
     assert_eq!(world.accrue(0, 1, 11, 1), Err(Code::WalletDeceased));
+}
+
+#[test]
+fn a_payday_sent_on_by_choices_uses_up_nothing_of_its_channels_day_and_only_so_many_choose_in_one() {
+    let mut world = World::new();
+    let limits = Limits {
+        channel_day_amount: crate::domain::Money::from_tiyn(100).unwrap(),
+        channel_day_count: 2,
+        channel_day_choices: 2,
+        ..Limits::DEFAULT
+    };
+    world.run("operator", |books, entry| books.set_limits(entry, limits)).unwrap();
+    let mut given = Vec::new();
+    for person in 0..4 {
+        world.accrue(person, 1, 0, 200).unwrap();
+        given.push(world.standing(person, 1_000_000));
+    }
+    world.choose(0, None, Some(given[0])).unwrap();
+    assert_eq!(world.choose(0, None, Some(given[0])), Err(Code::ChoiceUnchanged));
+    // Back to the wallet is always let through, and is not counted.
+    world.choose(0, None, None).unwrap();
+    world.choose(1, None, Some(given[1])).unwrap();
+    assert_eq!(world.choose(2, None, Some(given[2])), Err(Code::ChannelLimitExceeded));
+    world.choose(1, None, None).unwrap();
+    assert_eq!(world.choose(1, None, Some(given[1])), Err(Code::ChannelLimitExceeded));
+    world.at += 24 * 60 * MINUTE;
+    for (person, given) in (0..).zip(&mut given) {
+        *given = world.standing(person, 1_000_000);
+    }
+    world.choose(2, None, Some(given[2])).unwrap();
+    world.choose(3, None, Some(given[3])).unwrap();
+    // More of them, and more money, than the channel may move in a day.
+    for period in 1..4 {
+        for person in [2, 3] {
+            world.accrue(person, 1, period, 200).unwrap();
+            assert_eq!(world.not_started(), None, "{person} {period}");
+        }
+    }
+    // Who asks still can, and is held to it.
+    world.transfer(given[0], 60).unwrap();
+    assert_eq!(world.transfer(given[1], 41), Err(Code::ChannelLimitExceeded));
+    world.transfer(given[1], 40).unwrap();
+    assert_eq!(world.transfer(given[1], 1), Err(Code::ChannelLimitExceeded));
+    // The wallet's own day counts them.
+    let limits = Limits { wallet_day_count: 4, ..limits };
+    world.run("operator", |books, entry| books.set_limits(entry, limits)).unwrap();
+    world.accrue(2, 1, 4, 1).unwrap();
+    world.accrue(2, 1, 5, 1).unwrap();
+    assert_eq!(world.not_started(), Some(Code::WalletLimitExceeded));
+    world.check_lots();
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //!
 //! | record | who may | refused when |
 //! |---|---|---|
-//! | `operators_bootstrapped` | whoever holds the book's keys, once | somebody is registered; fewer than two operators; an operator or a key comes twice |
-//! | `client_registered` | an operator; of an operator or an authority, two | the id is taken; the scope does not fit the role |
+//! | `operators_bootstrapped` | whoever holds the book's keys, once | somebody is registered; fewer than two operators; an operator or a key comes twice; an operator is called `system`, as the service itself is |
+//! | `client_registered` | an operator; of an operator or an authority, two | the id is taken, as `system` always is; the scope does not fit the role |
 //! | `client_key_added` | an operator, or the client; another operator's or an authority's, two | the client is unknown; the key was ever registered; the client has [`KEYS_MAX`] |
 //! | `client_key_revoked` | an operator, or the client | the key is unknown or revoked; fewer than two operators would have a key |
 //! | `client_suspended`, `client_reinstated` | an operator, not for itself | the client is unknown, or is so already; no operator would be left |
@@ -39,6 +39,11 @@ use super::rules::Entry;
 
 fn refuse<T>(code: Code, field: &'static str) -> Ruling<T> {
     Err(Refusal::of(code, field).into())
+}
+
+/// Whether a client would bear the name under which the service itself acts: the journal could not tell them apart.
+fn is_the_service(client: &ClientId) -> bool {
+    client.as_str() == super::cash_rules::SYSTEM
 }
 
 impl Books {
@@ -87,7 +92,7 @@ impl Books {
         }
         let clients: BTreeSet<ClientId> = operators.iter().map(|founder| founder.client).collect();
         let keys: BTreeSet<PublicKey> = operators.iter().map(|founder| founder.public_key).collect();
-        if clients.len() < operators.len() {
+        if clients.len() < operators.len() || clients.iter().any(is_the_service) {
             return refuse(Code::ClientExists, "operators");
         }
         if keys.len() < operators.len() {
@@ -102,6 +107,9 @@ impl Books {
     fn check_register(&self, client: ClientId, role: Role, scope: Option<Scope>) -> Ruling<()> {
         if let Some(known) = self.registry.client(client) {
             return Err(Refusal::of(Code::ClientExists, "client").by(known.seq).into());
+        }
+        if is_the_service(&client) {
+            return refuse(Code::ClientExists, "client");
         }
         if scope.is_none() {
             let field = if role == Role::Bank { "bic" } else { "bin" };
@@ -504,6 +512,7 @@ mod tests {
         assert_eq!(world.bootstrap(&[]), Err(Code::OperatorsTooFew));
         assert_eq!(world.bootstrap(&[("a", 1)]), Err(Code::OperatorsTooFew));
         assert_eq!(world.bootstrap(&[("a", 1), ("a", 2)]), Err(Code::ClientExists));
+        assert_eq!(world.bootstrap(&[("a", 1), ("system", 2)]), Err(Code::ClientExists), "the service's own");
         assert_eq!(world.bootstrap(&[("a", 1), ("b", 1)]), Err(Code::KeyExists), "one key is one person");
         let names: Vec<String> = (0..=OPERATORS_MAX).map(|number| format!("op{number}")).collect();
         let many: Vec<(&str, u8)> = names.iter().map(String::as_str).zip(1..).collect();
@@ -523,6 +532,9 @@ mod tests {
         world.register("a", "bank", Role::Bank, Scope::Bank(bic)).unwrap();
         world.register("a", "auditor", Role::Auditor, Scope::Book).unwrap();
         assert_eq!(world.register("a", "payer", Role::Auditor, Scope::Book), Err(Code::ClientExists));
+        assert_eq!(world.register("a", "system", Role::Auditor, Scope::Book), Err(Code::ClientExists));
+        let system = operator("system");
+        assert_eq!(world.request("a", &system), Err(Code::ClientExists), "nor by two operators");
         assert_eq!(world.register("a", "x", Role::Payer, Scope::Book), Err(Code::ScopeMismatch));
         assert_eq!(world.register("a", "x", Role::Bank, Scope::Payer(bin)), Err(Code::ScopeMismatch));
         assert_eq!(world.register("payer", "x", Role::Auditor, Scope::Book), Err(Code::OperatorRequired));

@@ -608,14 +608,10 @@ impl Desk {
         let mut counted: BTreeSet<Counted> = BTreeSet::new();
         for account in &choosing.0 {
             counted.extend([Counted::Wallet(*account), Counted::WalletCash(*account)]);
-            let chosen = self.books.choices.get(account).into_iter().flat_map(|choices| choices.values());
-            let authorisations = chosen.filter_map(|chosen| chosen.authorisation);
-            let known = authorisations.filter_map(|seq| self.books.authorisations.get(&seq));
-            counted.extend(known.map(|known| Counted::Channel(known.channel)));
         }
-        let chosen = requests.iter().filter_map(holder_of).filter_map(HolderCommand::authorisation);
-        let known = chosen.filter_map(|seq| self.books.authorisations.get(&seq));
-        counted.extend(known.map(|known| Counted::Channel(known.channel)));
+        let sends_on = |request: &&Request| holder_of(request).is_some_and(|it| it.authorisation().is_some());
+        let channels = requests.iter().filter(sends_on).map(|request| request.actor.client);
+        counted.extend(channels.map(Counted::Choices));
         for command in requests.iter().filter_map(payment_of) {
             match command {
                 PaymentCommand::Transfer { authorisation, .. }
@@ -1019,6 +1015,11 @@ impl Desk {
                 let differs = self.differs(&request.command, bound);
                 let differs = differs.or_else(|| self.other_payer(&request.command));
                 let differs = differs.or_else(|| self.other_cash(&request.command, bound, stamp));
+                if differs.is_none()
+                    && let Some(ended) = self.reservation_ended(&request.command)
+                {
+                    return Ok(Err(CommandError::Refused(ended)));
+                }
                 return Ok(repeat(differs, bound, stamp));
             }
         }
@@ -1085,6 +1086,16 @@ impl Desk {
             }
             _ => None,
         }
+    }
+
+    /// Why a redemption that comes again is not answered as it was: "reserved" lets an agent pay out, and what it reserved has been
+    /// paid out, or is free again.
+    fn reservation_ended(&self, command: &Command) -> Option<Refusal> {
+        let Command::Payment(PaymentCommand::Redeem { reference, .. }) = command else { return None };
+        let known = self.books.payments.get(self.books.cash.get(reference)?)?;
+        let head = known.head();
+        let ended = || Refusal::of(RefusalCode::CashEnded, "reference").by(head.seq);
+        (!head.state.is_held()).then(ended)
     }
 
     /// Runs a command. `None`: its outcome is the last record.
@@ -1162,7 +1173,7 @@ impl Desk {
                 books.rotate_log_key(entry, old.clone(), new.clone(), signature.clone())?;
             }
             Command::Registry(command) => return run_registry(books, entry, command),
-            Command::Payment(command) => return run_payment(books, entry, command),
+            Command::Payment(command) => return run_payment(books, entry, command, self.head.size),
             Command::Holder(command) => command.run(books, entry, &keys)?,
             Command::Order(command) => return run_orders(books, entry, command),
             Command::ChangeState(record) => {
@@ -1328,11 +1339,13 @@ fn holder_of(request: &Request) -> Option<&HolderCommand> {
     }
 }
 
-/// Runs a command about money on its way out. `None`: its outcome is the last record.
+/// Runs a command about money on its way out; entries below `told_below` are those that somebody may have been told of. `None`: its outcome
+/// is the last record.
 fn run_payment(
     books: &mut Books,
     entry: Entry<'_>,
     command: &PaymentCommand,
+    told_below: u64,
 ) -> Result<Option<Outcome>, Fault> {
     let repeated = |seq| Ok(Some(Outcome::Entry(EntryView::repeated(seq))));
     match command {
@@ -1349,6 +1362,11 @@ fn run_payment(
             let Entry { fx, stamp, actor } = entry;
             let mut told = Vec::with_capacity(answers.len());
             for (transfer, answer, document) in answers {
+                if *transfer >= told_below {
+                    // Guessed: what this batch makes was not read with what goes with it.
+                    told.push(Err(Refusal::of(RefusalCode::TransferUnknown, "transfer")));
+                    continue;
+                }
                 let entry = Entry { fx: &mut *fx, stamp, actor };
                 told.push(match books.answer_transfer(entry, *by, *transfer, answer, document.clone()) {
                     Ok(Answered::Made(seq)) => {

@@ -15,6 +15,8 @@ in_both_rooms!(
     what_is_chosen_is_read_member_by_member_and_is_the_holders_own,
     a_new_number_leads_to_the_old_numbers_wallet,
     an_operator_merges_two_wallets_and_the_old_one_redirects,
+    whoever_lets_shielded_money_be_sent_on_is_told_that_the_shield_ends,
+    what_comes_back_to_a_closed_wallet_is_the_holders_again_when_it_is_reopened,
 );
 
 const AT: &str = "2026-11-21T06:59:00Z";
@@ -255,6 +257,63 @@ async fn an_operator_merges_two_wallets_and_the_old_one_redirects(place: &Place)
     let choices = get(&service, "channel", &format!("/v1/wallets/{wallet}/choices")).await;
     assert_eq!(choices["current"][0]["authorisation"], json!(given));
     assert_eq!(choices["history"][0]["merged"], json!(old));
+    end(service).await;
+}
+
+async fn whoever_lets_shielded_money_be_sent_on_is_told_that_the_shield_ends(place: &Place) {
+    let (service, wallet) = furnished(place).await;
+    let path = format!("/v1/wallets/{wallet}/choices");
+    let give = async |what: &str, standing: bool| {
+        let body = authorisation(&wallet, what, "100.00", standing);
+        post(&service, "channel", "/v1/authorisations", &body).await.expect(201)
+    };
+    let is_warned = |entry: &Value| {
+        let warning = &entry["warning"];
+        assert!(warning.is_null() || !warning["texts"]["kk"].as_str().unwrap().is_empty(), "{warning}");
+        warning["code"] == "shield_ends" && warning["amount"].is_null()
+    };
+    let standing = give("transfer", true).await;
+    assert!(is_warned(&standing));
+    assert!(!is_warned(&give("transfer", false).await), "the transfer itself will tell");
+    assert!(!is_warned(&give("cash", true).await));
+    let given = standing["entry"].as_u64().unwrap();
+    let of = |programme: &str| with(onward(given), "programme", json!(programme));
+    let choose = async |body: Value| post(&service, "channel", &path, &body).await.expect(201);
+    assert!(is_warned(&choose(of("ASP")).await));
+    assert!(is_warned(&choose(onward(given)).await), "of all programmes some are shielded");
+    assert!(!is_warned(&choose(choice("wallet")).await));
+    end(service).await;
+}
+
+async fn what_comes_back_to_a_closed_wallet_is_the_holders_again_when_it_is_reopened(place: &Place) {
+    let (service, wallet) = furnished(place).await;
+    let given = authorise(&service, &authorisation(&wallet, "transfer", "5000.00", true)).await;
+    let made = post(&service, "channel", "/v1/transfers", &payment(given, "1000.00")).await.expect(201);
+    let answers = format!("/v1/transfers/{}/answers", made["entry"]);
+    post(&service, "bank", &answers, &json!({"answer": "settled"})).await.expect(201);
+    let state = format!("/v1/wallets/{wallet}/state");
+    let change = async |state_of: &str| {
+        let body = json!({"state": state_of, "document": "request 7"});
+        post(&service, "operator", &state, &body).await
+    };
+    change("closed").await.expect(201);
+    let back = json!({"answer": "returned", "reference": "R-1", "reason": "card closed"});
+    post(&service, "bank", &answers, &back).await.expect(201);
+    let request = async || post(&service, "channel", "/v1/transfers", &payment(given, "1000.00")).await;
+    request().await.refused(422, "wallet_closed", Some("wallet"));
+    change("unblocked").await.refused(409, "wallet_state_unchanged", Some("state"));
+    change("reopened").await.expect(201);
+    request().await.refused(422, "outflow_blocked", Some("wallet"));
+    change("unblocked").await.expect(201);
+    request().await.expect(201);
+    assert_eq!(shown(&service, &wallet).await, sums("1000.00", "1000.00"));
+    // A merged wallet is not one that can be reopened: its id leads to the other, which is not closed.
+    let old = credit(&service, 2, "5.00").await;
+    let merging = json!({"merged": old, "document": "act 9"});
+    post(&service, "operator", &format!("/v1/wallets/{wallet}/merge"), &merging).await.expect(201);
+    let body = json!({"state": "reopened", "document": "request 8"});
+    let path = format!("/v1/wallets/{old}/state");
+    post(&service, "operator", &path, &body).await.refused(409, "wallet_state_unchanged", Some("state"));
     end(service).await;
 }
 

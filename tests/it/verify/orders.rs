@@ -268,7 +268,7 @@ async fn invariants_4_and_14_who_checks_without_us_finds_it_too() {
         map["debt"] = json!({"tag": "ab".repeat(32), "met_elsewhere": false});
     });
     after(recovered, "is not that of the overpaid benefit", &|map| {
-        map["overpaid"]["period"] = json!("2026-09")
+        map["overpaid"]["period"] = json!("2026-09");
     });
     after(recovered, "another payer's money", &|map| map["issuer"] = json!("000000000000"));
     after(lifted, "the order that it ends is not the one", &|map| map["lifts"] = json!("ab".repeat(32)));
