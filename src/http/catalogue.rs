@@ -366,7 +366,7 @@ catalogue! {
         ApprovalEnded 409 "Approval ended" "The request was approved, refused or withdrawn, by the entry named."
         ApprovalExpired 409 "Approval expired" "The request was not approved in time."
         ApprovalSelf 403 "Approved by its requester" "The approval must come from another operator than the request."
-        ApprovalDigestMismatch 422 "Approval of something else" "The digest is not that of what is asked for."
+        ApprovalDigestMismatch 422 "Approval of something else" "The digest, or the number of a person that is to be added, is not that of what is asked for."
         ClassUnchanged 409 "Class unchanged" "The programme has this class already."
         AuthorisationUnknown 404 "Authorisation unknown" "No such authorisation, or none that this client may use."
         AuthorisationMismatch 422 "Authorisation for something else" "The authorisation is for something else."

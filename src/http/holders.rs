@@ -19,7 +19,8 @@ use super::wallets::{codes, find, known_parameters, limit_of, parse_id};
 use super::{App, BODY_BYTES_MAX, entry_answer, instructing, read_body};
 use crate::domain::{FundClass, ProgrammeCode, WalletId};
 use crate::ledger::payment::Document;
-use crate::sequencer::command::Command;
+use crate::ledger::registry::Proposal;
+use crate::sequencer::command::{Command, RegistryCommand};
 use crate::sequencer::holder::HolderCommand;
 
 /// Choices on a page of their history, at most.
@@ -132,7 +133,7 @@ fn read_cursor(text: &str) -> Result<(u64, u32), Problem> {
     })
 }
 
-/// `POST /v1/wallets/{id}/numbers`: an operator, with a document: the person's new number leads to this wallet too.
+/// `POST /v1/wallets/{id}/numbers`: an operator, with a document, asks for an approval: the person's new number leads to this wallet too.
 pub async fn add_number(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
@@ -147,11 +148,20 @@ pub async fn add_number(
     let document: Document = body.free_text("document")?.ok_or_else(|| missing("document"))?;
     body.finish()?;
     let leads = app.keys.wallet_id(&iin);
-    let command = HolderCommand::AddNumber { wallet, iin, leads, document };
-    app.instruct(Command::Holder(command), asked).await.map(entry_answer)
+    // It takes two operators: what this one does is ask. A book that is served without a door has none to ask.
+    let command = if caller.role().is_some() {
+        let wallet = find(&app, wallet).await.map_or(wallet, |(id, _)| id);
+        let person = app.keys.tag(&iin);
+        let proposal = Proposal::AddNumber { wallet, leads, person, document };
+        Command::Registry(RegistryCommand::RequestApproval(proposal))
+    } else {
+        Command::Holder(HolderCommand::AddNumber { wallet, iin, leads, document })
+    };
+    app.instruct(command, asked).await.map(entry_answer)
 }
 
-/// `POST /v1/wallets/{id}/merge`: an operator, with a document: another wallet of the same person is merged into this one.
+/// `POST /v1/wallets/{id}/merge`: an operator, with a document, asks for an approval: another wallet of the same person is merged into
+/// this one.
 pub async fn merge(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
@@ -165,6 +175,13 @@ pub async fn merge(
     let merged = body.required("merged", WalletId::parse)?;
     let document: Document = body.free_text("document")?.ok_or_else(|| missing("document"))?;
     body.finish()?;
-    let command = HolderCommand::Merge { wallet, merged, document };
-    app.instruct(Command::Holder(command), asked).await.map(entry_answer)
+    let command = if caller.role().is_some() {
+        // What two agree on names the wallet by the id that it has now. One that is unknown is refused by the rules.
+        let wallet = find(&app, wallet).await.map_or(wallet, |(id, _)| id);
+        let proposal = Proposal::MergeWallets { wallet, merged, document };
+        Command::Registry(RegistryCommand::RequestApproval(proposal))
+    } else {
+        Command::Holder(HolderCommand::Merge { wallet, merged, document })
+    };
+    app.instruct(command, asked).await.map(entry_answer)
 }

@@ -12,6 +12,7 @@
 //! | `approval_closed` | an operator: `withdrawn` by who asked, `refused` by another | it has ended |
 //! | `programme_class_changed` | two operators | the programme is unknown; the class is the same |
 //! | `limits_set` | two operators | they are the same |
+//! | `number_added`, `wallets_merged` | two operators: one of them alone would move any wallet's money to another | see `person.rs` |
 //! | `rules_set` | two operators; the first, the service itself | the table is unsound, or the same |
 //!
 //! From the first operators on, funding a programme takes two of them as well. Before, the book is one that is being set up:
@@ -35,7 +36,7 @@ use super::registry::{
     APPROVAL_LIFETIME, Approval, ApprovalOutcome, Change, Founder, KEYS_MAX, OPERATORS_MAX, OPERATORS_MIN,
     Proposal, Registry, RegistryChange,
 };
-use super::rules::Entry;
+use super::rules::{Entry, Person};
 
 fn refuse<T>(code: Code, field: &'static str) -> Ruling<T> {
     Err(Refusal::of(code, field).into())
@@ -216,7 +217,7 @@ impl Books {
     }
 
     /// Whether a proposal could be carried out now.
-    fn check(&self, proposal: &Proposal) -> Ruling<()> {
+    fn check(&mut self, proposal: &Proposal) -> Ruling<()> {
         match proposal {
             Proposal::RegisterClient { client, role, bin, bic, issuer } => {
                 self.check_register(*client, *role, Scope::of(*role, *bin, *bic, *issuer).ok())
@@ -228,6 +229,8 @@ impl Books {
             }
             Proposal::SetLimits { limits } => self.check_limits(*limits),
             Proposal::SetRules { rules } => self.check_rules(rules),
+            Proposal::MergeWallets { wallet, merged, .. } => self.check_merge(*wallet, *merged).map(drop),
+            Proposal::AddNumber { wallet, leads, .. } => self.check_number(*wallet, *leads).map(drop),
         }
     }
 
@@ -284,8 +287,8 @@ impl Books {
         Ok(approval.proposal)
     }
 
-    /// Carries out what was just approved.
-    pub fn carry_out(&mut self, entry: Entry<'_>, proposal: Proposal) -> Ruling<u64> {
+    /// Carries out what was just approved. `sealed_iin`: the number that is added, encrypted; empty if none is.
+    pub fn carry_out(&mut self, entry: Entry<'_>, proposal: Proposal, sealed_iin: Vec<u8>) -> Ruling<u64> {
         let done = match proposal {
             Proposal::RegisterClient { client, role, bin, bic, issuer } => {
                 match Scope::of(role, bin, bic, issuer) {
@@ -300,6 +303,12 @@ impl Books {
             }
             Proposal::SetLimits { limits } => self.set_limits(entry, limits),
             Proposal::SetRules { rules } => self.set_rules(entry, *rules),
+            Proposal::MergeWallets { wallet, merged, document } => {
+                self.merge(entry, wallet, merged, document)
+            }
+            Proposal::AddNumber { wallet, leads, person, document } => {
+                self.add_number(entry, wallet, leads, Person { tag: person, sealed_iin }, document)
+            }
         };
         // The approval is written: nothing may be refused any more.
         done.map_err(|_| Fault::Unread("what an approved command needs"))
@@ -471,7 +480,7 @@ mod tests {
             let digest = proposal.digest();
             self.by(by, |books, Entry { fx, stamp, actor }| {
                 let proposal = books.give_approval(Entry { fx, stamp, actor }, approval, digest)?;
-                books.carry_out(Entry { fx, stamp, actor }, proposal)
+                books.carry_out(Entry { fx, stamp, actor }, proposal, Vec::new())
             })
         }
 

@@ -39,7 +39,7 @@ use super::command::{
     Command, CommandError, EntryView, ORDERS_MAX, OrderCommand, Outcome, PaymentCommand, RegistryCommand,
 };
 use super::edge::{EdgeError, edge_at, read_frontier};
-use super::holder::{Choosing, HolderCommand};
+use super::holder::{Choosing, HolderCommand, Touched};
 
 /// Orders against a wallet that are read at once.
 const ORDERS_READ: u32 = 1_000;
@@ -398,9 +398,11 @@ impl Desk {
         }
         if settled {
             self.read_lots(requests).await?;
-            for command in requests.iter().filter_map(holder_of) {
-                choosing.add(&mut self.books, command);
-                self.read_merge(command).await?;
+            for request in requests {
+                let touched = Touched::of(&request.command, self.books.registry());
+                let Some(touched) = touched else { continue };
+                choosing.add(&mut self.books, &touched);
+                self.read_merge(&touched).await?;
             }
             self.read_freezes(requests).await?;
             self.read_choices(&choosing).await?;
@@ -488,9 +490,9 @@ impl Desk {
     }
 
     /// Everything that a wallet ever was paid, which is to be merged, and what of it the other was paid too.
-    async fn read_merge(&mut self, command: &HolderCommand) -> Result<(), DeskError> {
-        let HolderCommand::Merge { wallet, merged, .. } = command else { return Ok(()) };
-        let heads = (self.books.wallets.get(*wallet), self.books.wallets.get(*merged));
+    async fn read_merge(&mut self, touched: &Touched) -> Result<(), DeskError> {
+        let Some((wallet, merged)) = touched.merges else { return Ok(()) };
+        let heads = (self.books.wallets.get(wallet), self.books.wallets.get(merged));
         let (Some(Some(kept)), Some(Some(gone))) = heads else { return Ok(()) };
         self.books.lots.entry(gone.account).or_default();
         self.books.lots.entry(kept.account).or_default();
@@ -768,8 +770,14 @@ impl Desk {
         !is_bare || order.lifts.is_some() || order.overpaid.is_some()
     }
 
+    /// The wallets that others are to be merged into.
+    fn merged_into(&self, requests: &[Request]) -> BTreeSet<WalletId> {
+        let touched = requests.iter().filter_map(|it| Touched::of(&it.command, self.books.registry()));
+        touched.filter_map(|touched| touched.merges).map(|(wallet, _)| wallet).collect()
+    }
+
     async fn read_lots(&mut self, requests: &[Request]) -> Result<(), DeskError> {
-        let mut wallets: BTreeSet<WalletId> = BTreeSet::new();
+        let mut wallets = self.merged_into(requests);
         let mut benefits: Vec<(WalletId, Benefit)> = Vec::new();
         let mut pay_outs: BTreeSet<u64> = BTreeSet::new();
         let benefit_of = |books: &Books, programme, period, part| {
@@ -792,7 +800,7 @@ impl Desk {
                         }
                     }
                 }
-                Command::PayOut { wallet, .. } | Command::Holder(HolderCommand::Merge { wallet, .. }) => {
+                Command::PayOut { wallet, .. } => {
                     wallets.insert(*wallet);
                 }
                 Command::Return { pay_out, .. } => {
@@ -1172,7 +1180,7 @@ impl Desk {
             Command::RotateLogKey { old, new, signature } => {
                 books.rotate_log_key(entry, old.clone(), new.clone(), signature.clone())?;
             }
-            Command::Registry(command) => return run_registry(books, entry, command),
+            Command::Registry(command) => return run_registry(books, entry, command, &keys),
             Command::Payment(command) => return run_payment(books, entry, command, self.head.size),
             Command::Holder(command) => command.run(books, entry, &keys)?,
             Command::Order(command) => return run_orders(books, entry, command),
@@ -1249,6 +1257,7 @@ fn run_registry(
     books: &mut Books,
     entry: Entry<'_>,
     command: &RegistryCommand,
+    keys: &BookKeys,
 ) -> Result<Option<Outcome>, Fault> {
     match command {
         RegistryCommand::Bootstrap(operators) => books.bootstrap(entry, operators.clone())?,
@@ -1261,14 +1270,27 @@ fn run_registry(
             books.set_suspended(entry, *client, *suspended, reason.clone())?
         }
         RegistryCommand::RequestApproval(proposal) => books.request_approval(entry, proposal.clone())?,
-        RegistryCommand::GiveApproval { approval, digest } => {
+        RegistryCommand::GiveApproval { approval, digest, iin } => {
+            let asked = books.registry().approval(*approval).map(|asked| &asked.proposal);
+            let sealed = match (asked, iin) {
+                // Whoever approves a number has it before him: the journal has no more than its tag.
+                (Some(Proposal::AddNumber { leads, person, .. }), iin) => match iin {
+                    Some(iin) if keys.tag(iin) == *person && keys.wallet_id(iin) == *leads => {
+                        keys.seal(iin, *leads)
+                    }
+                    _ => return Err(Refusal::of(RefusalCode::ApprovalDigestMismatch, "iin").into()),
+                },
+                (_, Some(_)) => return Err(Refusal::of(RefusalCode::ApprovalDigestMismatch, "iin").into()),
+                (_, None) => Vec::new(),
+            };
             let Entry { fx, stamp, actor } = entry;
             let seq = books.size;
             let proposal = books.give_approval(Entry { fx, stamp, actor }, *approval, *digest)?;
             let (given, _) = fx.records.last().ok_or(Fault::Unread("the entry that a command made"))?;
             let answer = view(seq, given, stamp);
             // The instruction is bound to the approval: it names what was approved.
-            books.carry_out(Entry { fx, stamp, actor: Actor { instruction: None, ..actor } }, proposal)?;
+            let actor = Actor { instruction: None, ..actor };
+            books.carry_out(Entry { fx, stamp, actor }, proposal, sealed)?;
             return Ok(Some(Outcome::Entry(answer)));
         }
         RegistryCommand::CloseApproval { approval, reason } => {
@@ -1538,7 +1560,10 @@ impl Wanted {
                 | Command::PayOut { wallet, .. }
                 | Command::Payment(PaymentCommand::Authorise { wallet, .. }) => wanted.wallets.push(*wallet),
                 Command::ChangeState(record) => wanted.wallets.push(record.wallet()),
-                Command::Holder(command) => wanted.wallets.extend(command.wallets()),
+                Command::Holder(_) | Command::Registry(_) => {
+                    let touched = Touched::of(&request.command, books.registry());
+                    wanted.wallets.extend(touched.into_iter().flat_map(|touched| touched.wallets));
+                }
                 Command::Order(OrderCommand::Decide(orders)) => {
                     wanted.wallets.extend(orders.iter().filter_map(|intake| intake.wallet));
                 }

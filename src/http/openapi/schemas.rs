@@ -298,7 +298,7 @@ pub(super) fn all() -> Map<String, Value> {
     let an_ed25519_key = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
     put("NewKey", object(&[("public_key", public_key())], json!({"public_key": an_ed25519_key})));
     put("WithReason", object(&[("reason", text(300))], json!({"reason": "under inquiry"})));
-    put("Digest", object(&[("digest", hash())], json!({"digest": HASH})));
+    put("Approving", object(&[("digest", hash()), ("iin?", iin())], json!({"digest": HASH})));
     let proposal_example = json!({"kind": "fund", "programme": "ASP", "amount": "1000000.00", "currency": "KZT",
         "bank_reference": "2026-11-22/000417"});
     let mut proposal = json!({"oneOf": [
@@ -310,6 +310,8 @@ pub(super) fn all() -> Map<String, Value> {
             ("currency", kzt()), ("bank_reference", text(64))]),
         plain(&[("kind", json!({"const": "set_limits"})), ("limits", reference("LimitsSet"))]),
         plain(&[("kind", json!({"const": "set_rules"})), ("rules", reference("RuleTable"))]),
+        plain(&[("kind", json!({"const": "merge_wallets"})), ("wallet", uuid()), ("merged", uuid()), ("document", text(300))]),
+        plain(&[("kind", json!({"const": "add_number"})), ("wallet", uuid()), ("iin", iin()), ("document", text(300))]),
     ]});
     proposal["examples"] = json!([proposal_example]);
     put("Proposal", proposal);

@@ -21,7 +21,7 @@ use social_wallet::store::Store;
 use super::faulty::{Fate, Faulty};
 use super::{
     Answer, Dice, NOW, WALLETS_MAX, accrue, actor, actor_of, assert_sound, at_once, count, furnish, hand_in,
-    journal, keys, made, refused_for, reverse, serve, wallet,
+    journal, keys, made, refused_for, reverse, serve, shown, wallet,
 };
 use crate::store::book::{amount, bank, month};
 use crate::store::{Place, in_both_rooms};
@@ -32,6 +32,7 @@ in_both_rooms! {
     an_authorisation_that_nobody_has_been_told_of_is_unknown_and_spoils_no_batch,
     cash_outs_whose_time_is_over_end_in_portions_and_reserved_ones_stay,
     what_a_failed_commit_held_is_free_and_what_an_unknown_one_held_is_held_once,
+    payments_through_writers_that_fail_and_restart_are_those_of_one_to_whom_nothing_happens,
 }
 
 const HOUR: i64 = 3_600_000;
@@ -232,20 +233,26 @@ fn history(transfers: &[u64], given: &[u64], seed: u64) -> Vec<(Command, Actor)>
     (0..240).map(step).collect()
 }
 
-async fn run(place: &Place, seed: u64, together: bool) -> (Vec<Answer>, Vec<Vec<u8>>) {
-    let store = place.open().await;
-    let sequencer = serve(store.clone()).await;
-    people(&sequencer).await;
+/// People with two transfers and a cash-out each; the transfers, and the authorisations of transfers.
+async fn set_up(sequencer: &Sequencer) -> (Vec<u64>, Vec<u64>) {
+    people(sequencer).await;
     let (mut transfers, mut given) = (Vec::new(), Vec::new());
     for person in 0..8u64 {
         let consent = |number: u128| (u128::from(person) << 8 | number).to_be_bytes();
-        given.push(entry(&sequencer, authorise_by(consent(1), person, false, 90_000)).await);
+        given.push(entry(sequencer, authorise_by(consent(1), person, false, 90_000)).await);
         for _ in 0..2 {
-            transfers.push(entry(&sequencer, transfer(*given.last().unwrap(), 15_000)).await);
+            transfers.push(entry(sequencer, transfer(*given.last().unwrap(), 15_000)).await);
         }
-        let promised = entry(&sequencer, authorise_by(consent(2), person, true, 30_000)).await;
-        entry(&sequencer, cash(promised, 10_000, person)).await;
+        let promised = entry(sequencer, authorise_by(consent(2), person, true, 30_000)).await;
+        entry(sequencer, cash(promised, 10_000, person)).await;
     }
+    (transfers, given)
+}
+
+async fn run(place: &Place, seed: u64, together: bool) -> (Vec<Answer>, Vec<Vec<u8>>) {
+    let store = place.open().await;
+    let sequencer = serve(store.clone()).await;
+    let (transfers, given) = set_up(&sequencer).await;
     let mut history = history(&transfers, &given, seed);
     // The same again at the end, each under its own key.
     history.extend(history.clone().into_iter().filter(|(_, actor)| actor.instruction.is_some()));
@@ -288,6 +295,95 @@ async fn answers_redemptions_and_outcomes_at_once_are_what_they_are_one_by_one_a
         }
     }
     assert!(seen.values().all(|entries| *entries > 0), "{seen:?}");
+}
+
+/// A history of which every command can be sent again until it is answered: under a key of its own, or without need of one.
+fn repeatable(transfers: &[u64], given: &[u64], seed: u64) -> Vec<(Command, Actor)> {
+    let mut commands: Vec<Command> =
+        history(transfers, given, seed).into_iter().map(|(command, _)| command).collect();
+    for command in &mut commands {
+        // Wrong codes are counted each time.
+        if let Command::Payment(PaymentCommand::Redeem { attempt, .. }) = command {
+            *attempt = [1; 32];
+        }
+    }
+    let many = |command: &Command| match command {
+        Command::Payment(PaymentCommand::Answer { answers, .. }) => answers.len() > 1,
+        _ => false,
+    };
+    (0..)
+        .zip(commands)
+        .map(|(number, command)| {
+            let key = (!many(&command)).then_some(1_000 + number);
+            (command, actor(key))
+        })
+        .collect()
+}
+
+async fn settle(writers: &[Sequencer], first: usize, command: &Command, actor: Actor) -> Answer {
+    for tried in 0..100 {
+        let writer = &writers[(first + tried) % writers.len()];
+        match writer.submit(command.clone(), actor).await {
+            Err(CommandError::Unavailable(_) | CommandError::Busy) => {}
+            answer => return answer,
+        }
+    }
+    panic!("nobody answers {command:?}")
+}
+
+async fn payments_through_writers_that_fail_and_restart_are_those_of_one_to_whom_nothing_happens(
+    place: &Place,
+) {
+    let seed = 21;
+    let calm = Place::sqlite();
+    let alone = calm.open().await;
+    let sequencer = serve(alone.clone()).await;
+    let (transfers, given) = set_up(&sequencer).await;
+    let history = repeatable(&transfers, &given, seed);
+    for (command, actor) in history.clone() {
+        let answer = sequencer.submit(command, actor).await;
+        assert!(matches!(answer, Ok(_) | Err(CommandError::Refused(_))), "{answer:?}");
+    }
+    let expected = journal(&*alone).await;
+
+    let store = place.open().await;
+    assert_eq!(set_up(&serve(store.clone()).await).await, (transfers, given));
+    let writer = async |dice: u64| {
+        let faulty = Faulty::around(place.open().await);
+        faulty.one_in(5, dice);
+        serve(faulty).await
+    };
+    let mut writers = vec![writer(seed).await, writer(seed + 100).await];
+    let mut acknowledged = Vec::new();
+    for (number, (command, actor)) in history.into_iter().enumerate() {
+        let which = number % 2;
+        if number % 16 == 7 && actor.instruction.is_some() {
+            // A writer dies with the command in its hands: what becomes of that nobody hears. Another takes its place.
+            let fresh = writer(seed + 1_000 + number as u64).await;
+            let dying = std::mem::replace(&mut writers[which], fresh);
+            let last = command.clone();
+            let unheard = tokio::spawn(async move { drop(dying.submit(last, actor).await) });
+            acknowledged.push(settle(&writers, which, &command, actor).await);
+            unheard.await.unwrap();
+        } else {
+            acknowledged.push(settle(&writers, which, &command, actor).await);
+        }
+    }
+    let found = journal(&*store).await;
+    for (seq, (a, b)) in expected.iter().zip(&found).enumerate() {
+        let (a, b) = (String::from_utf8_lossy(a), String::from_utf8_lossy(b));
+        assert_eq!(a, b, "entry {seq}");
+    }
+    assert_eq!(expected.len(), found.len(), "nothing twice, nothing lost");
+    for answer in acknowledged {
+        if let Ok(Outcome::Entry(entry)) = answer
+            && !entry.members.is_empty()
+        {
+            assert_eq!(entry.members, shown(&found, entry.seq).members, "what was answered stands");
+        }
+    }
+    assert_sound(&store).await;
+    calm.remove().await;
 }
 
 async fn a_cash_out_ends_once_whoever_comes_first(place: &Place) {
