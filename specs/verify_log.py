@@ -130,8 +130,8 @@ SILENT = """book_opened programme_registered wallet_opened batch_opened batch_re
     client_key_added client_key_revoked client_suspended client_reinstated approval_requested approval_given
     approval_closed authorisation_given authorisation_revoked transfer_requested transfer_sent transfer_unknown
     cash_created cash_tried cash_reserved cash_unknown cash_released wallet_blocked wallet_unblocked wallet_deceased
-    wallet_closed limits_set destination_chosen transfer_not_started number_added rules_set order_malformed
-    order_expired""".split()  # the kinds that move no money
+    wallet_closed wallet_reopened limits_set destination_chosen transfer_not_started number_added rules_set
+    order_malformed order_expired""".split()  # the kinds that move no money
 
 MANY = """pay_out return transfer_settled transfer_returned cash_captured wallets_merged
     order_decided""".split()  # a posting for each lot

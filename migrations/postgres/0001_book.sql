@@ -288,6 +288,7 @@ CREATE TABLE payment_entry (
     reference text,
     PRIMARY KEY (payment, version)
 );
+CREATE INDEX payment_ended ON payment_entry (payment) WHERE state >= 4;
 
 -- What is counted by business day, and held to limits.
 CREATE TABLE daily_usage (

@@ -191,7 +191,7 @@ async fn agree(
 ) -> Result<(), CliError> {
     let digest = proposal.digest();
     let asked = submit(sequencer, one.as_str(), RegistryCommand::RequestApproval(proposal)).await?;
-    let given = RegistryCommand::GiveApproval { approval: asked.seq, digest };
+    let given = RegistryCommand::GiveApproval { approval: asked.seq, digest, iin: None };
     submit(sequencer, other.as_str(), given).await.map(drop)
 }
 

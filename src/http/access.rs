@@ -123,8 +123,8 @@ pub static ROUTES: &[Route] = &[
     hidden(route("POST", "/v1/wallets/{id}/state", &[Operator], ""), wallets::unknown),
     hidden(route("POST", "/v1/wallets/{id}/choices", CHANNELS, OWN_AUTHORISATIONS), wallets::unknown),
     hidden(route("GET", "/v1/wallets/{id}/choices", &[Channel, Auditor, Operator], ""), wallets::unknown),
-    hidden(route("POST", "/v1/wallets/{id}/numbers", &[Operator], ""), wallets::unknown),
-    hidden(route("POST", "/v1/wallets/{id}/merge", &[Operator], ""), wallets::unknown),
+    hidden(route("POST", "/v1/wallets/{id}/numbers", &[Operator], "asks for an approval"), wallets::unknown),
+    hidden(route("POST", "/v1/wallets/{id}/merge", &[Operator], "asks for an approval"), wallets::unknown),
     route("POST", "/v1/authorisations", CHANNELS, ""),
     hidden(route("GET", "/v1/authorisations/{entry}", PARTIES, OWN_PAYMENTS), authorisations::unknown),
     hidden(

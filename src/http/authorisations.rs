@@ -12,6 +12,7 @@ use super::catalogue::Code;
 use super::door::{Admission, Caller, caller};
 use super::extract::Path;
 use super::problem::Problem;
+use super::transfers::shield_ends;
 use super::wallets::{find, money};
 use super::{App, BODY_BYTES_MAX, entry_answer, instructing, read_body};
 use crate::domain::time::{parse_rfc3339, rfc3339};
@@ -83,7 +84,12 @@ pub async fn give(State(app): State<Arc<App>>, request: Request) -> Result<Respo
     body.finish()?;
     let terms = Terms { purpose, ceiling, standing, expires };
     let command = PaymentCommand::Authorise { wallet, terms, consent, sealed_destination };
-    app.instruct(Command::Payment(command), asked).await.map(entry_answer)
+    let mut entry = app.instruct(Command::Payment(command), asked).await?;
+    // A bank may start transfers under it, and a choice names it: then nobody else tells the holder.
+    if standing && matches!(purpose, Purpose::Transfer { .. }) {
+        entry.members.insert("warning".into(), shield_ends());
+    }
+    Ok(entry_answer(entry))
 }
 
 fn destination(body: &mut Body) -> Result<Destination, Problem> {

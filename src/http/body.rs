@@ -46,6 +46,12 @@ impl Body {
         self.members
     }
 
+    /// Whether a member is there, and is not null.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.members.get(name).is_some_and(|value| !value.is_null())
+    }
+
     /// Takes a member that may be absent or null.
     pub fn take(&mut self, name: &str) -> Option<Value> {
         self.members.remove(name).filter(|value| !value.is_null())

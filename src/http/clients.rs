@@ -19,6 +19,7 @@ use super::{App, BODY_BYTES_MAX, entry_answer, instructing, read_body};
 use crate::domain::time::rfc3339;
 use crate::domain::{
     BankReference, Bic, Bin, ClientId, FundClass, Issuer, KeyId, ProgrammeCode, PublicKey, Role, Scope,
+    WalletId,
 };
 use crate::ledger::registry::{Approval, ApprovalOutcome, Proposal, Registered, Registry};
 use crate::sequencer::command::{Command, RegistryCommand};
@@ -179,10 +180,10 @@ fn view(known: &Registered) -> Value {
 
 /// `POST /v1/approvals`: the body is what is asked for.
 pub async fn request_approval(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
-    ask(&app, request, |body| proposal(body).map(RegistryCommand::RequestApproval)).await
+    ask(&app, request, |body| proposal(&app, body).map(RegistryCommand::RequestApproval)).await
 }
 
-fn proposal(body: &mut Body) -> Result<Proposal, Problem> {
+fn proposal(app: &App, body: &mut Body) -> Result<Proposal, Problem> {
     let kind = body.required("kind", |text| Ok::<_, ()>(text.to_owned()))?;
     let programme =
         |body: &mut Body| body.required("programme", |text| ProgrammeCode::parse(text.as_bytes()));
@@ -217,6 +218,19 @@ fn proposal(body: &mut Body) -> Result<Proposal, Problem> {
             let rules = serde_json::from_value(rules).map_err(|_| malformed("rules"))?;
             Ok(Proposal::SetRules { rules })
         }
+        "merge_wallets" => {
+            let (wallet, merged) =
+                (body.required("wallet", WalletId::parse)?, body.required("merged", WalletId::parse)?);
+            let document = body.required_free_text("document")?;
+            Ok(Proposal::MergeWallets { wallet, merged, document })
+        }
+        "add_number" => {
+            let wallet = body.required("wallet", WalletId::parse)?;
+            let iin = body.iin()?;
+            let document = body.required_free_text("document")?;
+            let (leads, person) = (app.keys.wallet_id(&iin), app.keys.tag(&iin));
+            Ok(Proposal::AddNumber { wallet, leads, person, document })
+        }
         _ => Err(malformed("kind")),
     }
 }
@@ -242,7 +256,9 @@ pub async fn approve(
             let mut digest = [0; 32];
             hex::decode_to_slice(text, &mut digest).map(|()| digest)
         })?;
-        Ok(RegistryCommand::GiveApproval { approval, digest })
+        // The number of a person, if that is what is to be added.
+        let iin = body.has("iin").then(|| body.iin()).transpose()?;
+        Ok(RegistryCommand::GiveApproval { approval, digest, iin })
     })
     .await
 }

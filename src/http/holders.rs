@@ -14,11 +14,13 @@ use super::catalogue::Code;
 use super::door::caller;
 use super::extract::{Path, Query};
 use super::problem::Problem;
+use super::transfers::shield_ends;
 use super::wallets::{codes, find, known_parameters, limit_of, parse_id};
 use super::{App, BODY_BYTES_MAX, entry_answer, instructing, read_body};
-use crate::domain::{ProgrammeCode, WalletId};
+use crate::domain::{FundClass, ProgrammeCode, WalletId};
 use crate::ledger::payment::Document;
-use crate::sequencer::command::Command;
+use crate::ledger::registry::Proposal;
+use crate::sequencer::command::{Command, RegistryCommand};
 use crate::sequencer::holder::HolderCommand;
 
 /// Choices on a page of their history, at most.
@@ -51,7 +53,18 @@ pub async fn choose(
     let consent = consent(&mut body)?;
     body.finish()?;
     let command = HolderCommand::Choose { wallet, programme, authorisation, consent };
-    app.instruct(Command::Holder(command), asked).await.map(entry_answer)
+    let mut entry = app.instruct(Command::Holder(command), asked).await?;
+    if authorisation.is_some() && is_shielded(&app, programme).await? {
+        entry.members.insert("warning".into(), shield_ends());
+    }
+    Ok(entry_answer(entry))
+}
+
+/// Whether a programme's money is shielded while it is in the wallet; of all programmes some is.
+async fn is_shielded(app: &App, programme: Option<ProgrammeCode>) -> Result<bool, Problem> {
+    let Some(programme) = programme else { return Ok(true) };
+    let known = codes(app).await?;
+    Ok(known.values().any(|(code, class)| *code == programme && *class == FundClass::Protected))
 }
 
 /// `GET /v1/wallets/{id}/choices?after=&limit=`: what holds, and all that was chosen, oldest first, by whom and when.
@@ -120,7 +133,7 @@ fn read_cursor(text: &str) -> Result<(u64, u32), Problem> {
     })
 }
 
-/// `POST /v1/wallets/{id}/numbers`: an operator, with a document: the person's new number leads to this wallet too.
+/// `POST /v1/wallets/{id}/numbers`: an operator, with a document, asks for an approval: the person's new number leads to this wallet too.
 pub async fn add_number(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
@@ -135,11 +148,20 @@ pub async fn add_number(
     let document: Document = body.free_text("document")?.ok_or_else(|| missing("document"))?;
     body.finish()?;
     let leads = app.keys.wallet_id(&iin);
-    let command = HolderCommand::AddNumber { wallet, iin, leads, document };
-    app.instruct(Command::Holder(command), asked).await.map(entry_answer)
+    // It takes two operators: what this one does is ask. A book that is served without a door has none to ask.
+    let command = if caller.role().is_some() {
+        let wallet = find(&app, wallet).await.map_or(wallet, |(id, _)| id);
+        let person = app.keys.tag(&iin);
+        let proposal = Proposal::AddNumber { wallet, leads, person, document };
+        Command::Registry(RegistryCommand::RequestApproval(proposal))
+    } else {
+        Command::Holder(HolderCommand::AddNumber { wallet, iin, leads, document })
+    };
+    app.instruct(command, asked).await.map(entry_answer)
 }
 
-/// `POST /v1/wallets/{id}/merge`: an operator, with a document: another wallet of the same person is merged into this one.
+/// `POST /v1/wallets/{id}/merge`: an operator, with a document, asks for an approval: another wallet of the same person is merged into
+/// this one.
 pub async fn merge(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
@@ -153,6 +175,13 @@ pub async fn merge(
     let merged = body.required("merged", WalletId::parse)?;
     let document: Document = body.free_text("document")?.ok_or_else(|| missing("document"))?;
     body.finish()?;
-    let command = HolderCommand::Merge { wallet, merged, document };
-    app.instruct(Command::Holder(command), asked).await.map(entry_answer)
+    let command = if caller.role().is_some() {
+        // What two agree on names the wallet by the id that it has now. One that is unknown is refused by the rules.
+        let wallet = find(&app, wallet).await.map_or(wallet, |(id, _)| id);
+        let proposal = Proposal::MergeWallets { wallet, merged, document };
+        Command::Registry(RegistryCommand::RequestApproval(proposal))
+    } else {
+        Command::Holder(HolderCommand::Merge { wallet, merged, document })
+    };
+    app.instruct(command, asked).await.map(entry_answer)
 }

@@ -220,6 +220,32 @@ fn quoted(text: &str) -> String {
     if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 
+/// The ids of items that are compared, in the order of their bytes: a day of more items than a request takes is compared in parts,
+/// each of which bounds both sides.
+struct Part {
+    from: Option<String>,
+    before: Option<String>,
+}
+
+impl Part {
+    fn read(body: &mut Body) -> Result<Self, Problem> {
+        let mut bound =
+            |name| body.optional(name, |text| Text::<90>::parse(text).map(|bound| bound.to_string()));
+        let (from, before) = (bound("from_id")?, bound("before_id")?);
+        if let (Some(from), Some(before)) = (&from, &before)
+            && from >= before
+        {
+            return Err(malformed("before_id"));
+        }
+        Ok(Self { from, before })
+    }
+
+    fn has(&self, id: &str) -> bool {
+        self.from.as_deref().is_none_or(|from| id >= from)
+            && self.before.as_deref().is_none_or(|before| id < before)
+    }
+}
+
 /// `POST /v1/banks/{bic}/statement/compare`.
 pub async fn compare(
     State(app): State<Arc<App>>,
@@ -233,6 +259,7 @@ pub async fn compare(
     let owed = body.optional("owed", |text| Ok::<_, ()>(text.to_owned()))?;
     let owed = owed_of(owed.as_deref())?;
     body.currency()?;
+    let part = Part::read(&mut body)?;
     let items = match body.take("items") {
         Some(Value::Array(items)) if items.len() <= ITEMS_MAX => items,
         Some(Value::Array(_)) => {
@@ -254,6 +281,9 @@ pub async fn compare(
             let id = one.required("id", |text| Text::<90>::parse(text).map(|id| id.to_string()))?;
             let amount = one.required("amount", |text| Amount::parse(text.as_bytes()))?;
             one.finish()?;
+            if !part.has(&id) {
+                return Err(malformed("items"));
+            }
             Ok(((kind, id), amount.tiyn()))
         };
         let (key, amount) = read().map_err(|problem: Problem| problem.with("item", json!(place)))?;
@@ -269,6 +299,10 @@ pub async fn compare(
     loop {
         let (movements, more) = day.movements(&app, after, MOVEMENTS_LIMIT_MAX as usize).await?;
         for Movement { entry, kind, id, amount, .. } in &movements {
+            after = *entry;
+            if !part.has(id) {
+                continue;
+            }
             let (key, ours) = ((String::from(*kind), id.clone()), amount.abs());
             match theirs.remove(&key) {
                 Some(theirs) if theirs == ours => agreed += 1,
@@ -277,7 +311,6 @@ pub async fn compare(
                 }
                 None => differences.push(difference("missing_at_bank", &key, Some(ours), None, Some(*entry))),
             }
-            after = *entry;
         }
         if !more {
             break;

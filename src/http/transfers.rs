@@ -29,7 +29,7 @@ pub const ANSWERS_MAX: usize = 1_000;
 /// Bytes of a request with many answers.
 pub const ANSWERS_BYTES_MAX: usize = 1024 * 1024;
 
-/// Transfers on a page of a bank's queue, at most; of so many that it looks through.
+/// Transfers on a page of a bank's queue, at most.
 pub const QUEUE_LIMIT_MAX: u32 = 1_000;
 
 /// Transfers on a page of a bank's queue, if the request does not say.
@@ -74,10 +74,17 @@ fn warning(split: &[Portion]) -> Option<Value> {
     let shielded: i64 =
         split.iter().filter(|part| part.class == FundClass::Protected).map(|part| part.amount.tiyn()).sum();
     (shielded > 0).then(|| {
-        let texts: Map<String, Value> =
-            SHIELD_ENDS.iter().map(|(language, text)| ((*language).to_owned(), json!(text))).collect();
-        json!({"code": "shield_ends", "amount": money(shielded), "texts": texts})
+        let mut warning = shield_ends();
+        warning["amount"] = money(shielded);
+        warning
     })
+}
+
+/// What is said of shielded money that will leave, of which nobody knows yet how much it is.
+pub(super) fn shield_ends() -> Value {
+    let texts: Map<String, Value> =
+        SHIELD_ENDS.iter().map(|(language, text)| ((*language).to_owned(), json!(text))).collect();
+    json!({"code": "shield_ends", "texts": texts})
 }
 
 /// `POST /v1/transfers/{entry}/answers`: what the bank says, or an operator with a document.
@@ -185,17 +192,12 @@ pub async fn list(
     let after = after_of(&query)?;
     let limit = limit_of(&query, QUEUE_LIMIT, QUEUE_LIMIT_MAX)?;
     let Some(bank) = caller.bank() else { return Ok(Json(json!({"transfers": [], "next": null}))) };
-    let looked = if open { QUEUE_LIMIT_MAX } else { limit };
-    let entries = app.store.transfers_of_bank(bank, after, looked).await?;
+    let mut entries = app.store.transfers_of_bank(bank, open, after, limit + 1).await?;
+    let more = entries.len() > limit as usize;
+    entries.truncate(limit as usize);
+    let next = entries.last().copied().filter(|_| more);
     let mut payments = app.store.payments(&entries).await?;
     payments.sort_unstable_by_key(|payment| payment.seq);
-    payments.retain(|payment| !open || payment.head().state.is_held());
-    let more = payments.len() > limit as usize;
-    payments.truncate(limit as usize);
-    let next = match payments.last() {
-        Some(last) if more => Some(last.seq),
-        _ => entries.last().copied().filter(|_| entries.len() == looked as usize),
-    };
     let transfers = views(&app, &caller, &payments).await?;
     Ok(Json(json!({"transfers": transfers, "next": next})))
 }

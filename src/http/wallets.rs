@@ -63,7 +63,7 @@ pub async fn open(State(app): State<Arc<App>>, request: Request) -> Result<Respo
     }
 }
 
-/// `POST /v1/wallets/{id}/state`: an operator blocks, unblocks or closes a wallet, or says that its holder has died.
+/// `POST /v1/wallets/{id}/state`: an operator blocks, unblocks, closes or reopens a wallet, or says that its holder has died.
 pub async fn change_state(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
@@ -85,6 +85,7 @@ pub async fn change_state(
             StateRecord::WalletDeceased { wallet, document, died }
         }
         "closed" => StateRecord::WalletClosed { wallet, document },
+        "reopened" => StateRecord::WalletReopened { wallet, document },
         _ => return Err(super::body::malformed("state")),
     };
     body.finish()?;

@@ -2,14 +2,15 @@
 //!
 //! | record | who may | refused when |
 //! |---|---|---|
-//! | `destination_chosen` | a channel | the programme or the wallet is unknown; the consent is older than a day, or was used; the authorisation is not the holder's standing one through this channel, is revoked or over; the wallet is stopped; it is chosen already |
+//! | `destination_chosen` | a channel | the programme or the wallet is unknown; the consent is older than a day, or was used; the authorisation is not the holder's standing one through this channel, is revoked or over; the wallet is stopped; it is chosen already; the channel has sent on as many as a day allows |
 //! | `transfer_requested` with `accrual` | the accrual: the entry before it | never: |
 //! | `transfer_not_started` | the accrual: the entry before it | never |
 //!
 //! A choice names a standing authorisation, so that there is one place that says who may take what from whom. The newest choice for
 //! a programme counts, else the newest for all. An accrual under a choice is credited as any other and then, in the same
 //! commit, its very money is held for a transfer: what lies in the wallet already stays, and no lot is read. What would
-//! refuse a transfer never refuses the accrual: that none was started is an entry, which the channel is told.
+//! refuse a transfer never refuses the accrual: that none was started is an entry, which the channel is told. A transfer that a
+//! choice starts counts for its wallet's day, and not for its channel's: the channel is counted when it chooses.
 
 #![allow(clippy::needless_pass_by_value)] // an `Entry` is used up by the rule that writes it
 
@@ -22,8 +23,8 @@ use crate::domain::{Amount, ProgrammeCode, WalletId};
 
 use super::books::{Books, Fault, Ruling};
 use super::effects::Effects;
-use super::payment::{Authorisation, Consent, Drawn, PaymentKind, PaymentRecord, Purpose};
-use super::payment_rules::{Party, moneyless, tell};
+use super::payment::{Authorisation, Consent, Counted, Drawn, PaymentKind, PaymentRecord, Purpose};
+use super::payment_rules::{Party, Way, moneyless, tell};
 use super::record::{Actor, Record};
 use super::refusal::{Refusal, RefusalCode as Code};
 use super::rules::{Accrual, Entry, Person, refuse, share};
@@ -243,7 +244,7 @@ impl Books {
         let known = self.authorisations.get(&authorisation).copied();
         let known = known.ok_or(Fault::Unread("the authorisation of a choice"))?;
         let amount = Amount::from_tiyn(lot.amount).ok_or(Fault::Unread("the amount of a credit"))?;
-        let checked = self.check_authorised(stamp, &known, amount, false);
+        let checked = self.check_authorised(stamp, &known, amount, Way::SentOn);
         let (before, bank) = match (checked, known.terms.bank()) {
             (Ok((_, before)), Some(bank)) => (before, bank),
             (Err(Fault::Refused(refusal)), _) => {
@@ -337,12 +338,21 @@ impl Books {
             let refusal = Refusal::of(Code::ChoiceUnchanged, "destination");
             return Err(made.map_or(refusal.clone(), |made| refusal.by(made.seq)).into());
         }
+        let counted = authorisation.map(|_| Counted::Choices(entry.actor.client));
+        if let Some(counted) = &counted
+            && self.used(counted, entry.stamp.date)?.0 >= self.registry.limits().channel_day_choices
+        {
+            return refuse(Code::ChannelLimitExceeded, "destination");
+        }
         let activates = before.state == WalletState::Provisioned;
         let Entry { fx, stamp, actor } = entry;
         let record =
             ChoiceRecord::DestinationChosen { wallet: id, programme, authorisation, consent, activates };
         let seq = self.write(fx, record.into(), actor);
         self.bind(fx, asked, seq);
+        if let Some(counted) = counted {
+            self.count(fx, seq, stamp.date, counted, 0)?;
+        }
         choices.insert(key, Chosen { seq, authorisation });
         let after = Wallet {
             version: before.version + 1,

@@ -13,7 +13,7 @@ use super::payment_tests::{MINUTE, World, amount, bank, code, document, id, reas
 use super::person::{Collision, MERGED_LOTS_MAX, PersonRecord};
 use super::record::{Actor, Record};
 use super::refusal::RefusalCode as Code;
-use super::registry::Founder;
+use super::registry::{Founder, Proposal};
 use super::replay::Replay;
 use super::rules::{Accrual, Entry, Person, Reversal};
 use super::state::StateRecord;
@@ -201,13 +201,7 @@ fn what_would_refuse_a_transfer_never_refuses_the_accrual_and_is_told() {
     assert_eq!(world.not_started(), None, "the third of the day");
     world.accrue(0, 1, 6, 1).unwrap();
     assert_eq!(world.not_started(), Some(Code::WalletLimitExceeded));
-    let limits =
-        Limits { channel_day_amount: crate::domain::Money::from_tiyn(102).unwrap(), ..Limits::DEFAULT };
-    world.run("operator", |books, entry| books.set_limits(entry, limits)).unwrap();
-    world.accrue(0, 1, 7, 2).unwrap();
-    assert_eq!(world.not_started(), Some(Code::ChannelLimitExceeded));
-    world.accrue(0, 1, 8, 1).unwrap();
-    assert_eq!(world.not_started(), None);
+    world.run("operator", |books, entry| books.set_limits(entry, Limits::DEFAULT)).unwrap();
     world.at += 60 * MINUTE + 1;
     world.accrue(0, 1, 9, 1).unwrap();
     assert_eq!(world.not_started(), Some(Code::AuthorisationExpired));
@@ -222,6 +216,56 @@ fn what_would_refuse_a_transfer_never_refuses_the_accrual_and_is_told() {
     let record = StateRecord::WalletDeceased { wallet: id(0), document: document(), died };
     world.run("operator", |books, entry| books.change_state(entry, record)).unwrap();
     assert_eq!(world.accrue(0, 1, 11, 1), Err(Code::WalletDeceased));
+}
+
+#[test]
+fn a_payday_sent_on_by_choices_uses_up_nothing_of_its_channels_day_and_only_so_many_choose_in_one() {
+    let mut world = World::new();
+    let limits = Limits {
+        channel_day_amount: crate::domain::Money::from_tiyn(100).unwrap(),
+        channel_day_count: 2,
+        channel_day_choices: 2,
+        ..Limits::DEFAULT
+    };
+    world.run("operator", |books, entry| books.set_limits(entry, limits)).unwrap();
+    let mut given = Vec::new();
+    for person in 0..4 {
+        world.accrue(person, 1, 0, 200).unwrap();
+        given.push(world.standing(person, 1_000_000));
+    }
+    world.choose(0, None, Some(given[0])).unwrap();
+    assert_eq!(world.choose(0, None, Some(given[0])), Err(Code::ChoiceUnchanged));
+    // Back to the wallet is always let through, and is not counted.
+    world.choose(0, None, None).unwrap();
+    world.choose(1, None, Some(given[1])).unwrap();
+    assert_eq!(world.choose(2, None, Some(given[2])), Err(Code::ChannelLimitExceeded));
+    world.choose(1, None, None).unwrap();
+    assert_eq!(world.choose(1, None, Some(given[1])), Err(Code::ChannelLimitExceeded));
+    world.at += 24 * 60 * MINUTE;
+    for (person, given) in (0..).zip(&mut given) {
+        *given = world.standing(person, 1_000_000);
+    }
+    world.choose(2, None, Some(given[2])).unwrap();
+    world.choose(3, None, Some(given[3])).unwrap();
+    // More of them, and more money, than the channel may move in a day.
+    for period in 1..4 {
+        for person in [2, 3] {
+            world.accrue(person, 1, period, 200).unwrap();
+            assert_eq!(world.not_started(), None, "{person} {period}");
+        }
+    }
+    // Who asks still can, and is held to it.
+    world.transfer(given[0], 60).unwrap();
+    assert_eq!(world.transfer(given[1], 41), Err(Code::ChannelLimitExceeded));
+    world.transfer(given[1], 40).unwrap();
+    assert_eq!(world.transfer(given[1], 1), Err(Code::ChannelLimitExceeded));
+    // The wallet's own day counts them.
+    let limits = Limits { wallet_day_count: 4, ..limits };
+    world.run("operator", |books, entry| books.set_limits(entry, limits)).unwrap();
+    world.accrue(2, 1, 4, 1).unwrap();
+    world.accrue(2, 1, 5, 1).unwrap();
+    assert_eq!(world.not_started(), Some(Code::WalletLimitExceeded));
+    world.check_lots();
 }
 
 #[test]
@@ -250,6 +294,89 @@ fn a_channel_that_is_stopped_sends_nothing_on() {
     assert_eq!(world.choose(0, None, None), Err(Code::ClientNotEntitled));
     assert_eq!(world.merge(0, 0), Err(Code::OperatorRequired));
     assert_eq!(world.add_number(0, 9), Err(Code::OperatorRequired));
+}
+
+#[test]
+fn a_merging_and_a_further_number_take_two_operators() {
+    let mut world = World::new();
+    for person in 0..4 {
+        world.accrue(person, 1, person, 10).unwrap();
+    }
+    let key = |fill: u8| {
+        PublicKey::from_bytes(ed25519_dalek::SigningKey::from_bytes(&[fill; 32]).verifying_key().to_bytes())
+            .unwrap()
+    };
+    let founder =
+        |name: &str, fill: u8| Founder { client: ClientId::parse(name).unwrap(), public_key: key(fill) };
+    let operators = vec![founder("anna", 1), founder("boris", 2)];
+    world.run("anna", |books, entry| books.bootstrap(entry, operators)).unwrap();
+    let ask = |world: &mut World, by: &str, proposal: &Proposal| {
+        world.run(by, |books, entry| books.request_approval(entry, proposal.clone()))
+    };
+    let give = |world: &mut World, by: &str, approval: u64, proposal: &Proposal| {
+        world.run(by, |books, entry| {
+            let Entry { fx, stamp, actor } = entry;
+            let given =
+                books.give_approval(Entry { fx: &mut *fx, stamp, actor }, approval, proposal.digest())?;
+            books.carry_out(Entry { fx, stamp, actor }, given, Vec::new())
+        })
+    };
+    let merging =
+        |kept, gone| Proposal::MergeWallets { wallet: id(kept), merged: id(gone), document: document() };
+    let numbering = |person, number: u8| {
+        let (wallet, leads, person) = (id(person), id(number), [number; 32]);
+        Proposal::AddNumber { wallet, leads, person, document: document() }
+    };
+    let added = || Person { tag: [9; 32], sealed_iin: Vec::new() };
+    // One alone does neither, whichever of the two.
+    for by in ["anna", "boris"] {
+        let alone = world.run(by, |books, entry| books.merge(entry, id(0), id(1), document()));
+        assert_eq!(alone, Err(Code::ApprovalRequired));
+        let alone = world.run(by, |books, entry| books.add_number(entry, id(0), id(9), added(), document()));
+        assert_eq!(alone, Err(Code::ApprovalRequired));
+    }
+    let asked = ask(&mut world, "anna", &merging(0, 1)).unwrap();
+    assert_eq!(give(&mut world, "anna", asked, &merging(0, 1)), Err(Code::ApprovalSelf));
+    assert_eq!(give(&mut world, "boris", asked, &merging(0, 2)), Err(Code::ApprovalDigestMismatch));
+    give(&mut world, "boris", asked, &merging(0, 1)).unwrap();
+    assert!(matches!(world.written.as_slice(), [Record::Registry(_), Record::Person(_)]), "neighbours");
+    assert_eq!(world.lots(0), [(10, 0), (10, 0)]);
+    assert_eq!(give(&mut world, "boris", asked, &merging(0, 1)), Err(Code::ApprovalEnded));
+    let asked = ask(&mut world, "boris", &numbering(0, 9)).unwrap();
+    give(&mut world, "anna", asked, &numbering(0, 9)).unwrap();
+    assert_eq!(world.books.find_wallet(id(9)).unwrap().unwrap().0, id(0));
+    // What cannot be done is not asked for; nor is a wallet named by an id that only leads to it.
+    assert_eq!(ask(&mut world, "anna", &merging(0, 1)), Err(Code::WalletMerged));
+    assert_eq!(ask(&mut world, "anna", &merging(1, 2)), Err(Code::WalletMerged));
+    assert_eq!(ask(&mut world, "anna", &merging(0, 77)), Err(Code::WalletUnknown));
+    assert_eq!(ask(&mut world, "anna", &numbering(0, 9)), Err(Code::NumberKnown));
+    assert_eq!(ask(&mut world, "anna", &numbering(0, 2)), Err(Code::NumberHasWallet));
+    // What has changed between the two is seen by the second, and nothing is written.
+    let asked = ask(&mut world, "anna", &merging(0, 2)).unwrap();
+    let number = ask(&mut world, "anna", &numbering(2, 8)).unwrap();
+    let other = ask(&mut world, "anna", &merging(3, 2)).unwrap();
+    give(&mut world, "boris", other, &merging(3, 2)).unwrap();
+    assert_eq!(give(&mut world, "boris", asked, &merging(0, 2)), Err(Code::WalletMerged));
+    assert_eq!(give(&mut world, "boris", number, &numbering(2, 8)), Err(Code::WalletMerged));
+    world.check_lots();
+    // A journal in which one has done it does not replay: of the two entries neither stands without the other.
+    let asked = ask(&mut world, "anna", &merging(0, 3)).unwrap();
+    let stamp = Stamp::of(world.at).unwrap();
+    let actor = |by: &str| Actor {
+        client: ClientId::parse(by).unwrap(),
+        request: [0; 32],
+        line: None,
+        instruction: None,
+    };
+    let mut apply = |by: &str, record: Record| {
+        world.replay.apply(&mut Effects::default(), stamp, actor(by), record).map_err(|error| error.found)
+    };
+    let lone = apply("boris", merging(0, 3).record()).unwrap_err();
+    assert!(lone.contains("approval_required"), "{lone}");
+    let given = super::registry::Change::ApprovalGiven { approval: asked, digest: merging(0, 3).digest() };
+    apply("boris", given.into()).unwrap();
+    let another = apply("anna", merging(0, 3).record()).unwrap_err();
+    assert!(another.contains("approval_required"), "{another}");
 }
 
 #[test]

@@ -871,8 +871,10 @@ pub enum Counted {
     Wallet(u32),
     /// Of those, cash.
     WalletCash(u32),
-    /// Payments through a channel.
+    /// Payments through a channel, but for those that choices started.
     Channel(ClientId),
+    /// Choices through a channel that send benefits on.
+    Choices(ClientId),
     /// Wrong codes from the agents of a bank.
     TriesOfBank(Bic),
     /// Wrong codes from one terminal.
@@ -887,6 +889,7 @@ impl std::fmt::Display for Counted {
             Self::Wallet(account) => write!(formatter, "wallet:{account}"),
             Self::WalletCash(account) => write!(formatter, "cash:{account}"),
             Self::Channel(channel) => write!(formatter, "channel:{channel}"),
+            Self::Choices(channel) => write!(formatter, "choices:{channel}"),
             Self::TriesOfBank(bank) => write!(formatter, "tries:{bank}"),
             Self::TriesOfTerminal(bank, terminal) => write!(formatter, "tries:{bank}:{terminal}"),
             Self::Tries => formatter.write_str("tries"),
@@ -917,10 +920,12 @@ pub struct Limits {
     pub wallet_day_amount: Money,
     /// Their number.
     pub wallet_day_count: u32,
-    /// Σ of the payments through one channel on a business day.
+    /// Σ of the payments through one channel on a business day, but for those that choices started.
     pub channel_day_amount: Money,
     /// Their number.
     pub channel_day_count: u32,
+    /// Choices through one channel, on a business day, that send benefits on.
+    pub channel_day_choices: u32,
     /// The largest cash-out.
     pub cash_amount: Money,
     /// Σ of the cash-outs of one wallet on a business day.
@@ -941,6 +946,7 @@ impl Limits {
         wallet_day_count: 20,
         channel_day_amount: tenge(10_000_000_000),
         channel_day_count: 500_000,
+        channel_day_choices: 50_000,
         cash_amount: tenge(200_000),
         cash_day_amount: tenge(400_000),
         tries_terminal_day: 20,

@@ -105,6 +105,17 @@ pub(super) struct Drawing {
     pub(super) split: Vec<Portion>,
 }
 
+/// How a payment comes about, and so what it is held to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Way {
+    /// Somebody asks for a transfer.
+    Transfer,
+    /// Somebody asks for cash.
+    Cash,
+    /// A choice sends a benefit on. It is as large as the benefit, so what its channel may move in a day is not used up by it.
+    SentOn,
+}
+
 impl Books {
     /// Whether a client may speak as a party. A book without clients takes everybody at his word.
     pub(super) fn check_party(&self, actor: &Actor, party: Party) -> Ruling<()> {
@@ -255,7 +266,8 @@ impl Books {
         if for_cash != matches!(known.terms.purpose, Purpose::Cash {}) {
             return refuse(Code::AuthorisationMismatch, "authorisation");
         }
-        let (id, before) = self.check_authorised(entry.stamp, &known, amount, for_cash)?;
+        let way = if for_cash { Way::Cash } else { Way::Transfer };
+        let (id, before) = self.check_authorised(entry.stamp, &known, amount, way)?;
         let lots = self.draw(before.account, amount)?;
         if lots.len() > LOTS_MAX {
             let within: i64 = lots[..LOTS_MAX].iter().map(|(_, taken)| taken).sum();
@@ -272,7 +284,7 @@ impl Books {
         stamp: crate::domain::time::Stamp,
         known: &Authorisation,
         amount: Amount,
-        for_cash: bool,
+        way: Way,
     ) -> Ruling<(WalletId, Wallet)> {
         if known.revoked {
             return refuse(Code::AuthorisationRevoked, "authorisation");
@@ -293,7 +305,7 @@ impl Books {
         let found = self.find_wallet(known.wallet)?;
         let (id, before) = found.ok_or(Fault::Unread("the wallet of an authorisation"))?;
         self.may_pay_out(&before, stamp.at)?;
-        self.check_limits_of_day(stamp, &before, known.channel, amount, for_cash)?;
+        self.check_limits_of_day(stamp, &before, known.channel, amount, way)?;
         if before.posted - before.held < amount.tiyn() {
             return refuse(Code::BalanceInsufficient, "amount");
         }
@@ -306,7 +318,7 @@ impl Books {
         wallet: &Wallet,
         channel: ClientId,
         amount: Amount,
-        for_cash: bool,
+        way: Way,
     ) -> Ruling<()> {
         let limits = self.registry.limits();
         let beyond = |counted: Counted, sum: i64, count: u32| {
@@ -317,13 +329,16 @@ impl Books {
         if beyond(Counted::Wallet(account), limits.wallet_day_amount.tiyn(), limits.wallet_day_count)? {
             return refuse(Code::WalletLimitExceeded, "amount");
         }
+        let for_cash = way == Way::Cash;
         let too_large = for_cash && amount.tiyn() > limits.cash_amount.tiyn();
         if too_large
             || for_cash && beyond(Counted::WalletCash(account), limits.cash_day_amount.tiyn(), u32::MAX)?
         {
             return refuse(Code::CashLimitExceeded, "amount");
         }
-        if beyond(Counted::Channel(channel), limits.channel_day_amount.tiyn(), limits.channel_day_count)? {
+        if way != Way::SentOn
+            && beyond(Counted::Channel(channel), limits.channel_day_amount.tiyn(), limits.channel_day_count)?
+        {
             return refuse(Code::ChannelLimitExceeded, "amount");
         }
         Ok(())
@@ -387,11 +402,13 @@ impl Books {
         let after = self.move_lots(fx, *before, &moves);
         let row = moneyless(seq, stamp.at, EntryKind::Hold, None, after);
         self.post_entry(fx, *id, row);
-        let drawn = lots.iter().map(|(lot, taken)| Drawn(lot.version, *taken, lot.seq)).collect();
+        let drawn: Vec<Drawn> = lots.iter().map(|(lot, taken)| Drawn(lot.version, *taken, lot.seq)).collect();
+        let amount = drawn.iter().map(|drawn| drawn.1).sum();
+        self.count(fx, seq, stamp.date, Counted::Channel(authorisation.channel), amount)?;
         self.keep_payment(fx, stamp, seq, (*id, before.account), authorisation, kind, drawn)
     }
 
-    /// Counts a payment whose money is held, and keeps it. `wallet`: its id and its internal number.
+    /// Counts a payment whose money is held for its wallet, and keeps it. `wallet`: its id and its internal number.
     #[allow(clippy::too_many_arguments)] // what a payment is made of
     pub(super) fn keep_payment(
         &mut self,
@@ -408,7 +425,6 @@ impl Books {
         if matches!(kind, PaymentKind::Cash { .. }) {
             self.count(fx, seq, stamp.date, Counted::WalletCash(account), amount)?;
         }
-        self.count(fx, seq, stamp.date, Counted::Channel(authorisation.channel), amount)?;
         let used = authorisation.used + amount;
         self.put_authorisation(fx, seq, Authorisation { used, ..*authorisation });
         fx.payments.push(NewPayment {

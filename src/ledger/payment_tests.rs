@@ -319,7 +319,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (place, any::<bool>()).prop_map(|(cash, expired)| Step::End { cash, expired }),
         1 => (person.clone(), 0usize..3, 0u8..6)
             .prop_map(|(person, programme, period)| Step::Reverse { person, programme, period }),
-        1 => (person, 0u8..4).prop_map(|(person, what)| Step::State { person, what }),
+        1 => (person, 0u8..5).prop_map(|(person, what)| Step::State { person, what }),
         2 => (0u8..2, any::<bool>(), tiyn, 0u8..6)
             .prop_map(|(to, cash, tiyn, reference)| Step::Settle { to, cash, tiyn, reference }),
         1 => (1i64..40).prop_map(Step::Wait),
@@ -736,7 +736,8 @@ fn both(
                 0 => StateRecord::WalletBlocked { wallet, document },
                 1 => StateRecord::WalletUnblocked { wallet, document },
                 2 => StateRecord::WalletDeceased { wallet, document, died: "2026-11-20".into() },
-                _ => StateRecord::WalletClosed { wallet, document },
+                3 => StateRecord::WalletClosed { wallet, document },
+                _ => StateRecord::WalletReopened { wallet, document },
             };
             let real = world.run("operator", |books, entry| books.change_state(entry, record));
             let expected = match model.states.get(&person).copied() {
@@ -745,7 +746,8 @@ fn both(
                     use WalletState::{Blocked, Closed, Deceased};
                     let posted: i64 = model.lots[&person].iter().map(|lot| lot.2).sum();
                     let next = match (what, state) {
-                        (_, Some(Closed)) | (0, Some(Blocked)) | (2, Some(Deceased)) => {
+                        (4, Some(Closed)) => Ok(Some(Blocked)),
+                        (4, _) | (_, Some(Closed)) | (0, Some(Blocked)) | (2, Some(Deceased)) => {
                             Err(Code::WalletStateUnchanged)
                         }
                         (0, _) => Ok(Some(Blocked)),

@@ -2,8 +2,8 @@
 //!
 //! | record | who may | refused when |
 //! |---|---|---|
-//! | `number_added` | an operator, with a document | the wallet is unknown or closed; the number leads to it already, or has a wallet |
-//! | `wallets_merged` | an operator, with a document | a wallet is unknown, closed or merged; the holder of one has died and the other's has not; an order stands on the merged one; the merged one has had more than 256 accruals |
+//! | `number_added` | two operators, with a document | the wallet is unknown or closed; the number leads to it already, or has a wallet |
+//! | `wallets_merged` | two operators, with a document | a wallet is unknown, closed or merged; the holder of one has died and the other's has not; an order stands on the merged one; the merged one has had more than 256 accruals |
 //!
 //! A wallet's id is made of a number, so the id that the new number makes is not opened: it *leads* to the old number's wallet,
 //! and whoever looks a wallet up by either finds that. A benefit is paid to a wallet, so it is paid once under all numbers.
@@ -26,8 +26,9 @@ use super::books::{Books, Fault, Ruling, SUM_MAX};
 use super::choice::{Chosen, NewChoice, sends_on};
 use super::effects::Effects;
 use super::payment::{Counted, Document, UsageEntry};
-use super::record::{LotShare, Record};
+use super::record::{Actor, LotShare, Record};
 use super::refusal::{Refusal, RefusalCode as Code};
+use super::registry::Proposal;
 use super::registry::hexadecimal;
 use super::rules::{Entry, Person, refuse, share};
 use super::wallet::{EntryKind, Lot, LotMovement, Wallet, WalletEntry, WalletState};
@@ -167,6 +168,19 @@ pub struct MovedLot {
     pub credited: i64,
 }
 
+/// What a merging moves.
+pub(super) struct Merging {
+    /// The wallet that stays, by the id that it has now.
+    id: WalletId,
+    kept: Wallet,
+    gone: Wallet,
+    /// The state of both as one.
+    state: WalletState,
+    /// All lots of the merged wallet.
+    lots: Vec<Lot>,
+    collisions: Vec<Collision>,
+}
+
 impl Books {
     /// Adds a further number of a person: the id that it makes leads to the person's wallet from now on.
     pub fn add_number(
@@ -177,12 +191,24 @@ impl Books {
         person: Person,
         document: Document,
     ) -> Ruling<u64> {
-        let Some((id, before)) = self.find_wallet(wallet)? else {
-            return refuse(Code::WalletUnknown, "wallet");
-        };
+        self.need_operator_for(wallet, &entry.actor)?;
+        let (id, before) = self.check_number(wallet, leads)?;
         if !self.registry.is_empty() {
-            self.need_operator(&entry.actor)?;
+            let (tag, document) = (person.tag, document.clone());
+            let proposal = Proposal::AddNumber { wallet, leads, person: tag, document };
+            self.need_approval(&entry.actor, &proposal)?;
         }
+        let record = PersonRecord::NumberAdded { wallet: id, leads, person: person.tag, document };
+        let seq = self.write(entry.fx, record.into(), entry.actor);
+        self.lead(leads, id);
+        let (to, account, number) = (id, before.account, Some(person));
+        entry.fx.leads.push(NewLead { seq, id: leads, to, account, number });
+        Ok(seq)
+    }
+
+    /// Whether a number may lead to a wallet; the wallet.
+    pub(super) fn check_number(&mut self, wallet: WalletId, leads: WalletId) -> Ruling<(WalletId, Wallet)> {
+        let (id, before) = self.named(wallet)?;
         match self.find_wallet(leads)? {
             Some((known, _)) if known == id => return refuse(Code::NumberKnown, "iin"),
             Some(_) => return refuse(Code::NumberHasWallet, "iin"),
@@ -191,12 +217,25 @@ impl Books {
         if before.state == WalletState::Closed {
             return refuse(Code::WalletClosed, "wallet");
         }
-        let record = PersonRecord::NumberAdded { wallet: id, leads, person: person.tag, document };
-        let seq = self.write(entry.fx, record.into(), entry.actor);
-        self.lead(leads, id);
-        let (to, account, number) = (id, before.account, Some(person));
-        entry.fx.leads.push(NewLead { seq, id: leads, to, account, number });
-        Ok(seq)
+        Ok((id, before))
+    }
+
+    /// The wallet that a command about a person names, by the id that it has now. Where two must agree, they name it by that id:
+    /// what they agree on is what the journal says.
+    fn named(&mut self, wallet: WalletId) -> Ruling<(WalletId, Wallet)> {
+        match self.find_wallet(wallet)? {
+            None => refuse(Code::WalletUnknown, "wallet"),
+            Some((id, _)) if id != wallet && !self.registry.is_empty() => {
+                refuse(Code::WalletMerged, "wallet")
+            }
+            Some(found) => Ok(found),
+        }
+    }
+
+    /// Only an operator, where there are any; but first of all the wallet must be there.
+    fn need_operator_for(&mut self, wallet: WalletId, actor: &Actor) -> Ruling<()> {
+        self.named(wallet)?;
+        if self.registry.is_empty() { Ok(()) } else { self.need_operator(actor) }
     }
 
     /// Merges a wallet into another of the same person.
@@ -207,31 +246,13 @@ impl Books {
         merged: WalletId,
         document: Document,
     ) -> Ruling<u64> {
-        let Some((id, kept)) = self.find_wallet(wallet)? else {
-            return refuse(Code::WalletUnknown, "wallet");
-        };
-        let Some((found, gone)) = self.find_wallet(merged)? else {
-            return refuse(Code::WalletUnknown, "merged");
-        };
-        if !self.registry.is_empty() {
-            self.need_operator(&entry.actor)?;
-        }
-        if found != merged || found == id {
-            return refuse(Code::WalletMerged, "merged");
-        }
-        let state = state_of_both(kept.state, gone.state)?;
+        self.need_operator_for(wallet, &entry.actor)?;
+        let Merging { id, kept, gone, state, lots, collisions } = self.check_merge(wallet, merged)?;
         self.check_ended(&gone, entry.stamp.at)?;
-        if self.is_under_orders(gone.account)? {
-            return refuse(Code::OutflowBlocked, "merged");
+        if !self.registry.is_empty() {
+            let proposal = Proposal::MergeWallets { wallet, merged, document: document.clone() };
+            self.need_approval(&entry.actor, &proposal)?;
         }
-        let lots = self.lots_of(gone.account)?;
-        if lots.len() > MERGED_LOTS_MAX {
-            return Err(Refusal::of(Code::MergeTooLarge, "merged").with(lots.len().to_string()).into());
-        }
-        if kept.posted > SUM_MAX - gone.posted {
-            return refuse(Code::SumTooLarge, "wallet");
-        }
-        let collisions = self.collisions(kept.account, &lots)?;
         self.orders.merge(kept.account, gone.account);
         let Entry { fx, stamp, actor } = entry;
         let left = |lot: &&Lot| lot.remaining > 0;
@@ -253,6 +274,30 @@ impl Books {
         self.lead(merged, id);
         fx.leads.push(NewLead { seq, id: merged, to: id, account: kept.account, number: None });
         Ok(seq)
+    }
+
+    /// Whether a wallet may be merged into another, and what that moves.
+    pub(super) fn check_merge(&mut self, wallet: WalletId, merged: WalletId) -> Ruling<Merging> {
+        let (id, kept) = self.named(wallet)?;
+        let Some((found, gone)) = self.find_wallet(merged)? else {
+            return refuse(Code::WalletUnknown, "merged");
+        };
+        if found != merged || found == id {
+            return refuse(Code::WalletMerged, "merged");
+        }
+        let state = state_of_both(kept.state, gone.state)?;
+        if self.is_under_orders(gone.account)? {
+            return refuse(Code::OutflowBlocked, "merged");
+        }
+        let lots = self.lots_of(gone.account)?;
+        if lots.len() > MERGED_LOTS_MAX {
+            return Err(Refusal::of(Code::MergeTooLarge, "merged").with(lots.len().to_string()).into());
+        }
+        if kept.posted > SUM_MAX - gone.posted {
+            return refuse(Code::SumTooLarge, "wallet");
+        }
+        let collisions = self.collisions(kept.account, &lots)?;
+        Ok(Merging { id, kept, gone, state, lots, collisions })
     }
 
     /// Whether an order stands on a wallet: what it holds, it holds there.

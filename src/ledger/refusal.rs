@@ -131,7 +131,7 @@ pub enum RefusalCode {
     ClientNotEntitled = 125,
     /// The payments out of the wallet would pass the day's limit.
     WalletLimitExceeded = 126,
-    /// The payments through the channel would pass the day's limit.
+    /// The payments, or the choices that send benefits on, through the channel would pass the day's limit.
     ChannelLimitExceeded = 127,
     /// The cash-out, or those of the day, would pass the limit.
     CashLimitExceeded = 128,

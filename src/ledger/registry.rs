@@ -11,11 +11,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::{
     Amount, BankReference, Bic, Bin, Client, ClientId, FundClass, Issuer, KeyId, ProgrammeCode, PublicKey,
-    Reason, Role, Scope,
+    Reason, Role, Scope, WalletId,
 };
 
 use super::order::{OrderRecord, RuleTable};
-use super::payment::Limits;
+use super::payment::{Document, Limits};
+use super::person::PersonRecord;
 use super::record::Record;
 
 /// The first operators of a book are at least so many: what one asks for, another approves.
@@ -93,6 +94,27 @@ pub enum Proposal {
         /// Which.
         rules: Box<RuleTable>,
     },
+    /// Merge a wallet into another of the same person.
+    MergeWallets {
+        /// The wallet that stays.
+        wallet: WalletId,
+        /// The wallet that is merged into it.
+        merged: WalletId,
+        /// By what.
+        document: Document,
+    },
+    /// Add a further number of a person. Whoever approves gives the number again.
+    AddNumber {
+        /// The person's wallet.
+        wallet: WalletId,
+        /// The id of a wallet that the number makes.
+        leads: WalletId,
+        /// The number's tag.
+        #[serde(with = "hexadecimal")]
+        person: [u8; 32],
+        /// By what.
+        document: Document,
+    },
 }
 
 impl Proposal {
@@ -104,7 +126,7 @@ impl Proposal {
         Sha256::digest(value.to_string()).into()
     }
 
-    /// The record that carries it out.
+    /// The record that carries it out; of a merging, with what it moves left out.
     #[must_use]
     pub fn record(&self) -> Record {
         match self.clone() {
@@ -120,6 +142,27 @@ impl Proposal {
             }
             Self::SetLimits { limits } => Change::LimitsSet { limits }.into(),
             Self::SetRules { rules } => OrderRecord::RulesSet { rules }.into(),
+            Self::MergeWallets { wallet, merged, document } => {
+                let (shares, collisions) = (Vec::new(), Vec::new());
+                PersonRecord::WalletsMerged { wallet, merged, document, shares, collisions }.into()
+            }
+            Self::AddNumber { wallet, leads, person, document } => {
+                PersonRecord::NumberAdded { wallet, leads, person, document }.into()
+            }
+        }
+    }
+
+    /// Whether a record is the one that carries it out. What a merging moves follows from the books, and is not agreed on.
+    #[must_use]
+    pub fn is_carried_out_by(&self, record: &Record) -> bool {
+        match (self, record) {
+            (Self::MergeWallets { wallet, merged, document }, Record::Person(told)) => match &**told {
+                PersonRecord::WalletsMerged { wallet: kept, merged: gone, document: by, .. } => {
+                    (kept, gone, by) == (wallet, merged, document)
+                }
+                PersonRecord::NumberAdded { .. } => false,
+            },
+            _ => self.record() == *record,
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! | record | who may | refused when |
 //! |---|---|---|
-//! | `operators_bootstrapped` | whoever holds the book's keys, once | somebody is registered; fewer than two operators; an operator or a key comes twice |
-//! | `client_registered` | an operator; of an operator or an authority, two | the id is taken; the scope does not fit the role |
+//! | `operators_bootstrapped` | whoever holds the book's keys, once | somebody is registered; fewer than two operators; an operator or a key comes twice; an operator is called `system`, as the service itself is |
+//! | `client_registered` | an operator; of an operator or an authority, two | the id is taken, as `system` always is; the scope does not fit the role |
 //! | `client_key_added` | an operator, or the client; another operator's or an authority's, two | the client is unknown; the key was ever registered; the client has [`KEYS_MAX`] |
 //! | `client_key_revoked` | an operator, or the client | the key is unknown or revoked; fewer than two operators would have a key |
 //! | `client_suspended`, `client_reinstated` | an operator, not for itself | the client is unknown, or is so already; no operator would be left |
@@ -12,6 +12,7 @@
 //! | `approval_closed` | an operator: `withdrawn` by who asked, `refused` by another | it has ended |
 //! | `programme_class_changed` | two operators | the programme is unknown; the class is the same |
 //! | `limits_set` | two operators | they are the same |
+//! | `number_added`, `wallets_merged` | two operators: one of them alone would move any wallet's money to another | see `person.rs` |
 //! | `rules_set` | two operators; the first, the service itself | the table is unsound, or the same |
 //!
 //! From the first operators on, funding a programme takes two of them as well. Before, the book is one that is being set up:
@@ -35,10 +36,15 @@ use super::registry::{
     APPROVAL_LIFETIME, Approval, ApprovalOutcome, Change, Founder, KEYS_MAX, OPERATORS_MAX, OPERATORS_MIN,
     Proposal, Registry, RegistryChange,
 };
-use super::rules::Entry;
+use super::rules::{Entry, Person};
 
 fn refuse<T>(code: Code, field: &'static str) -> Ruling<T> {
     Err(Refusal::of(code, field).into())
+}
+
+/// Whether a client would bear the name under which the service itself acts: the journal could not tell them apart.
+fn is_the_service(client: &ClientId) -> bool {
+    client.as_str() == super::cash_rules::SYSTEM
 }
 
 impl Books {
@@ -87,7 +93,7 @@ impl Books {
         }
         let clients: BTreeSet<ClientId> = operators.iter().map(|founder| founder.client).collect();
         let keys: BTreeSet<PublicKey> = operators.iter().map(|founder| founder.public_key).collect();
-        if clients.len() < operators.len() {
+        if clients.len() < operators.len() || clients.iter().any(is_the_service) {
             return refuse(Code::ClientExists, "operators");
         }
         if keys.len() < operators.len() {
@@ -102,6 +108,9 @@ impl Books {
     fn check_register(&self, client: ClientId, role: Role, scope: Option<Scope>) -> Ruling<()> {
         if let Some(known) = self.registry.client(client) {
             return Err(Refusal::of(Code::ClientExists, "client").by(known.seq).into());
+        }
+        if is_the_service(&client) {
+            return refuse(Code::ClientExists, "client");
         }
         if scope.is_none() {
             let field = if role == Role::Bank { "bic" } else { "bin" };
@@ -208,7 +217,7 @@ impl Books {
     }
 
     /// Whether a proposal could be carried out now.
-    fn check(&self, proposal: &Proposal) -> Ruling<()> {
+    fn check(&mut self, proposal: &Proposal) -> Ruling<()> {
         match proposal {
             Proposal::RegisterClient { client, role, bin, bic, issuer } => {
                 self.check_register(*client, *role, Scope::of(*role, *bin, *bic, *issuer).ok())
@@ -220,6 +229,8 @@ impl Books {
             }
             Proposal::SetLimits { limits } => self.check_limits(*limits),
             Proposal::SetRules { rules } => self.check_rules(rules),
+            Proposal::MergeWallets { wallet, merged, .. } => self.check_merge(*wallet, *merged).map(drop),
+            Proposal::AddNumber { wallet, leads, .. } => self.check_number(*wallet, *leads).map(drop),
         }
     }
 
@@ -276,8 +287,8 @@ impl Books {
         Ok(approval.proposal)
     }
 
-    /// Carries out what was just approved.
-    pub fn carry_out(&mut self, entry: Entry<'_>, proposal: Proposal) -> Ruling<u64> {
+    /// Carries out what was just approved. `sealed_iin`: the number that is added, encrypted; empty if none is.
+    pub fn carry_out(&mut self, entry: Entry<'_>, proposal: Proposal, sealed_iin: Vec<u8>) -> Ruling<u64> {
         let done = match proposal {
             Proposal::RegisterClient { client, role, bin, bic, issuer } => {
                 match Scope::of(role, bin, bic, issuer) {
@@ -292,6 +303,12 @@ impl Books {
             }
             Proposal::SetLimits { limits } => self.set_limits(entry, limits),
             Proposal::SetRules { rules } => self.set_rules(entry, *rules),
+            Proposal::MergeWallets { wallet, merged, document } => {
+                self.merge(entry, wallet, merged, document)
+            }
+            Proposal::AddNumber { wallet, leads, person, document } => {
+                self.add_number(entry, wallet, leads, Person { tag: person, sealed_iin }, document)
+            }
         };
         // The approval is written: nothing may be refused any more.
         done.map_err(|_| Fault::Unread("what an approved command needs"))
@@ -463,7 +480,7 @@ mod tests {
             let digest = proposal.digest();
             self.by(by, |books, Entry { fx, stamp, actor }| {
                 let proposal = books.give_approval(Entry { fx, stamp, actor }, approval, digest)?;
-                books.carry_out(Entry { fx, stamp, actor }, proposal)
+                books.carry_out(Entry { fx, stamp, actor }, proposal, Vec::new())
             })
         }
 
@@ -504,6 +521,7 @@ mod tests {
         assert_eq!(world.bootstrap(&[]), Err(Code::OperatorsTooFew));
         assert_eq!(world.bootstrap(&[("a", 1)]), Err(Code::OperatorsTooFew));
         assert_eq!(world.bootstrap(&[("a", 1), ("a", 2)]), Err(Code::ClientExists));
+        assert_eq!(world.bootstrap(&[("a", 1), ("system", 2)]), Err(Code::ClientExists), "the service's own");
         assert_eq!(world.bootstrap(&[("a", 1), ("b", 1)]), Err(Code::KeyExists), "one key is one person");
         let names: Vec<String> = (0..=OPERATORS_MAX).map(|number| format!("op{number}")).collect();
         let many: Vec<(&str, u8)> = names.iter().map(String::as_str).zip(1..).collect();
@@ -523,6 +541,9 @@ mod tests {
         world.register("a", "bank", Role::Bank, Scope::Bank(bic)).unwrap();
         world.register("a", "auditor", Role::Auditor, Scope::Book).unwrap();
         assert_eq!(world.register("a", "payer", Role::Auditor, Scope::Book), Err(Code::ClientExists));
+        assert_eq!(world.register("a", "system", Role::Auditor, Scope::Book), Err(Code::ClientExists));
+        let system = operator("system");
+        assert_eq!(world.request("a", &system), Err(Code::ClientExists), "nor by two operators");
         assert_eq!(world.register("a", "x", Role::Payer, Scope::Book), Err(Code::ScopeMismatch));
         assert_eq!(world.register("a", "x", Role::Bank, Scope::Payer(bin)), Err(Code::ScopeMismatch));
         assert_eq!(world.register("payer", "x", Role::Auditor, Scope::Book), Err(Code::OperatorRequired));

@@ -197,7 +197,7 @@ impl Replay {
             ));
         }
         if let Some(approved) = self.books.registry().approved()
-            && approved.record() != *record
+            && !approved.is_carried_out_by(record)
         {
             let expected = "the entry that carries out what the entry before it approved";
             return Err(Wrong::claim(expected, record.kind()));

@@ -6,10 +6,12 @@
 //! | `wallet_unblocked` | blocked | it is not blocked |
 //! | `wallet_deceased` | provisioned, active, blocked | it is deceased or closed |
 //! | `wallet_closed` | any | it is closed; it holds money |
+//! | `wallet_reopened` | closed | it is not closed; a merged one leads to the other, which this is then about |
 //!
 //! An unblocked wallet is provisioned: the holder's next act makes it active, as the first did. A blocked wallet and a deceased
 //! person's let no new money out; accruals land in a blocked one, and are refused for a deceased person without using up the
-//! benefit. What is held already follows its bank's answer, and what comes back lands, in any state.
+//! benefit. What is held already follows its bank's answer, and what comes back lands, in any state. A reopened wallet is blocked:
+//! whether its holder lives is for the operator to say next.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -57,6 +59,13 @@ pub enum StateRecord {
         /// By what.
         document: Document,
     },
+    /// The wallet was closed, and is blocked from now on: money has come back to it.
+    WalletReopened {
+        /// Which.
+        wallet: WalletId,
+        /// By what.
+        document: Document,
+    },
 }
 
 impl From<StateRecord> for Record {
@@ -67,8 +76,8 @@ impl From<StateRecord> for Record {
 
 impl StateRecord {
     /// The names of all kinds.
-    pub const KINDS: [&'static str; 4] =
-        ["wallet_blocked", "wallet_unblocked", "wallet_deceased", "wallet_closed"];
+    pub const KINDS: [&'static str; 5] =
+        ["wallet_blocked", "wallet_unblocked", "wallet_deceased", "wallet_closed", "wallet_reopened"];
 
     /// The entry's kind.
     #[must_use]
@@ -78,6 +87,7 @@ impl StateRecord {
             Self::WalletUnblocked { .. } => 1,
             Self::WalletDeceased { .. } => 2,
             Self::WalletClosed { .. } => 3,
+            Self::WalletReopened { .. } => 4,
         };
         Self::KINDS[place]
     }
@@ -89,7 +99,8 @@ impl StateRecord {
             Self::WalletBlocked { wallet, .. }
             | Self::WalletUnblocked { wallet, .. }
             | Self::WalletDeceased { wallet, .. }
-            | Self::WalletClosed { wallet, .. } => *wallet,
+            | Self::WalletClosed { wallet, .. }
+            | Self::WalletReopened { wallet, .. } => *wallet,
         }
     }
 
@@ -98,7 +109,8 @@ impl StateRecord {
         let (Self::WalletBlocked { wallet, .. }
         | Self::WalletUnblocked { wallet, .. }
         | Self::WalletDeceased { wallet, .. }
-        | Self::WalletClosed { wallet, .. }) = &mut self;
+        | Self::WalletClosed { wallet, .. }
+        | Self::WalletReopened { wallet, .. }) = &mut self;
         *wallet = id;
         self
     }
@@ -119,7 +131,8 @@ impl StateRecord {
     fn leads(&self, from: WalletState) -> Option<WalletState> {
         use WalletState::{Active, Blocked, Closed, Deceased, Provisioned};
         match (self, from) {
-            (Self::WalletBlocked { .. }, Provisioned | Active | Deceased) => Some(Blocked),
+            (Self::WalletBlocked { .. }, Provisioned | Active | Deceased)
+            | (Self::WalletReopened { .. }, Closed) => Some(Blocked),
             (Self::WalletUnblocked { .. }, Blocked) => Some(Provisioned),
             (Self::WalletDeceased { .. }, Provisioned | Active | Blocked) => Some(Deceased),
             (Self::WalletClosed { .. }, Provisioned | Active | Blocked | Deceased) => Some(Closed),

@@ -915,6 +915,17 @@ mod tests {
                 amount: Amount::MAX,
                 bank_reference: BankReference::parse("MF/2026-11 \"№7\"").unwrap(),
             },
+            Proposal::MergeWallets {
+                wallet: WalletId::from_uuid(uuid::Uuid::from_u128(1)),
+                merged: WalletId::from_uuid(uuid::Uuid::from_u128(2)),
+                document: crate::domain::Text::parse("act \"7\"").unwrap(),
+            },
+            Proposal::AddNumber {
+                wallet: WalletId::from_uuid(uuid::Uuid::from_u128(1)),
+                leads: WalletId::from_uuid(uuid::Uuid::from_u128(3)),
+                person: [7; 32],
+                document: crate::domain::Text::parse("certificate 12").unwrap(),
+            },
         ];
         let requested = proposals.into_iter().map(|proposal| Change::ApprovalRequested {
             digest: proposal.digest(),

@@ -355,6 +355,8 @@ pub enum RegistryCommand {
         approval: u64,
         /// SHA-256 of what was asked for.
         digest: [u8; 32],
+        /// The number that is to be added, if that is what was asked for: who approves gives it again.
+        iin: Option<Iin>,
     },
     /// Refuse a request, or take back one's own.
     CloseApproval {
@@ -392,7 +394,7 @@ impl RegistryCommand {
             Self::RequestApproval(proposal) => {
                 ("approval_requested", vec![("proposal", "digest", json!(hex::encode(proposal.digest())))])
             }
-            Self::GiveApproval { approval, digest } => {
+            Self::GiveApproval { approval, digest, .. } => {
                 let approval = ("approval", "approval", json!(approval));
                 ("approval_given", vec![approval, text("digest", hex::encode(digest))])
             }

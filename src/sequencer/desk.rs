@@ -39,7 +39,7 @@ use super::command::{
     Command, CommandError, EntryView, ORDERS_MAX, OrderCommand, Outcome, PaymentCommand, RegistryCommand,
 };
 use super::edge::{EdgeError, edge_at, read_frontier};
-use super::holder::{Choosing, HolderCommand};
+use super::holder::{Choosing, HolderCommand, Touched};
 
 /// Orders against a wallet that are read at once.
 const ORDERS_READ: u32 = 1_000;
@@ -402,9 +402,11 @@ impl Desk {
             self.read_ending(named, &choosing).await?;
             self.read_debts(requests).await?;
             self.read_lots(requests).await?;
-            for command in requests.iter().filter_map(holder_of) {
-                choosing.add(&mut self.books, command);
-                self.read_merge(command).await?;
+            for request in requests {
+                let touched = Touched::of(&request.command, self.books.registry());
+                let Some(touched) = touched else { continue };
+                choosing.add(&mut self.books, &touched);
+                self.read_merge(&touched).await?;
             }
             self.read_choices(&choosing).await?;
             self.read_usage(requests, &choosing).await?;
@@ -491,9 +493,9 @@ impl Desk {
     }
 
     /// Everything that a wallet ever was paid, which is to be merged, and what of it the other was paid too.
-    async fn read_merge(&mut self, command: &HolderCommand) -> Result<(), DeskError> {
-        let HolderCommand::Merge { wallet, merged, .. } = command else { return Ok(()) };
-        let heads = (self.books.wallets.get(*wallet), self.books.wallets.get(*merged));
+    async fn read_merge(&mut self, touched: &Touched) -> Result<(), DeskError> {
+        let Some((wallet, merged)) = touched.merges else { return Ok(()) };
+        let heads = (self.books.wallets.get(wallet), self.books.wallets.get(merged));
         let (Some(Some(kept)), Some(Some(gone))) = heads else { return Ok(()) };
         self.books.lots.entry(gone.account).or_default();
         self.books.lots.entry(kept.account).or_default();
@@ -638,14 +640,10 @@ impl Desk {
         let mut counted: BTreeSet<Counted> = BTreeSet::new();
         for account in &choosing.0 {
             counted.extend([Counted::Wallet(*account), Counted::WalletCash(*account)]);
-            let chosen = self.books.choices.get(account).into_iter().flat_map(|choices| choices.values());
-            let authorisations = chosen.filter_map(|chosen| chosen.authorisation);
-            let known = authorisations.filter_map(|seq| self.books.authorisations.get(&seq));
-            counted.extend(known.map(|known| Counted::Channel(known.channel)));
         }
-        let chosen = requests.iter().filter_map(holder_of).filter_map(HolderCommand::authorisation);
-        let known = chosen.filter_map(|seq| self.books.authorisations.get(&seq));
-        counted.extend(known.map(|known| Counted::Channel(known.channel)));
+        let sends_on = |request: &&Request| holder_of(request).is_some_and(|it| it.authorisation().is_some());
+        let channels = requests.iter().filter(sends_on).map(|request| request.actor.client);
+        counted.extend(channels.map(Counted::Choices));
         for command in requests.iter().filter_map(payment_of) {
             match command {
                 PaymentCommand::Transfer { authorisation, .. }
@@ -803,8 +801,14 @@ impl Desk {
         !is_bare || order.lifts.is_some() || order.overpaid.is_some()
     }
 
+    /// The wallets that others are to be merged into.
+    fn merged_into(&self, requests: &[Request]) -> BTreeSet<WalletId> {
+        let touched = requests.iter().filter_map(|it| Touched::of(&it.command, self.books.registry()));
+        touched.filter_map(|touched| touched.merges).map(|(wallet, _)| wallet).collect()
+    }
+
     async fn read_lots(&mut self, requests: &[Request]) -> Result<(), DeskError> {
-        let mut wallets: BTreeSet<WalletId> = BTreeSet::new();
+        let mut wallets = self.merged_into(requests);
         let mut benefits: Vec<(WalletId, Benefit)> = Vec::new();
         let mut pay_outs: BTreeSet<u64> = BTreeSet::new();
         let benefit_of = |books: &Books, programme, period, part| {
@@ -827,7 +831,7 @@ impl Desk {
                         }
                     }
                 }
-                Command::PayOut { wallet, .. } | Command::Holder(HolderCommand::Merge { wallet, .. }) => {
+                Command::PayOut { wallet, .. } => {
                     wallets.insert(*wallet);
                 }
                 Command::Return { pay_out, .. } => {
@@ -1069,6 +1073,11 @@ impl Desk {
                 let differs = self.differs(&request.command, bound);
                 let differs = differs.or_else(|| self.other_payer(&request.command));
                 let differs = differs.or_else(|| self.other_cash(&request.command, bound, stamp));
+                if differs.is_none()
+                    && let Some(ended) = self.reservation_ended(&request.command)
+                {
+                    return Ok(Err(CommandError::Refused(ended)));
+                }
                 return Ok(repeat(differs, bound, stamp));
             }
         }
@@ -1135,6 +1144,16 @@ impl Desk {
             }
             _ => None,
         }
+    }
+
+    /// Why a redemption that comes again is not answered as it was: "reserved" lets an agent pay out, and what it reserved has been
+    /// paid out, or is free again.
+    fn reservation_ended(&self, command: &Command) -> Option<Refusal> {
+        let Command::Payment(PaymentCommand::Redeem { reference, .. }) = command else { return None };
+        let known = self.books.payments.get(self.books.cash.get(reference)?)?;
+        let head = known.head();
+        let ended = || Refusal::of(RefusalCode::CashEnded, "reference").by(head.seq);
+        (!head.state.is_held()).then(ended)
     }
 
     /// Runs a command. `None`: its outcome is the last record.
@@ -1211,8 +1230,8 @@ impl Desk {
             Command::RotateLogKey { old, new, signature } => {
                 books.rotate_log_key(entry, old.clone(), new.clone(), signature.clone())?;
             }
-            Command::Registry(command) => return run_registry(books, entry, command),
-            Command::Payment(command) => return run_payment(books, entry, command),
+            Command::Registry(command) => return run_registry(books, entry, command, &keys),
+            Command::Payment(command) => return run_payment(books, entry, command, self.head.size),
             Command::Holder(command) => command.run(books, entry, &keys)?,
             Command::Order(command) => return run_orders(books, entry, command),
             Command::ChangeState(record) => {
@@ -1288,6 +1307,7 @@ fn run_registry(
     books: &mut Books,
     entry: Entry<'_>,
     command: &RegistryCommand,
+    keys: &BookKeys,
 ) -> Result<Option<Outcome>, Fault> {
     match command {
         RegistryCommand::Bootstrap(operators) => books.bootstrap(entry, operators.clone())?,
@@ -1300,14 +1320,27 @@ fn run_registry(
             books.set_suspended(entry, *client, *suspended, reason.clone())?
         }
         RegistryCommand::RequestApproval(proposal) => books.request_approval(entry, proposal.clone())?,
-        RegistryCommand::GiveApproval { approval, digest } => {
+        RegistryCommand::GiveApproval { approval, digest, iin } => {
+            let asked = books.registry().approval(*approval).map(|asked| &asked.proposal);
+            let sealed = match (asked, iin) {
+                // Whoever approves a number has it before him: the journal has no more than its tag.
+                (Some(Proposal::AddNumber { leads, person, .. }), iin) => match iin {
+                    Some(iin) if keys.tag(iin) == *person && keys.wallet_id(iin) == *leads => {
+                        keys.seal(iin, *leads)
+                    }
+                    _ => return Err(Refusal::of(RefusalCode::ApprovalDigestMismatch, "iin").into()),
+                },
+                (_, Some(_)) => return Err(Refusal::of(RefusalCode::ApprovalDigestMismatch, "iin").into()),
+                (_, None) => Vec::new(),
+            };
             let Entry { fx, stamp, actor } = entry;
             let seq = books.size;
             let proposal = books.give_approval(Entry { fx, stamp, actor }, *approval, *digest)?;
             let (given, _) = fx.records.last().ok_or(Fault::Unread("the entry that a command made"))?;
             let answer = view(seq, given, stamp);
             // The instruction is bound to the approval: it names what was approved.
-            books.carry_out(Entry { fx, stamp, actor: Actor { instruction: None, ..actor } }, proposal)?;
+            let actor = Actor { instruction: None, ..actor };
+            books.carry_out(Entry { fx, stamp, actor }, proposal, sealed)?;
             return Ok(Some(Outcome::Entry(answer)));
         }
         RegistryCommand::CloseApproval { approval, reason } => {
@@ -1378,11 +1411,13 @@ fn holder_of(request: &Request) -> Option<&HolderCommand> {
     }
 }
 
-/// Runs a command about money on its way out. `None`: its outcome is the last record.
+/// Runs a command about money on its way out; entries below `told_below` are those that somebody may have been told of. `None`: its outcome
+/// is the last record.
 fn run_payment(
     books: &mut Books,
     entry: Entry<'_>,
     command: &PaymentCommand,
+    told_below: u64,
 ) -> Result<Option<Outcome>, Fault> {
     let repeated = |seq| Ok(Some(Outcome::Entry(EntryView::repeated(seq))));
     match command {
@@ -1399,6 +1434,11 @@ fn run_payment(
             let Entry { fx, stamp, actor } = entry;
             let mut told = Vec::with_capacity(answers.len());
             for (transfer, answer, document) in answers {
+                if *transfer >= told_below {
+                    // Guessed: what this batch makes was not read with what goes with it.
+                    told.push(Err(Refusal::of(RefusalCode::TransferUnknown, "transfer")));
+                    continue;
+                }
                 let entry = Entry { fx: &mut *fx, stamp, actor };
                 told.push(match books.answer_transfer(entry, *by, *transfer, answer, document.clone()) {
                     Ok(Answered::Made(seq)) => {
@@ -1573,7 +1613,10 @@ impl Wanted {
                 | Command::PayOut { wallet, .. }
                 | Command::Payment(PaymentCommand::Authorise { wallet, .. }) => wanted.named.push(*wallet),
                 Command::ChangeState(record) => wanted.named.push(record.wallet()),
-                Command::Holder(command) => wanted.named.extend(command.wallets()),
+                Command::Holder(_) | Command::Registry(_) => {
+                    let touched = Touched::of(&request.command, books.registry());
+                    wanted.named.extend(touched.into_iter().flat_map(|touched| touched.wallets));
+                }
                 Command::Order(OrderCommand::Decide(orders)) => {
                     wanted.named.extend(orders.iter().filter_map(|intake| intake.wallet));
                 }

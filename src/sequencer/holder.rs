@@ -8,10 +8,11 @@ use crate::domain::{Iin, ProgrammeCode, WalletId};
 use crate::keys::BookKeys;
 use crate::ledger::books::{Books, Fault};
 use crate::ledger::payment::{Consent, Document};
+use crate::ledger::registry::{Proposal, Registry};
 use crate::ledger::rules::{Entry, Person};
 use crate::ledger::wallet::Wallet;
 
-use super::command::{Command, Determined, PaymentCommand};
+use super::command::{Command, Determined, PaymentCommand, RegistryCommand};
 
 /// Something asked about a holder.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -147,7 +148,12 @@ impl Command {
     /// are there before it, so such a command is decided alone.
     #[must_use]
     pub fn moves_wallets(&self) -> bool {
-        matches!(self, Self::Holder(HolderCommand::AddNumber { .. } | HolderCommand::Merge { .. }))
+        match self {
+            Self::Holder(HolderCommand::AddNumber { .. } | HolderCommand::Merge { .. })
+            | Self::Registry(RegistryCommand::GiveApproval { .. }) => true,
+            Self::Registry(RegistryCommand::RequestApproval(proposal)) => Touched::by(proposal).is_some(),
+            _ => false,
+        }
     }
 
     /// The entry of an authorisation that must have been answered before it is of use.
@@ -164,6 +170,47 @@ impl Command {
     }
 }
 
+/// What a command about a holder touches, and one that two operators must agree on.
+pub(super) struct Touched {
+    /// All wallets that it names.
+    pub(super) wallets: Vec<WalletId>,
+    /// The wallet that stays and the one that is merged into it.
+    pub(super) merges: Option<(WalletId, WalletId)>,
+}
+
+impl Touched {
+    /// What carrying out a proposal touches, if it is about a holder.
+    fn by(proposal: &Proposal) -> Option<Self> {
+        match proposal {
+            Proposal::MergeWallets { wallet, merged, .. } => {
+                Some(Self { wallets: vec![*wallet, *merged], merges: Some((*wallet, *merged)) })
+            }
+            Proposal::AddNumber { wallet, leads, .. } => {
+                Some(Self { wallets: vec![*wallet, *leads], merges: None })
+            }
+            _ => None,
+        }
+    }
+
+    /// What a command touches, if it is about a holder.
+    pub(super) fn of(command: &Command, registry: &Registry) -> Option<Self> {
+        match command {
+            Command::Holder(command) => {
+                let merges = match command {
+                    HolderCommand::Merge { wallet, merged, .. } => Some((*wallet, *merged)),
+                    _ => None,
+                };
+                Some(Self { wallets: command.wallets(), merges })
+            }
+            Command::Registry(RegistryCommand::RequestApproval(proposal)) => Self::by(proposal),
+            Command::Registry(RegistryCommand::GiveApproval { approval, .. }) => {
+                Self::by(&registry.approval(*approval)?.proposal)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Wallets whose choices a batch of commands may ask for, by internal number: of those that send benefits on, those that are
 /// paid; and all of which a command may make that so. Beside them, the heads of the former.
 #[derive(Default)]
@@ -171,9 +218,9 @@ pub(super) struct Choosing(pub(super) BTreeSet<u32>, pub(super) Vec<Wallet>);
 
 impl Choosing {
     /// Adds the wallets that a command chooses for, or merges.
-    pub(super) fn add(&mut self, books: &mut Books, command: &HolderCommand) {
-        for id in command.wallets() {
-            if let Some(Some(wallet)) = books.wallets.get(id) {
+    pub(super) fn add(&mut self, books: &mut Books, touched: &Touched) {
+        for id in &touched.wallets {
+            if let Some(Some(wallet)) = books.wallets.get(*id) {
                 self.0.insert(wallet.account);
             }
         }

@@ -34,8 +34,14 @@ pub trait Payments: Send + Sync {
     /// The encrypted destinations of authorisations; empty for cash.
     async fn sealed_destinations(&self, entries: &[u64]) -> Result<Vec<(u64, Vec<u8>)>, StoreError>;
 
-    /// Transfers of a bank after an entry, oldest first.
-    async fn transfers_of_bank(&self, bank: Bic, after: u64, limit: u32) -> Result<Vec<u64>, StoreError>;
+    /// Transfers of a bank after an entry, oldest first: all, or those whose money is held.
+    async fn transfers_of_bank(
+        &self,
+        bank: Bic,
+        only_held: bool,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<u64>, StoreError>;
 
     /// Cash-outs whose time was over before a time (UTC milliseconds) and that stand open, of those that expire after
     /// `(expires, entry)`: each with when it expired.
@@ -343,10 +349,18 @@ macro_rules! payments {
             async fn transfers_of_bank(
                 &self,
                 bank: Bic,
+                only_held: bool,
                 after: u64,
                 limit: u32,
             ) -> Result<Vec<u64>, StoreError> {
-                let sql = "SELECT seq FROM payment WHERE bank = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+                // What has ended is found in an index of its own (`payment_ended`).
+                let sql = if only_held {
+                    "SELECT p.seq FROM payment p WHERE p.bank = $1 AND p.seq > $2
+                        AND NOT EXISTS (SELECT 1 FROM payment_entry e WHERE e.payment = p.seq AND e.state >= 4)
+                    ORDER BY p.seq LIMIT $3"
+                } else {
+                    "SELECT seq FROM payment WHERE bank = $1 AND seq > $2 ORDER BY seq LIMIT $3"
+                };
                 let query = sqlx::query(sql).bind(bank.as_str().to_owned()).bind(int8(after)).bind(i64::from(limit));
                 let rows = query.fetch_all(&mut *self.readers.acquire().await?).await?;
                 rows.iter().map(number).collect()

@@ -314,6 +314,7 @@ async fn lift_limits(crew: &Crew) -> Result<(), CliError> {
         wallet_day_count: u32::MAX,
         channel_day_amount: most,
         channel_day_count: u32::MAX,
+        channel_day_choices: u32::MAX,
         ..Limits::DEFAULT
     };
     let proposal = json!({"kind": "set_limits", "limits": limits});

@@ -298,7 +298,7 @@ pub(super) fn all() -> Map<String, Value> {
     let an_ed25519_key = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
     put("NewKey", object(&[("public_key", public_key())], json!({"public_key": an_ed25519_key})));
     put("WithReason", object(&[("reason", text(300))], json!({"reason": "under inquiry"})));
-    put("Digest", object(&[("digest", hash())], json!({"digest": HASH})));
+    put("Approving", object(&[("digest", hash()), ("iin?", iin())], json!({"digest": HASH})));
     let proposal_example = json!({"kind": "fund", "programme": "ASP", "amount": "1000000.00", "currency": "KZT",
         "bank_reference": "2026-11-22/000417"});
     let mut proposal = json!({"oneOf": [
@@ -310,6 +310,8 @@ pub(super) fn all() -> Map<String, Value> {
             ("currency", kzt()), ("bank_reference", text(64))]),
         plain(&[("kind", json!({"const": "set_limits"})), ("limits", reference("LimitsSet"))]),
         plain(&[("kind", json!({"const": "set_rules"})), ("rules", reference("RuleTable"))]),
+        plain(&[("kind", json!({"const": "merge_wallets"})), ("wallet", uuid()), ("merged", uuid()), ("document", text(300))]),
+        plain(&[("kind", json!({"const": "add_number"})), ("wallet", uuid()), ("iin", iin()), ("document", text(300))]),
     ]});
     proposal["examples"] = json!([proposal_example]);
     put("Proposal", proposal);
@@ -464,7 +466,7 @@ pub(super) fn all() -> Map<String, Value> {
         "WalletStateChange",
         object(
             &[
-                ("state", chosen(&["blocked", "unblocked", "deceased", "closed"])),
+                ("state", chosen(&["blocked", "unblocked", "deceased", "closed", "reopened"])),
                 ("document", text(300)),
                 ("died?", json!({"type": "string", "format": "date"})),
             ],
@@ -482,6 +484,12 @@ pub(super) fn all() -> Map<String, Value> {
     };
     let mut items = list(plain(&[("kind", movement_kind()), ("id", text(90)), ("amount", amount())]));
     items["maxItems"] = json!(ITEMS_MAX);
+    let bound = |what: &str| {
+        let mut bound = text(90);
+        bound["type"] = json!(["string", "null"]);
+        bound["description"] = json!(what);
+        bound
+    };
     put(
         "OwnStatement",
         object(
@@ -489,6 +497,13 @@ pub(super) fn all() -> Map<String, Value> {
                 ("date", json!({"type": "string", "format": "date"})),
                 ("owed?", json!({"type": ["string", "null"], "enum": ["clearing", "cash", null]})),
                 ("currency", kzt()),
+                (
+                    "from_id?",
+                    bound(
+                        "The part of the day that is compared: items whose id, byte by byte, is not before this",
+                    ),
+                ),
+                ("before_id?", bound("… and is before this")),
                 ("items", items),
             ],
             json!({"date": "2026-11-22", "owed": "clearing", "currency": "KZT",
@@ -506,6 +521,7 @@ pub(super) fn all() -> Map<String, Value> {
                 ("wallet_day_count", small()),
                 ("channel_day_amount", money_limit()),
                 ("channel_day_count", small()),
+                ("channel_day_choices", small()),
                 ("cash_amount", money_limit()),
                 ("cash_day_amount", money_limit()),
                 ("tries_terminal_day", small()),
@@ -605,6 +621,8 @@ pub(super) fn all() -> Map<String, Value> {
             "properties": {
                 "entry": count(), "kind": {"type": "string"}, "at": time(), "date": {"type": "string", "format": "date"},
                 "leaf_hash": hash(), "receipt": {"type": "string"},
+                "warning": {"type": "object", "description": "What to tell the holder: shielded money leaves its shield, or will. \
+                    `amount` is absent where it is not known yet"},
             },
             "required": ["entry", "kind", "at", "date"],
             "examples": [entry_example],

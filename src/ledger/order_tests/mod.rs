@@ -251,7 +251,7 @@ impl World {
         let approval = self.run("a", |books, entry| books.request_approval(entry, proposal))?;
         self.run("b", |books, Entry { fx, stamp, actor }| {
             let proposal = books.give_approval(Entry { fx, stamp, actor }, approval, digest)?;
-            books.carry_out(Entry { fx, stamp, actor }, proposal)
+            books.carry_out(Entry { fx, stamp, actor }, proposal, Vec::new())
         })
     }
 

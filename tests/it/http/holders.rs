@@ -15,6 +15,8 @@ in_both_rooms!(
     what_is_chosen_is_read_member_by_member_and_is_the_holders_own,
     a_new_number_leads_to_the_old_numbers_wallet,
     an_operator_merges_two_wallets_and_the_old_one_redirects,
+    whoever_lets_shielded_money_be_sent_on_is_told_that_the_shield_ends,
+    what_comes_back_to_a_closed_wallet_is_the_holders_again_when_it_is_reopened,
 );
 
 const AT: &str = "2026-11-21T06:59:00Z";
@@ -41,6 +43,19 @@ async fn shown(service: &Service, wallet: &str) -> (String, String) {
 
 fn sums(balance: &str, held: &str) -> (String, String) {
     (balance.to_owned(), held.to_owned())
+}
+
+/// Has an operator ask for something about a holder, and another approve it, who gives a number again if one is added. The entry
+/// that carried it out.
+async fn agreed(service: &Service, path: &str, body: &Value) -> Value {
+    let asked = post(service, "operator", path, body).await.expect(201);
+    assert_eq!(asked["kind"], "approval_requested", "{asked}");
+    let given = json!({"digest": asked["digest"]});
+    let given = if body["iin"].is_null() { given } else { with(given, "iin", body["iin"].clone()) };
+    let approve = format!("/v1/approvals/{}/approve", asked["entry"]);
+    let given = post(service, "operator-2", &approve, &given).await.expect(201);
+    let done = given["entry"].as_u64().unwrap() + 1;
+    get(service, "operator", &format!("/v1/entries/{done}")).await
 }
 
 async fn events(service: &Service, by: &str, after: u64) -> Vec<Value> {
@@ -202,9 +217,32 @@ async fn a_new_number_leads_to_the_old_numbers_wallet(place: &Place) {
     );
     let channel = post(&service, "channel", &path, &body).await.status;
     assert!([403, 404].contains(&channel), "an operator's business");
-    let made = post(&service, "operator", &path, &body).await.expect(201);
+    // One operator only asks, and nothing leads anywhere yet.
+    let asked = post(&service, "operator", &path, &body).await.expect(201);
+    assert_eq!(asked["kind"], "approval_requested");
+    let lookup = json!({"iin": iin(7)});
+    post(&service, "channel", "/v1/wallets/lookup", &lookup).await.refused(404, "wallet_unknown", None);
+    let shown = get(&service, "operator-2", &format!("/v1/approvals/{}", asked["entry"])).await;
+    assert_eq!(
+        (&shown["proposal"]["kind"], &shown["proposal"]["wallet"]),
+        (&json!("add_number"), &json!(wallet))
+    );
+    let approve = format!("/v1/approvals/{}/approve", asked["entry"]);
+    let given = json!({"digest": asked["digest"], "iin": iin(7)});
+    post(&service, "operator", &approve, &given).await.refused(403, "approval_self", Some("approval"));
+    // Who approves has the number before him: not none, nor another.
+    for other in [without(given.clone(), "iin"), with(given.clone(), "iin", json!(iin(8)))] {
+        let answer = post(&service, "operator-2", &approve, &other).await;
+        answer.refused(422, "approval_digest_mismatch", Some("iin"));
+    }
+    let given = post(&service, "operator-2", &approve, &given).await.expect(201);
+    let done = given["entry"].as_u64().unwrap() + 1;
+    let made = get(&service, "operator", &format!("/v1/entries/{done}")).await;
     assert_eq!((&made["kind"], &made["wallet"]), (&json!("number_added"), &json!(wallet)));
     post(&service, "operator", &path, &body).await.refused(409, "number_known", Some("iin"));
+    // A number belongs to the approval of a number alone.
+    let asked = json!({"kind": "add_number", "wallet": wallet, "iin": iin(9), "document": "certificate 14"});
+    post(&service, "operator", "/v1/approvals", &asked).await.expect(201);
     // Under either number it is the same wallet, and a benefit is paid once.
     let paid = with(accrual(7, "1000.00"), "part", json!(1));
     post(&service, "payer", "/v1/accruals", &paid).await.refused(422, "benefit_already_paid", Some("line"));
@@ -229,7 +267,16 @@ async fn an_operator_merges_two_wallets_and_the_old_one_redirects(place: &Place)
     let body = json!({"merged": old, "document": "act 9"});
     let itself = json!({"merged": wallet, "document": "act 9"});
     post(&service, "operator", &path, &itself).await.refused(409, "wallet_merged", Some("merged"));
-    let merged = post(&service, "operator", &path, &body).await.expect(201);
+    let asked = post(&service, "operator", &path, &body).await.expect(201);
+    assert_eq!(asked["kind"], "approval_requested");
+    let approve = format!("/v1/approvals/{}/approve", asked["entry"]);
+    let digest = json!({"digest": asked["digest"]});
+    post(&service, "operator", &approve, &digest).await.refused(403, "approval_self", Some("approval"));
+    let numbered = with(digest, "iin", json!(iin(2)));
+    let answer = post(&service, "operator-2", &approve, &numbered).await;
+    answer.refused(422, "approval_digest_mismatch", Some("iin"));
+    assert_eq!(shown(&service, &wallet).await, sums("1000.00", "0.00"), "one operator moves nothing");
+    let merged = agreed(&service, &path, &body).await;
     assert_eq!(merged["kind"], "wallets_merged");
     assert_eq!(merged["collisions"].as_array().unwrap().len(), 1, "both were paid November: {merged}");
     post(&service, "operator", &path, &body).await.refused(409, "wallet_merged", Some("merged"));
@@ -258,6 +305,63 @@ async fn an_operator_merges_two_wallets_and_the_old_one_redirects(place: &Place)
     end(service).await;
 }
 
+async fn whoever_lets_shielded_money_be_sent_on_is_told_that_the_shield_ends(place: &Place) {
+    let (service, wallet) = furnished(place).await;
+    let path = format!("/v1/wallets/{wallet}/choices");
+    let give = async |what: &str, standing: bool| {
+        let body = authorisation(&wallet, what, "100.00", standing);
+        post(&service, "channel", "/v1/authorisations", &body).await.expect(201)
+    };
+    let is_warned = |entry: &Value| {
+        let warning = &entry["warning"];
+        assert!(warning.is_null() || !warning["texts"]["kk"].as_str().unwrap().is_empty(), "{warning}");
+        warning["code"] == "shield_ends" && warning["amount"].is_null()
+    };
+    let standing = give("transfer", true).await;
+    assert!(is_warned(&standing));
+    assert!(!is_warned(&give("transfer", false).await), "the transfer itself will tell");
+    assert!(!is_warned(&give("cash", true).await));
+    let given = standing["entry"].as_u64().unwrap();
+    let of = |programme: &str| with(onward(given), "programme", json!(programme));
+    let choose = async |body: Value| post(&service, "channel", &path, &body).await.expect(201);
+    assert!(is_warned(&choose(of("ASP")).await));
+    assert!(is_warned(&choose(onward(given)).await), "of all programmes some are shielded");
+    assert!(!is_warned(&choose(choice("wallet")).await));
+    end(service).await;
+}
+
+async fn what_comes_back_to_a_closed_wallet_is_the_holders_again_when_it_is_reopened(place: &Place) {
+    let (service, wallet) = furnished(place).await;
+    let given = authorise(&service, &authorisation(&wallet, "transfer", "5000.00", true)).await;
+    let made = post(&service, "channel", "/v1/transfers", &payment(given, "1000.00")).await.expect(201);
+    let answers = format!("/v1/transfers/{}/answers", made["entry"]);
+    post(&service, "bank", &answers, &json!({"answer": "settled"})).await.expect(201);
+    let state = format!("/v1/wallets/{wallet}/state");
+    let change = async |state_of: &str| {
+        let body = json!({"state": state_of, "document": "request 7"});
+        post(&service, "operator", &state, &body).await
+    };
+    change("closed").await.expect(201);
+    let back = json!({"answer": "returned", "reference": "R-1", "reason": "card closed"});
+    post(&service, "bank", &answers, &back).await.expect(201);
+    let request = async || post(&service, "channel", "/v1/transfers", &payment(given, "1000.00")).await;
+    request().await.refused(422, "wallet_closed", Some("wallet"));
+    change("unblocked").await.refused(409, "wallet_state_unchanged", Some("state"));
+    change("reopened").await.expect(201);
+    request().await.refused(422, "outflow_blocked", Some("wallet"));
+    change("unblocked").await.expect(201);
+    request().await.expect(201);
+    assert_eq!(shown(&service, &wallet).await, sums("1000.00", "1000.00"));
+    // A merged wallet is not one that can be reopened: its id leads to the other, which is not closed.
+    let old = credit(&service, 2, "5.00").await;
+    let merging = json!({"merged": old, "document": "act 9"});
+    agreed(&service, &format!("/v1/wallets/{wallet}/merge"), &merging).await;
+    let body = json!({"state": "reopened", "document": "request 8"});
+    let path = format!("/v1/wallets/{old}/state");
+    post(&service, "operator", &path, &body).await.refused(409, "wallet_state_unchanged", Some("state"));
+    end(service).await;
+}
+
 /// Meets the refusals of this file, for the test that counts them.
 pub async fn provoke(service: &Service) {
     let (first, second) = (credit(service, 70, "1.00").await, credit(service, 71, "1.00").await);
@@ -267,7 +371,7 @@ pub async fn provoke(service: &Service) {
         post(service, "operator", &format!("/v1/wallets/{first}/numbers"), &number(person)).await;
     }
     let merging = json!({"merged": second, "document": "act 1"});
-    for _ in 0..2 {
-        post(service, "operator", &format!("/v1/wallets/{first}/merge"), &merging).await;
-    }
+    let path = format!("/v1/wallets/{first}/merge");
+    agreed(service, &path, &merging).await;
+    post(service, "operator", &path, &merging).await;
 }

@@ -15,15 +15,18 @@ use crate::store::Place;
 in_both_rooms!(
     a_transfer_is_requested_answered_settled_and_comes_back,
     a_bank_reaches_only_what_a_holder_has_addressed_to_it,
+    a_banks_queue_is_of_full_pages_however_much_has_ended,
     many_answers_are_taken_or_refused_each_by_itself,
     an_authorisation_is_never_overspent_by_64_at_once,
     cash_is_had_with_a_code_that_is_told_once,
+    a_redemption_that_comes_again_is_reserved_only_while_its_money_is,
     every_wrong_code_is_counted_also_under_a_key_that_comes_again,
     a_cards_number_is_refused_and_kept_nowhere,
     what_is_asked_for_is_read_member_by_member,
     an_operator_answers_only_with_a_document_and_only_while_money_is_held,
     banks_settle_what_is_owed_and_no_more,
     a_banks_day_opens_moves_and_closes_and_is_held_against_its_own,
+    a_large_day_is_compared_in_parts,
     events_are_the_entries_in_order_and_are_waited_for,
     a_wallets_states_stop_what_they_say,
     limits_are_changed_by_two_operators,
@@ -288,6 +291,45 @@ async fn a_bank_reaches_only_what_a_holder_has_addressed_to_it(place: &Place) {
     end(service).await;
 }
 
+async fn a_banks_queue_is_of_full_pages_however_much_has_ended(place: &Place) {
+    let (service, wallet) = furnished(place).await;
+    let given = authorise(&service, &authorisation(&wallet, "transfer", "900.00", true)).await;
+    let mut open = Vec::new();
+    let mut answers = Vec::new();
+    for number in 0..19 {
+        let made = post(&service, "channel", "/v1/transfers", &payment(given, "1.00")).await.expect(201);
+        let transfer = made["entry"].as_u64().unwrap();
+        let back = json!({"transfer": transfer, "answer": "returned", "reference": "R", "reason": "closed"});
+        match number {
+            3 => answers.push(json!({"transfer": transfer, "answer": "unknown"})),
+            9 => answers.push(with(back.clone(), "amount", json!("0.50"))),
+            17 | 18 => {}
+            _ if number % 2 == 0 => answers.push(back),
+            _ => answers.push(json!({"transfer": transfer, "answer": "settled"})),
+        }
+        if [3, 9, 17, 18].contains(&number) {
+            open.push(transfer);
+        }
+    }
+    post(&service, "bank", "/v1/transfers/answers", &json!({"answers": answers})).await.expect(200);
+    for (limit, pages) in [(1, 4), (2, 2), (3, 2), (4, 1), (5, 1)] {
+        let (mut seen, mut after, mut read) = (Vec::new(), json!(0), 0);
+        while !after.is_null() {
+            let page = get(&service, "bank", &format!("/v1/transfers?limit={limit}&after={after}")).await;
+            let transfers = page["transfers"].as_array().unwrap();
+            after = page["next"].clone();
+            assert!(after.is_null() || transfers.len() == limit, "a page is full, or the last");
+            seen.extend(transfers.iter().map(|transfer| transfer["transfer"].as_u64().unwrap()));
+            read += 1;
+        }
+        assert_eq!((&seen, read), (&open, pages), "{limit} a page");
+    }
+    let all = get(&service, "bank", "/v1/transfers?state=all&limit=18").await;
+    assert_eq!(all["transfers"].as_array().unwrap().len(), 18);
+    assert_eq!(all["next"], all["transfers"][17]["transfer"]);
+    end(service).await;
+}
+
 async fn many_answers_are_taken_or_refused_each_by_itself(place: &Place) {
     let (service, wallet) = furnished(place).await;
     let given = authorise(&service, &authorisation(&wallet, "transfer", "1000.00", true)).await;
@@ -446,6 +488,43 @@ async fn cash_is_had_with_a_code_that_is_told_once(place: &Place) {
     let told = service.answers.lock().unwrap().iter().filter(|answer| answer.body.contains(code)).count();
     assert_eq!(told, 1);
     assert!(service.leaves().await.iter().all(|leaf| !leaf.contains(&format!("\"{code}\""))));
+    end(service).await;
+}
+
+async fn a_redemption_that_comes_again_is_reserved_only_while_its_money_is(place: &Place) {
+    let (service, wallet) = furnished(place).await;
+    let given = authorise(&service, &authorisation(&wallet, "cash", "900.00", true)).await;
+    let redeem = |body: &Value, key: &str| {
+        let body = body.to_string();
+        let (headers, request) = signed(&service, "bank", ("POST", "/v1/cash/redeem", &body), key, &fresh());
+        service.send(request.headers(headers))
+    };
+    for (outcome, by) in [("reversed", "bank"), ("captured", "bank"), ("reversed", "operator")] {
+        let made = post(&service, "channel", "/v1/cash", &payment(given, "100.00")).await.expect(201);
+        let body = json!({"reference": made["reference"], "code": made["code"], "terminal": "ATM-1"});
+        let key = fresh();
+        let reserved = redeem(&body, &key).await.expect(201);
+        // The answer was lost: it is given again while nothing else is known, and also while nobody knows.
+        assert_eq!(redeem(&body, &key).await.expect(201)["entry"], reserved["entry"]);
+        let told = |outcome: &str| json!({"reference": made["reference"], "outcome": outcome});
+        post(&service, "bank", "/v1/cash/outcomes", &told("unknown")).await.expect(201);
+        let again = redeem(&body, &key).await;
+        assert_eq!(again.header("idempotency-replayed"), Some("true"));
+        assert_eq!(again.expect(201)["entry"], reserved["entry"]);
+        // It has ended: whoever hears "reserved" now would pay out what is free again, or was paid.
+        let told = match by {
+            "operator" => with(told(outcome), "document", json!("act 7")),
+            _ => told(outcome),
+        };
+        let ended = post(&service, by, "/v1/cash/outcomes", &told).await.expect(201);
+        for _ in 0..2 {
+            let late = redeem(&body, &key).await.refused(409, "cash_ended", Some("reference"));
+            assert_eq!(late["entry"], ended["entry"], "{outcome} by {by}");
+        }
+        let other = with(body, "code", json!(another(made["code"].as_str().unwrap())));
+        redeem(&other, &key).await.refused(422, "instruction_conflict", Some("code"));
+    }
+    assert_eq!(balance(&service, &wallet).await, sums("900.00", "0.00"));
     end(service).await;
 }
 
@@ -751,6 +830,58 @@ async fn a_banks_day_opens_moves_and_closes_and_is_held_against_its_own(place: &
     end(service).await;
 }
 
+async fn a_large_day_is_compared_in_parts(place: &Place) {
+    let (service, wallet) = furnished(place).await;
+    let given = authorise(&service, &authorisation(&wallet, "transfer", "900.00", true)).await;
+    let mut ids: Vec<String> = Vec::new();
+    for _ in 0..6 {
+        let made = post(&service, "channel", "/v1/transfers", &payment(given, "10.00")).await.expect(201);
+        let path = format!("/v1/transfers/{}/answers", made["entry"]);
+        post(&service, "bank", &path, &json!({"answer": "settled"})).await.expect(201);
+        ids.push(made["entry"].to_string());
+    }
+    ids.sort_unstable(); // as bytes: "100" is before "98"
+    let item = |id: &str| json!({"kind": "transfer_settled", "id": id, "amount": "10.00"});
+    let body = |ids: &[String]| {
+        let items: Vec<Value> = ids.iter().map(|id| item(id)).collect();
+        json!({"date": "2026-11-21", "owed": "clearing", "currency": "KZT", "items": items})
+    };
+    let path = "/v1/banks/CASPKZKA/statement/compare";
+    let told = |body: Value| {
+        let service = &service;
+        async move {
+            let told = post(service, "bank", path, &body).await.expect(200);
+            let what = |row: &Value| {
+                format!("{} {}", row["difference"].as_str().unwrap(), row["id"].as_str().unwrap())
+            };
+            let whats: Vec<String> = told["differences"].as_array().unwrap().iter().map(what).collect();
+            (told["agreed"].as_u64().unwrap(), whats)
+        }
+    };
+    // Half a day against a whole one does not agree; the two halves, each for itself, do.
+    assert_eq!(told(body(&ids[..3])).await.1.len(), 3);
+    let first = with(body(&ids[..3]), "before_id", json!(ids[3]));
+    let second = with(body(&ids[3..]), "from_id", json!(ids[3]));
+    assert_eq!(told(first).await, (3, vec![]));
+    assert_eq!(told(second).await, (3, vec![]));
+    // What differs is found in its own part and in no other.
+    let lacking = with(body(&ids[..2]), "before_id", json!(ids[3]));
+    assert_eq!(told(lacking).await, (2, vec![format!("missing_at_bank {}", ids[2])]));
+    let between = with(with(body(&ids[1..3]), "from_id", json!(ids[1])), "before_id", json!(ids[3]));
+    assert_eq!(told(between).await, (2, vec![]));
+    let strange = with(body(&["0".to_owned()]), "before_id", json!(ids[0]));
+    assert_eq!(told(strange).await, (0, vec!["missing_here 0".to_owned()]));
+    // An item of another part is not taken for one of this.
+    let beyond = with(body(&ids[2..4]), "before_id", json!(ids[3]));
+    let refused = post(&service, "bank", path, &beyond).await.refused(400, "field_malformed", Some("items"));
+    assert_eq!(refused["item"], 1);
+    for (from, before) in [(&ids[1], &ids[1]), (&ids[2], &ids[1])] {
+        let none = with(with(body(&[]), "from_id", json!(from)), "before_id", json!(before));
+        post(&service, "bank", path, &none).await.refused(400, "field_malformed", Some("before_id"));
+    }
+    end(service).await;
+}
+
 async fn events_are_the_entries_in_order_and_are_waited_for(place: &Place) {
     let (service, wallet) = furnished(place).await;
     let none = get(&service, "bank", "/v1/events").await;
@@ -836,7 +967,8 @@ async fn a_wallets_states_stop_what_they_say(place: &Place) {
     let reversal = super::reversal(2);
     post(&service, "payer", "/v1/reversals", &reversal).await.expect(201);
     let body = json!({"state": "closed", "document": "request 5"});
-    post(&service, "operator", &format!("/v1/wallets/{empty}/state"), &body).await.expect(201);
+    let of_empty = format!("/v1/wallets/{empty}/state");
+    post(&service, "operator", &of_empty, &body).await.expect(201);
     let next = with(accrual(2, "5.00"), "part", json!(2));
     post(&service, "payer", "/v1/accruals", &next).await.refused(422, "wallet_closed", Some("iin"));
     post(&service, "operator", &format!("/v1/wallets/{}/state", fresh()), &body).await.refused(
@@ -845,6 +977,18 @@ async fn a_wallets_states_stop_what_they_say(place: &Place) {
         Some("wallet"),
     );
     assert_eq!(get(&service, "channel", &format!("/v1/wallets/{empty}")).await["state"], "closed");
+    // Reopened, it lets nothing out before an operator has said that its holder may have it.
+    let reopened = json!({"state": "reopened", "document": "request 6"});
+    post(&service, "operator", &path, &reopened).await.refused(409, "wallet_state_unchanged", Some("state"));
+    post(&service, "operator", &of_empty, &without(reopened.clone(), "document")).await.refused(
+        400,
+        "field_missing",
+        Some("document"),
+    );
+    let opened = post(&service, "operator", &of_empty, &reopened).await.expect(201);
+    assert_eq!((&opened["kind"], &opened["document"]), (&json!("wallet_reopened"), &json!("request 6")));
+    assert_eq!(get(&service, "channel", &format!("/v1/wallets/{empty}")).await["state"], "blocked");
+    post(&service, "payer", "/v1/accruals", &next).await.expect(201);
     end(service).await;
 }
 

@@ -44,7 +44,7 @@ async fn submit(sequencer: &Sequencer, by: &str, command: RegistryCommand) -> u6
 async fn agree(sequencer: &Sequencer, proposal: Proposal) {
     let digest = proposal.digest();
     let approval = submit(sequencer, "operator", RegistryCommand::RequestApproval(proposal)).await;
-    submit(sequencer, "operator-2", RegistryCommand::GiveApproval { approval, digest }).await;
+    submit(sequencer, "operator-2", RegistryCommand::GiveApproval { approval, digest, iin: None }).await;
 }
 
 /// Registers, on a new book, a client of each role, named after it; `operator-2` is a second operator and `other` a second

@@ -11,14 +11,14 @@ use social_wallet::ledger::payment_rules::{Answer as Told, Party};
 use social_wallet::ledger::record::Actor;
 use social_wallet::ledger::refusal::RefusalCode;
 use social_wallet::sequencer::Sequencer;
-use social_wallet::sequencer::command::{Command, PaymentCommand};
+use social_wallet::sequencer::command::{Command, Outcome, PaymentCommand};
 use social_wallet::sequencer::holder::HolderCommand;
 use social_wallet::store::StoreError;
 
 use super::faulty::Faulty;
 use super::{
-    Answer, Dice, NOW, Payroll, accrue, actor, assert_sound, at_once, count, furnish, iin, journal, judged,
-    keys, made, refused_for, reverse, serve, wallet,
+    Answer, Dice, NOW, Payroll, accrue, actor, assert_sound, at_once, count, furnish, hand_in, iin, journal,
+    judged, keys, made, refused_for, reverse, serve, wallet,
 };
 use crate::store::book::{amount, bank, code, month};
 use crate::store::{Place, in_both_rooms};
@@ -29,6 +29,8 @@ in_both_rooms! {
     choices_and_mergings_survive_commits_that_fail,
     a_command_after_a_merging_finds_the_other_wallet_also_at_once,
     a_reading_that_fails_half_way_is_not_believed,
+    a_transfer_that_nobody_has_been_told_of_is_unknown_and_spoils_no_batch,
+    what_one_writer_chose_added_and_merged_holds_for_the_other,
     invariant_10_the_audit_finds_a_choice_a_lead_and_a_moved_lot_that_nobody_made,
 }
 
@@ -192,7 +194,7 @@ async fn a_lines_accrual_is_sent_on_in_its_chunks_commit(place: &Place) {
     let after = store.head().await.unwrap().unwrap();
     // Sixteen lines, eight wallets opened, eight transfers, and the chunk: one commit.
     assert_eq!((outcome.entry, after.size - before.size), (Some(after.size - 1), 16 + 8 + 8 + 1));
-    let transfers = store.transfers_of_bank(bank(), 0, 100).await.unwrap();
+    let transfers = store.transfers_of_bank(bank(), false, 0, 100).await.unwrap();
     assert_eq!(transfers.len(), 8);
     // The bank gives one back: the money stays in the wallet, and nothing is started anew.
     let (reference, reason) = (BankReference::parse("R-1").unwrap(), Reason::parse("card closed").unwrap());
@@ -202,7 +204,7 @@ async fn a_lines_accrual_is_sent_on_in_its_chunks_commit(place: &Place) {
     assert_eq!((payment.head().state, payment.held()), (PaymentState::Returned, 0));
     let (_, head) = store.wallets(&[payment.wallet]).await.unwrap()[0];
     assert_eq!((head.held, head.choice), (0, true));
-    assert_eq!(store.transfers_of_bank(bank(), 0, 100).await.unwrap().len(), 8);
+    assert_eq!(store.transfers_of_bank(bank(), false, 0, 100).await.unwrap().len(), 8);
     assert_sound(&store).await;
 }
 
@@ -289,6 +291,96 @@ async fn a_reading_that_fails_half_way_is_not_believed(place: &Place) {
         assert!(faulty.next_leads.lock().unwrap().is_none(), "it was asked");
     }
     assert_eq!(count(&journal(&*store).await, "wallet_opened"), wallets, "both are of the one wallet");
+    assert_sound(&store).await;
+}
+
+async fn a_transfer_that_nobody_has_been_told_of_is_unknown_and_spoils_no_batch(place: &Place) {
+    let store = place.open().await;
+    let faulty = Faulty::around(store.clone());
+    let sequencer = serve(faulty.clone()).await;
+    let given = people(&sequencer).await;
+    made(sequencer.submit(choose(1, None, Some(given[1]), 1), actor(None)).await);
+    // While one commit waits at the gate, all that is handed in gathers into the next batch.
+    let (closed, arrived) = (faulty.gate.write().await, faulty.arrived());
+    let first = hand_in(&sequencer, vec![(accrue(2, "ASP", month(7), 1_000), actor(None))]);
+    while faulty.arrived() == arrived {
+        tokio::task::yield_now().await;
+    }
+    let next = store.head().await.unwrap().unwrap().size + 1;
+    // The accrual's transfer is the entry after it, which a bank can guess before it has been told.
+    let guesses = |of: u64| {
+        let answers = [of, of + 1, of + 2].map(|guess| (guess, Told::Settled, None)).to_vec();
+        Command::Payment(PaymentCommand::Answer { by: Party::Bank(bank()), answers })
+    };
+    let commands = [
+        accrue(1, "ASP", month(7), 1_000),
+        guesses(next),
+        accrue(3, "ASP", month(7), 1_000),
+        transfer(given[4], 10),
+        guesses(next + 3),
+    ];
+    let batch = hand_in(&sequencer, commands.map(|command| (command, actor(None))).to_vec());
+    drop(closed);
+    made(first.answers().await.remove(0));
+    let outcomes = batch.answers().await;
+    for outcome in &outcomes {
+        match outcome {
+            Ok(Outcome::Entry(_)) => {}
+            Ok(Outcome::Answers(told)) => {
+                assert_eq!(told.len(), 3);
+                for told in told {
+                    assert_eq!(told.as_ref().unwrap_err().code, RefusalCode::TransferUnknown);
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(faulty.arrived(), arrived + 2, "one batch");
+    // Once it is durable it can be answered.
+    let transfers = store.transfers_of_bank(bank(), true, 0, 100).await.unwrap();
+    assert_eq!(transfers, [next + 1, next + 3]);
+    let Outcome::Answers(told) = sequencer.submit(guesses(next), actor(None)).await.unwrap() else {
+        panic!("answers")
+    };
+    assert_eq!(told.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true, false]);
+    assert_sound(&store).await;
+}
+
+async fn what_one_writer_chose_added_and_merged_holds_for_the_other(place: &Place) {
+    let [first, second] = [serve(place.open().await).await, serve(place.open().await).await];
+    let store = place.open().await;
+    let given = people(&first).await;
+    // Both know the wallets, and that February was paid to nobody.
+    for person in 0..PEOPLE {
+        made(second.submit(accrue(person, "BONUS", month(1), 10), actor(None)).await);
+    }
+    let transfers = async || store.transfers_of_bank(bank(), false, 0, 100).await.unwrap().len();
+    made(first.submit(choose(1, None, Some(given[1]), 1), actor(None)).await);
+    made(second.submit(accrue(1, "ASP", month(2), 10), actor(None)).await);
+    assert_eq!(transfers().await, 1, "the choice holds for the other writer");
+    // A number that is added here leads there, also where its id was looked for in vain before.
+    assert_eq!(
+        refused_for(second.submit(reverse(FURTHER, "ASP", month(2)), actor(None)).await),
+        RefusalCode::AccrualNotFound
+    );
+    made(first.submit(add_number(1, FURTHER), actor(None)).await);
+    let again = second.submit(accrue(FURTHER, "ASP", month(2), 10), actor(None)).await;
+    assert_eq!(refused_for(again), RefusalCode::BenefitAlreadyPaid);
+    let accrued = made(second.submit(accrue(FURTHER, "ASP", month(3), 10), actor(None)).await);
+    assert_eq!(accrued.members["wallet"], wallet(1).to_string());
+    assert_eq!(transfers().await, 2);
+    // A wallet that is merged there leads on here, and its benefits are paid.
+    made(first.submit(accrue(2, "ASP", month(4), 10), actor(None)).await);
+    made(second.submit(merge(1, 2), actor(None)).await);
+    let again = first.submit(accrue(1, "ASP", month(4), 10), actor(None)).await;
+    assert_eq!(refused_for(again), RefusalCode::BenefitAlreadyPaid);
+    let accrued = made(first.submit(accrue(2, "ASP", month(5), 10), actor(None)).await);
+    assert_eq!(accrued.members["wallet"], wallet(1).to_string());
+    assert_eq!(transfers().await, 3);
+    // Back to the wallet, said here, heard there.
+    made(second.submit(choose(1, None, None, 2), actor(None)).await);
+    made(first.submit(accrue(2, "ASP", month(6), 10), actor(None)).await);
+    assert_eq!(transfers().await, 3);
     assert_sound(&store).await;
 }
 

@@ -345,7 +345,7 @@ all_delegated! {
     fn cash_outs(references: &[CashReference]) -> Vec<(CashReference, u64)>;
     fn usage(counted: &[Counted]) -> Vec<UsageEntry>;
     fn sealed_destinations(entries: &[u64]) -> Vec<(u64, Vec<u8>)>;
-    fn transfers_of_bank(bank: Bic, after: u64, limit: u32) -> Vec<u64>;
+    fn transfers_of_bank(bank: Bic, only_held: bool, after: u64, limit: u32) -> Vec<u64>;
     fn expired_cash(before: i64, after: (i64, u64), limit: u32) -> Vec<(i64, u64)>;
     fn events(audience: Audience, after: u64, limit: u32) -> Vec<u64>;
     fn payment_digests() -> Vec<(&'static str, u64, u64)>;

@@ -1,6 +1,7 @@
 //! Money out under contention: several writers on one store, agents that race the end of a cash-out's time, and commits that
 //! fail or whose outcome is unknown.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use social_wallet::domain::{BankReference, DestinationForm, LastFour, Reason};
@@ -9,6 +10,7 @@ use social_wallet::ledger::payment::{
     CASH_TRIES_MAX, CashReference, Consent, ConsentMethod, Counted, PaymentState, Purpose, Terminal, Terms,
 };
 use social_wallet::ledger::payment_rules::{Answer as Told, Party};
+use social_wallet::ledger::record::Actor;
 use social_wallet::ledger::refusal::RefusalCode;
 use social_wallet::sequencer::Sequencer;
 use social_wallet::sequencer::clock::Clock;
@@ -18,8 +20,8 @@ use social_wallet::store::Store;
 
 use super::faulty::{Fate, Faulty};
 use super::{
-    Dice, NOW, WALLETS_MAX, accrue, actor, actor_of, assert_sound, furnish, hand_in, keys, made, refused_for,
-    serve, wallet,
+    Answer, Dice, NOW, WALLETS_MAX, accrue, actor, actor_of, assert_sound, at_once, count, furnish, hand_in,
+    journal, keys, made, refused_for, reverse, serve, shown, wallet,
 };
 use crate::store::book::{amount, bank, month};
 use crate::store::{Place, in_both_rooms};
@@ -30,17 +32,35 @@ in_both_rooms! {
     an_authorisation_that_nobody_has_been_told_of_is_unknown_and_spoils_no_batch,
     cash_outs_whose_time_is_over_end_in_portions_and_reserved_ones_stay,
     what_a_failed_commit_held_is_free_and_what_an_unknown_one_held_is_held_once,
+    payments_through_writers_that_fail_and_restart_are_those_of_one_to_whom_nothing_happens,
 }
 
 const HOUR: i64 = 3_600_000;
 
+const KINDS: [&str; 9] = [
+    "transfer_sent",
+    "transfer_unknown",
+    "transfer_settled",
+    "transfer_returned",
+    "cash_tried",
+    "cash_reserved",
+    "cash_captured",
+    "cash_released",
+    "cash_unknown",
+];
+
 fn authorise(person: u64, cash: bool, tiyn: i64) -> Command {
+    authorise_by(*uuid::Uuid::new_v4().as_bytes(), person, cash, tiyn)
+}
+
+/// An authorisation under a consent of its own.
+fn authorise_by(consent: [u8; 16], person: u64, cash: bool, tiyn: i64) -> Command {
     let (form, last_four) = (DestinationForm::Card, LastFour::parse("4242").unwrap());
     let transfer = Purpose::Transfer { bank: bank(), form, last_four, destination: [6; 32] };
     let purpose = if cash { Purpose::Cash {} } else { transfer };
     let terms = Terms { purpose, ceiling: amount(tiyn), standing: true, expires: NOW + HOUR };
     let mut evidence = [5; 32];
-    evidence[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+    evidence[..16].copy_from_slice(&consent);
     let consent = Consent { method: ConsentMethod::Session, evidence, at: NOW };
     Command::Payment(PaymentCommand::Authorise {
         wallet: wallet(person),
@@ -175,6 +195,195 @@ async fn invariants_2_and_12_several_writers_answer_transfers_and_cash_once(plac
         );
     }
     assert!(payments.iter().any(|payment| payment.history.len() > 3), "something was going on");
+}
+
+/// What banks say of transfers and cash-outs that stand, with what else moves the same wallets.
+fn history(transfers: &[u64], given: &[u64], seed: u64) -> Vec<(Command, Actor)> {
+    let mut dice = Dice(seed);
+    let step = |number: u64| {
+        let pick = |dice: &mut Dice, of: &[u64]| of[usize::try_from(dice.roll(of.len() as u64)).unwrap()];
+        let one = pick(&mut dice, transfers);
+        let programme = if dice.roll(2) == 0 { "ASP" } else { "BONUS" };
+        let person = dice.roll(8);
+        let period = month(u8::try_from(1 + dice.roll(5)).unwrap());
+        let command = match dice.roll(12) {
+            0 => answer(one, Told::Sent),
+            1 => answer(one, Told::Unknown),
+            2 => answer(one, Told::Settled),
+            3 => answer(one, returned(dice.roll(3), Some(1 + i64::try_from(dice.roll(9_000)).unwrap()))),
+            4 => {
+                let told = [Told::Sent, Told::Settled, returned(dice.roll(3), None)];
+                let answers = told.map(|told| (pick(&mut dice, transfers), told, None)).to_vec();
+                Command::Payment(PaymentCommand::Answer { by: Party::Bank(bank()), answers })
+            }
+            5 | 6 => redeem(dice.roll(8), dice.roll(3) > 0, dice.roll(3)),
+            7 => {
+                let dispensed = [Dispensed::Captured, Dispensed::Reversed, Dispensed::Unknown];
+                finish(dice.roll(8), dispensed[usize::try_from(dice.roll(3)).unwrap()])
+            }
+            8 if dice.roll(3) == 0 => Command::Payment(PaymentCommand::CancelCash(reference(dice.roll(8)))),
+            9 => transfer(pick(&mut dice, given), 1 + i64::try_from(dice.roll(900)).unwrap()),
+            10 => reverse(person, programme, period),
+            _ => accrue(person, programme, period, 1 + i64::try_from(dice.roll(900)).unwrap()),
+        };
+        // Some come again under a key of theirs, and some under another's.
+        let keyed = !matches!(&command, Command::Payment(PaymentCommand::Answer { answers, .. }) if answers.len() > 1);
+        (command, actor((keyed && number.is_multiple_of(4)).then_some(number % 60)))
+    };
+    (0..240).map(step).collect()
+}
+
+/// People with two transfers and a cash-out each; the transfers, and the authorisations of transfers.
+async fn set_up(sequencer: &Sequencer) -> (Vec<u64>, Vec<u64>) {
+    people(sequencer).await;
+    let (mut transfers, mut given) = (Vec::new(), Vec::new());
+    for person in 0..8u64 {
+        let consent = |number: u128| (u128::from(person) << 8 | number).to_be_bytes();
+        given.push(entry(sequencer, authorise_by(consent(1), person, false, 90_000)).await);
+        for _ in 0..2 {
+            transfers.push(entry(sequencer, transfer(*given.last().unwrap(), 15_000)).await);
+        }
+        let promised = entry(sequencer, authorise_by(consent(2), person, true, 30_000)).await;
+        entry(sequencer, cash(promised, 10_000, person)).await;
+    }
+    (transfers, given)
+}
+
+async fn run(place: &Place, seed: u64, together: bool) -> (Vec<Answer>, Vec<Vec<u8>>) {
+    let store = place.open().await;
+    let sequencer = serve(store.clone()).await;
+    let (transfers, given) = set_up(&sequencer).await;
+    let mut history = history(&transfers, &given, seed);
+    // The same again at the end, each under its own key.
+    history.extend(history.clone().into_iter().filter(|(_, actor)| actor.instruction.is_some()));
+    let answers = if together {
+        at_once(&sequencer, history).await
+    } else {
+        let mut answers = Vec::new();
+        for (command, actor) in history {
+            answers.push(sequencer.submit(command, actor).await);
+        }
+        answers
+    };
+    assert_sound(&store).await;
+    (answers, journal(&*store).await)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_redemptions_and_outcomes_at_once_are_what_they_are_one_by_one_and_both_stores_have_the_same_bytes()
+ {
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    for seed in 1..4 {
+        let places = [Place::sqlite(), Place::sqlite(), Place::postgres().await, Place::postgres().await];
+        let (answers, leaves) = run(&places[0], seed, false).await;
+        for kind in KINDS {
+            *seen.entry(kind).or_default() += count(&leaves, kind);
+        }
+        for (place, together) in [(&places[1], true), (&places[2], false), (&places[3], true)] {
+            let (found, others) = run(place, seed, together).await;
+            for (number, (a, b)) in answers.iter().zip(&found).enumerate() {
+                assert_eq!(a, b, "seed {seed}, at once: {together}: the answer to command {number}");
+            }
+            for (seq, (a, b)) in leaves.iter().zip(&others).enumerate() {
+                let (a, b) = (String::from_utf8_lossy(a), String::from_utf8_lossy(b));
+                assert_eq!(a, b, "seed {seed}, at once: {together}: entry {seq}");
+            }
+            assert_eq!(leaves.len(), others.len());
+        }
+        for place in places {
+            place.remove().await;
+        }
+    }
+    assert!(seen.values().all(|entries| *entries > 0), "{seen:?}");
+}
+
+/// A history of which every command can be sent again until it is answered: under a key of its own, or without need of one.
+fn repeatable(transfers: &[u64], given: &[u64], seed: u64) -> Vec<(Command, Actor)> {
+    let mut commands: Vec<Command> =
+        history(transfers, given, seed).into_iter().map(|(command, _)| command).collect();
+    for command in &mut commands {
+        // Wrong codes are counted each time.
+        if let Command::Payment(PaymentCommand::Redeem { attempt, .. }) = command {
+            *attempt = [1; 32];
+        }
+    }
+    let many = |command: &Command| match command {
+        Command::Payment(PaymentCommand::Answer { answers, .. }) => answers.len() > 1,
+        _ => false,
+    };
+    (0..)
+        .zip(commands)
+        .map(|(number, command)| {
+            let key = (!many(&command)).then_some(1_000 + number);
+            (command, actor(key))
+        })
+        .collect()
+}
+
+async fn settle(writers: &[Sequencer], first: usize, command: &Command, actor: Actor) -> Answer {
+    for tried in 0..100 {
+        let writer = &writers[(first + tried) % writers.len()];
+        match writer.submit(command.clone(), actor).await {
+            Err(CommandError::Unavailable(_) | CommandError::Busy) => {}
+            answer => return answer,
+        }
+    }
+    panic!("nobody answers {command:?}")
+}
+
+async fn payments_through_writers_that_fail_and_restart_are_those_of_one_to_whom_nothing_happens(
+    place: &Place,
+) {
+    let seed = 21;
+    let calm = Place::sqlite();
+    let alone = calm.open().await;
+    let sequencer = serve(alone.clone()).await;
+    let (transfers, given) = set_up(&sequencer).await;
+    let history = repeatable(&transfers, &given, seed);
+    for (command, actor) in history.clone() {
+        let answer = sequencer.submit(command, actor).await;
+        assert!(matches!(answer, Ok(_) | Err(CommandError::Refused(_))), "{answer:?}");
+    }
+    let expected = journal(&*alone).await;
+
+    let store = place.open().await;
+    assert_eq!(set_up(&serve(store.clone()).await).await, (transfers, given));
+    let writer = async |dice: u64| {
+        let faulty = Faulty::around(place.open().await);
+        faulty.one_in(5, dice);
+        serve(faulty).await
+    };
+    let mut writers = vec![writer(seed).await, writer(seed + 100).await];
+    let mut acknowledged = Vec::new();
+    for (number, (command, actor)) in history.into_iter().enumerate() {
+        let which = number % 2;
+        if number % 16 == 7 && actor.instruction.is_some() {
+            // A writer dies with the command in its hands: what becomes of that nobody hears. Another takes its place.
+            let fresh = writer(seed + 1_000 + number as u64).await;
+            let dying = std::mem::replace(&mut writers[which], fresh);
+            let last = command.clone();
+            let unheard = tokio::spawn(async move { drop(dying.submit(last, actor).await) });
+            acknowledged.push(settle(&writers, which, &command, actor).await);
+            unheard.await.unwrap();
+        } else {
+            acknowledged.push(settle(&writers, which, &command, actor).await);
+        }
+    }
+    let found = journal(&*store).await;
+    for (seq, (a, b)) in expected.iter().zip(&found).enumerate() {
+        let (a, b) = (String::from_utf8_lossy(a), String::from_utf8_lossy(b));
+        assert_eq!(a, b, "entry {seq}");
+    }
+    assert_eq!(expected.len(), found.len(), "nothing twice, nothing lost");
+    for answer in acknowledged {
+        if let Ok(Outcome::Entry(entry)) = answer
+            && !entry.members.is_empty()
+        {
+            assert_eq!(entry.members, shown(&found, entry.seq).members, "what was answered stands");
+        }
+    }
+    assert_sound(&store).await;
+    calm.remove().await;
 }
 
 async fn a_cash_out_ends_once_whoever_comes_first(place: &Place) {

@@ -22,7 +22,7 @@ async fn ask(sequencer: &Sequencer, by: &str, command: RegistryCommand) -> Answe
 }
 
 fn approve(approval: u64, proposal: &Proposal) -> RegistryCommand {
-    RegistryCommand::GiveApproval { approval, digest: proposal.digest() }
+    RegistryCommand::GiveApproval { approval, digest: proposal.digest(), iin: None }
 }
 
 /// Gives the book the operators op-a and op-b.

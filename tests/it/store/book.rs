@@ -243,7 +243,7 @@ impl Draft<'_> {
         let approval = books.request_approval(asked, proposal.clone()).unwrap();
         let given = Entry { fx, stamp, actor: by("op-b") };
         books.give_approval(given, approval, proposal.digest()).unwrap();
-        books.carry_out(Entry { fx, stamp, actor: by("op-b") }, proposal).unwrap();
+        books.carry_out(Entry { fx, stamp, actor: by("op-b") }, proposal, Vec::new()).unwrap();
     }
 
     pub fn give_back(&mut self, pay_out: u64, tiyn: i64) -> u64 {

@@ -79,7 +79,7 @@ pub async fn write_orders(book: &mut Book, store: &dyn Store) {
             let asked = draft.run_as("op-a", |books, entry| books.request_approval(entry, proposal.clone()));
             draft.run_as("op-b", |books, Entry { fx, stamp, actor }| {
                 books.give_approval(Entry { fx, stamp, actor }, asked.unwrap(), proposal.digest()).unwrap();
-                books.carry_out(Entry { fx, stamp, actor }, proposal).unwrap();
+                books.carry_out(Entry { fx, stamp, actor }, proposal, Vec::new()).unwrap();
             });
         }
     })

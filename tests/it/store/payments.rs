@@ -60,10 +60,17 @@ async fn what_was_written_is_read_back(place: &Place) {
     assert_eq!(found, [known(0), known(1)]);
 
     let transfers: Vec<u64> = made.iter().filter(|made| made.bank().is_some()).map(|made| made.seq).collect();
-    let of_bank = async |after, limit| store.transfers_of_bank(bank(), after, limit).await.unwrap();
+    let of_bank = async |after, limit| store.transfers_of_bank(bank(), false, after, limit).await.unwrap();
     assert_eq!(of_bank(0, 10).await, transfers[..2]);
     assert_eq!(of_bank(transfers[0], 10).await, transfers[1..2]);
     assert_eq!(of_bank(0, 1).await, transfers[..1]);
+    let held: Vec<u64> = made
+        .iter()
+        .filter(|made| transfers[..2].contains(&made.seq) && made.held() > 0)
+        .map(|made| made.seq)
+        .collect();
+    assert_eq!(store.transfers_of_bank(bank(), true, 0, 10).await.unwrap(), held);
+    assert!(held.len() < 2, "one of them has ended");
 
     // What has expired and stands open: the second cash-out; the first is with an agent.
     let expires = book.books.payments[&found[1].1].head().at + 1_800_000;
