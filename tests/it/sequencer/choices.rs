@@ -355,7 +355,12 @@ async fn what_one_writer_chose_added_and_merged_holds_for_the_other(place: &Plac
         made(second.submit(accrue(person, "BONUS", month(1), 10), actor(None)).await);
     }
     let transfers = async || store.transfers_of_bank(bank(), false, 0, 100).await.unwrap().len();
+    // What has nothing to do with them comes between: so that a writer hears of the other's entries before it is asked about them.
+    let hear = async |writer: &Sequencer, number: u8| {
+        made(writer.submit(accrue(5, "BONUS", month(number), 10), actor(None)).await);
+    };
     made(first.submit(choose(1, None, Some(given[1]), 1), actor(None)).await);
+    hear(&second, 2).await;
     made(second.submit(accrue(1, "ASP", month(2), 10), actor(None)).await);
     assert_eq!(transfers().await, 1, "the choice holds for the other writer");
     // A number that is added here leads there, also where its id was looked for in vain before.
@@ -364,6 +369,7 @@ async fn what_one_writer_chose_added_and_merged_holds_for_the_other(place: &Plac
         RefusalCode::AccrualNotFound
     );
     made(first.submit(add_number(1, FURTHER), actor(None)).await);
+    hear(&second, 3).await;
     let again = second.submit(accrue(FURTHER, "ASP", month(2), 10), actor(None)).await;
     assert_eq!(refused_for(again), RefusalCode::BenefitAlreadyPaid);
     let accrued = made(second.submit(accrue(FURTHER, "ASP", month(3), 10), actor(None)).await);
@@ -372,6 +378,7 @@ async fn what_one_writer_chose_added_and_merged_holds_for_the_other(place: &Plac
     // A wallet that is merged there leads on here, and its benefits are paid.
     made(first.submit(accrue(2, "ASP", month(4), 10), actor(None)).await);
     made(second.submit(merge(1, 2), actor(None)).await);
+    hear(&first, 4).await;
     let again = first.submit(accrue(1, "ASP", month(4), 10), actor(None)).await;
     assert_eq!(refused_for(again), RefusalCode::BenefitAlreadyPaid);
     let accrued = made(first.submit(accrue(2, "ASP", month(5), 10), actor(None)).await);
@@ -379,6 +386,7 @@ async fn what_one_writer_chose_added_and_merged_holds_for_the_other(place: &Plac
     assert_eq!(transfers().await, 3);
     // Back to the wallet, said here, heard there.
     made(second.submit(choose(1, None, None, 2), actor(None)).await);
+    hear(&first, 5).await;
     made(first.submit(accrue(2, "ASP", month(6), 10), actor(None)).await);
     assert_eq!(transfers().await, 3);
     assert_sound(&store).await;
