@@ -7,7 +7,7 @@ use crate::ledger::payment::Document;
 impl World {
     fn merge(&mut self, kept: u8, gone: u8) -> Result<u64, Code> {
         let document = Document::parse("act 7").unwrap();
-        self.run("a", |books, entry| books.merge(entry, id(kept), id(gone), document))
+        self.agree(Proposal::MergeWallets { wallet: id(kept), merged: id(gone), document })
     }
 }
 
@@ -55,9 +55,8 @@ fn a_tax_debt_is_one_persons_whichever_number_is_written_and_whatever_was_merged
         assert_eq!(world.outcome("tax", collect(4 + person, person)), Outcome::ReturnedDuplicate);
     }
     // A number that was added later.
-    let number = Person { tag: [2; 32], sealed_iin: Vec::new() };
     let document = Document::parse("act 8").unwrap();
-    world.run("a", |books, entry| books.add_number(entry, id(0), id(2), number, document)).unwrap();
+    world.agree(Proposal::AddNumber { wallet: id(0), leads: id(2), person: [2; 32], document }).unwrap();
     assert_eq!(world.outcome("tax", collect(6, 2)), Outcome::ReturnedDuplicate);
     assert_eq!(world.levied(1), 900);
     world.check();

@@ -20,11 +20,10 @@ use social_wallet::sequencer::command::{
     Command, CommandError, EntryView, OrderCommand, Outcome, PaymentCommand, RegistryCommand,
 };
 use social_wallet::sequencer::expiry::{Expiry, PORTION};
-use social_wallet::sequencer::holder::HolderCommand;
 use social_wallet::store::Store;
 
 use super::faulty::{Fate, Faulty};
-use super::registry::{agree, bootstrap};
+use super::registry::{agree, agree_on, bootstrap};
 use super::{
     Answer, Dice, NOW, WALLETS_MAX, accrue, actor, actor_of, assert_sound, at_once, furnish, iin, journal,
     keys, made, payer, refused, refused_for, reverse, serve, shown, wallet,
@@ -236,7 +235,7 @@ pub async fn order_of_everything(sequencer: &Sequencer, store: Arc<dyn Store>) {
     send_one(sequencer, "police", naming("police", 2, OrderKind::Lift, 5, 0, 1)).await;
     send_one(sequencer, "ministry", order("ministry", 1, OrderKind::OverpaymentRecovery, 6, 700)).await;
     // A debt that was met of a wallet that was merged since.
-    made(sequencer.submit(merge(3, 2), actor_of("op-a", None)).await);
+    agree(sequencer, merge(3, 2)).await;
     let of_both = order("tax", 6, collection, 3, 5_000);
     let said = of_both.said.map(|said| social_wallet::ledger::order::Order { debt, ..said });
     let returned = send_one(sequencer, "tax", Intake { said, ..of_both }).await;
@@ -585,32 +584,36 @@ async fn a_writer_that_starts_later_decides_by_the_rules_in_force(place: &Place)
     assert_sound(&store).await;
 }
 
-fn add_number(person: u64, further: u64) -> Command {
-    let (iin, leads, document) = (iin(further), wallet(further), Document::parse("act 7").unwrap());
-    Command::Holder(HolderCommand::AddNumber { wallet: wallet(person), iin, leads, document })
+/// What two operators agree on: that a person has a further number.
+fn add_number(person: u64, further: u64) -> Proposal {
+    let (tag, document) = (keys().tag(&iin(further)), Document::parse("act 7").unwrap());
+    Proposal::AddNumber { wallet: wallet(person), leads: wallet(further), person: tag, document }
 }
 
-fn merge(person: u64, merged: u64) -> Command {
+fn merge(person: u64, merged: u64) -> Proposal {
     let (wallet, merged, document) = (wallet(person), wallet(merged), Document::parse("act 8").unwrap());
-    Command::Holder(HolderCommand::Merge { wallet, merged, document })
+    Proposal::MergeWallets { wallet, merged, document }
 }
 
 async fn orders_and_the_numbers_of_a_person_go_together(place: &Place) {
     let store = place.open().await;
     let sequencer = serve(store.clone()).await;
     people(&sequencer).await;
-    let operator = async |command| sequencer.submit(command, actor_of("op-a", None)).await;
+    let asked = async || {
+        let request = RegistryCommand::RequestApproval(merge(0, 1));
+        refused_for(sequencer.submit(Command::Registry(request), actor_of("op-a", None)).await)
+    };
     // A wallet under an order is not merged, whichever order it is.
     send_one(&sequencer, "bailiff", order("bailiff", 1, OrderKind::Arrest, 1, 300)).await;
-    assert_eq!(refused_for(operator(merge(0, 1)).await), RefusalCode::OutflowBlocked);
+    assert_eq!(asked().await, RefusalCode::OutflowBlocked);
     send_one(&sequencer, "bailiff", naming("bailiff", 2, OrderKind::Lift, 1, 0, 1)).await;
     send_one(&sequencer, "police", order("police", 1, OrderKind::Freeze, 1, 0)).await;
-    assert_eq!(refused_for(operator(merge(0, 1)).await), RefusalCode::OutflowBlocked);
+    assert_eq!(asked().await, RefusalCode::OutflowBlocked);
     send_one(&sequencer, "police", naming("police", 2, OrderKind::Lift, 1, 0, 1)).await;
-    made(operator(merge(0, 1)).await);
+    agree(&sequencer, merge(0, 1)).await;
     assert_eq!(general(&*store, 0).await, (100_000, 100_000, 0));
     // The old number, and one that is added, mean the wallet that stays: for another writer too.
-    made(operator(add_number(0, 900)).await);
+    agree_on(&sequencer, add_number(0, 900), Some(iin(900))).await;
     let other = serve(place.open().await).await;
     let shown = wallet(0).to_string();
     for (number, person) in [(3, 1), (4, 900), (5, 0)] {
@@ -647,14 +650,14 @@ async fn a_tax_debt_is_collected_once_in_all_through_whichever_writer(place: &Pl
     let taken = |entry: &EntryView| entry.members["taken"].as_str().unwrap().to_owned();
     assert_eq!(taken(&send_one(&sequencer, "tax", collect(11, 0)).await), "500.00", "all that is general");
     assert_eq!(taken(&send_one(&other, "tax", collect(12, 1)).await), "500.00", "another person's debt");
-    made(sequencer.submit(merge(0, 1), actor_of("op-a", None)).await);
+    agree(&sequencer, merge(0, 1)).await;
     made(sequencer.submit(accrue(0, "BONUS", month(7), 99_000), actor(None)).await);
     // Both were one person's: more than the debt was taken, and nothing is added to it.
     let over = send_one(&other, "tax", collect(13, 0)).await;
     assert_eq!((outcome(&over), taken(&over).as_str()), (OrderOutcome::ReturnedDuplicate, "0.00"));
     // In parts, in one request and over several, and merged in between.
     assert_eq!(taken(&send_one(&sequencer, "tax", collect(14, 2)).await), "500.00");
-    made(sequencer.submit(merge(3, 2), actor_of("op-a", None)).await);
+    agree(&sequencer, merge(3, 2)).await;
     made(sequencer.submit(accrue(3, "BONUS", month(7), 99_000), actor(None)).await);
     let rest = send(&other, "tax", vec![collect(15, 2), collect(16, 3)]).await;
     let [rest, none] = &rest[..] else { panic!("{rest:?}") };
@@ -701,7 +704,7 @@ async fn what_is_over_ends_before_anything_is_decided_that_it_would_hold_up(plac
     }
     // A reversal, a merging.
     made(late.submit(reverse(2, "BONUS", month(2)), actor(None)).await);
-    made(late.submit(merge(7, 3), actor_of("op-a", None)).await);
+    agree(&late, merge(7, 3)).await;
     assert_eq!(general(&*store, 7).await, (100_000, 100_000, 0));
     // What leaves a wallet.
     let terms =

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use social_wallet::directory::Directory;
-use social_wallet::domain::{FundClass, KeyId, Reason, Role, Scope};
+use social_wallet::domain::{FundClass, Iin, KeyId, Reason, Role, Scope};
 use social_wallet::ledger::refusal::RefusalCode;
 use social_wallet::ledger::registry::{Founder, Proposal};
 use social_wallet::ledger::signed::{Nonce, SignedRequest};
@@ -32,9 +32,15 @@ pub async fn bootstrap(sequencer: &Sequencer) {
 
 /// What op-a asks for and op-b approves; the entry of the approval.
 pub async fn agree(sequencer: &Sequencer, proposal: Proposal) -> u64 {
+    agree_on(sequencer, proposal, None).await
+}
+
+/// The same, of a proposal that adds a number, which op-b gives again.
+pub async fn agree_on(sequencer: &Sequencer, proposal: Proposal, iin: Option<Iin>) -> u64 {
     let request = RegistryCommand::RequestApproval(proposal.clone());
     let approval = made(ask(sequencer, "op-a", request).await).seq;
-    made(ask(sequencer, "op-b", approve(approval, &proposal)).await).seq
+    let approve = RegistryCommand::GiveApproval { approval, digest: proposal.digest(), iin };
+    made(ask(sequencer, "op-b", approve).await).seq
 }
 
 fn funding(reference: &str) -> Proposal {
