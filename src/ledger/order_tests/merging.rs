@@ -7,7 +7,7 @@ use crate::ledger::payment::Document;
 impl World {
     fn merge(&mut self, kept: u8, gone: u8) -> Result<u64, Code> {
         let document = Document::parse("act 7").unwrap();
-        self.run("a", |books, entry| books.merge(entry, id(kept), id(gone), document))
+        self.agree(Proposal::MergeWallets { wallet: id(kept), merged: id(gone), document })
     }
 }
 
