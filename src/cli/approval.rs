@@ -1,12 +1,13 @@
 //! `approval`: what takes two operators.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde_json::Value;
 
 use super::error::{CliError, Outcome};
-use super::{Global, table};
+use super::{Global, person, table};
 use crate::client::Client;
 
 /// What one operator asks for and another approves: list, show, approve, close
@@ -25,6 +26,9 @@ pub enum ApprovalCommand {
         entry: u64,
         /// The digest of what was shown: nothing else is approved
         digest: String,
+        /// The file of the number (IIN) that is to be added, if that is asked for: the journal has only its tag
+        #[arg(long, value_name = "FILE")]
+        iin_file: Option<PathBuf>,
     },
     /// Take back one's own request, or refuse another operator's
     Close {
@@ -50,8 +54,9 @@ pub async fn run(global: &Global, command: ApprovalCommand) -> Result<Outcome, C
     match command {
         ApprovalCommand::List => list(global, &client.approvals().await?)?,
         ApprovalCommand::Show { entry } => show(global, &client.approval(entry).await?)?,
-        ApprovalCommand::Approve { entry, digest } => {
-            let written = client.approve(entry, &digest, &Client::fresh_key()).await?;
+        ApprovalCommand::Approve { entry, digest, iin_file } => {
+            let iin = iin_file.as_deref().map(person::read_iin).transpose()?;
+            let written = client.approve(entry, &digest, iin.as_ref(), &Client::fresh_key()).await?;
             global.show(&written.value, |out| {
                 let given = table::text_of_number(&written.value, "entry");
                 writeln!(out, "approved, entry {given}, and carried out by the entry after it")
@@ -99,7 +104,8 @@ fn show(global: &Global, approval: &Value) -> Result<(), CliError> {
     global.show(approval, |out| {
         table::print(out, &table::facts(facts.iter().cloned()))?;
         if approval["state"] == "open" {
-            writeln!(out, "to approve: social-wallet approval approve {entry} {digest}")?;
+            let number = if approval["proposal"]["kind"] == "add_number" { " --iin-file FILE" } else { "" };
+            writeln!(out, "to approve: social-wallet approval approve {entry} {digest}{number}")?;
         }
         Ok(())
     })

@@ -45,7 +45,7 @@ impl Crew {
             let what = json!({"kind": asked["kind"]}).to_string();
             return Err(ClientError::Protocol { url: self.url.clone(), what }.into());
         };
-        other.approve(entry, digest, &Client::fresh_key()).await?;
+        other.approve(entry, digest, None, &Client::fresh_key()).await?;
         Ok(())
     }
 }

@@ -41,7 +41,7 @@ pub async fn run(global: &Global, args: FundArgs) -> Result<Outcome, CliError> {
     if let Some(file) = approver_key {
         let (entry, digest) = (written.value["entry"].as_u64(), table::text(&written.value, "digest"));
         let approver = global.client_with(&file)?;
-        let given = approver.approve(entry.unwrap_or_default(), &digest, &Client::fresh_key()).await?;
+        let given = approver.approve(entry.unwrap_or_default(), &digest, None, &Client::fresh_key()).await?;
         let value = json!({"requested": written.value, "approved": given.value});
         global.show(&value, |out| {
             let entry = table::text(&given.value, "entry");

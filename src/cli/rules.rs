@@ -44,7 +44,7 @@ pub async fn run(global: &Global, command: RulesCommand) -> Result<Outcome, CliE
             let (entry, digest) = (asked["entry"].as_u64(), table::text(&asked, "digest"));
             let approver = global.client_with(&key)?;
             let given =
-                approver.approve(entry.unwrap_or_default(), &digest, &Client::fresh_key()).await?.value;
+                approver.approve(entry.unwrap_or_default(), &digest, None, &Client::fresh_key()).await?.value;
             let value = json!({"requested": asked, "approved": given});
             global.show(&value, |out| {
                 let entry = table::text_of_number(&given, "entry");

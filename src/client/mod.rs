@@ -398,16 +398,22 @@ impl Client {
         self.write(Call::new(Method::POST, &["v1", "approvals"]).json(body).key(key)).await
     }
 
-    /// Approves what another operator asked for; `digest` is that of what was shown.
+    /// Approves what another operator asked for; `digest` is that of what was shown, `iin` the number that is to be added, if that
+    /// was asked for.
     pub async fn approve(
         &self,
         entry: u64,
         digest: &str,
+        iin: Option<&Iin>,
         key: &IdempotencyKey,
     ) -> Result<Written, ClientError> {
         let entry = entry.to_string();
         let path = ["v1", "approvals", entry.as_str(), "approve"];
-        self.write(Call::new(Method::POST, &path).json(&json!({"digest": digest})).key(key)).await
+        let body = match iin {
+            Some(iin) => json!({"digest": digest, "iin": iin.expose()}),
+            None => json!({"digest": digest}),
+        };
+        self.write(Call::new(Method::POST, &path).json(&body).key(key)).await
     }
 
     /// Takes back one's own request, or refuses another operator's.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 use crate::crew::Crew;
+use crate::http::iin;
 
 pub struct Home {
     directory: tempfile::TempDir,
@@ -120,6 +121,28 @@ async fn a_book_begins_with_two_operators_once_and_they_register_the_others() {
     let dana = home.at("dana");
     let listed = home.done(&["client", "list", "--client-key", &dana]).await;
     assert_eq!(listed["clients"].as_array().unwrap().len(), 4);
+
+    // A person's further number: who approves it gives it again.
+    let [first, further] = [1, 2].map(|person| {
+        let path = home.at(&format!("person-{person}"));
+        std::fs::write(&path, iin(person)).unwrap();
+        path
+    });
+    let open = format!("{{\"iin\":\"{}\"}}", iin(1));
+    home.done(&["call", "POST", "/v1/wallets", &open, "--client-key", &anna]).await;
+    let wallet =
+        home.done(&["wallet", "show", "--iin-file", &first, "--client-key", &anna]).await["wallet"].clone();
+    let path = format!("/v1/wallets/{}/numbers", wallet.as_str().unwrap());
+    let number = json!({"iin": iin(2), "document": "act 7"}).to_string();
+    let asked = home.done(&["call", "POST", &path, &number, "--client-key", &anna]).await["body"].clone();
+    let (entry, digest) = (asked["entry"].to_string(), asked["digest"].as_str().unwrap().to_owned());
+    let approve = ["approval", "approve", &entry, &digest, "--client-key", &berik];
+    assert!(home.refused(&approve, 1).await.contains("approval_digest_mismatch"));
+    let other = [&approve[..], &["--iin-file", &first]].concat();
+    assert!(home.refused(&other, 1).await.contains("approval_digest_mismatch"));
+    home.done(&[&approve[..], &["--iin-file", &further]].concat()).await;
+    let led = home.done(&["wallet", "show", "--iin-file", &further, "--client-key", &anna]).await;
+    assert_eq!(led["wallet"], wallet);
 
     // One that is suspended, one whose key is revoked.
     let suspend = ["client", "suspend", "halyk", "--reason", "under inquiry", "--client-key", &dana];

@@ -47,6 +47,6 @@ impl Crew {
         let asked = one.fund(code, amount, reference, &Client::fresh_key()).await.unwrap().value;
         assert_eq!(asked["kind"], "approval_requested");
         let (entry, digest) = (asked["entry"].as_u64().unwrap(), asked["digest"].as_str().unwrap());
-        other.approve(entry, digest, &Client::fresh_key()).await.unwrap().value
+        other.approve(entry, digest, None, &Client::fresh_key()).await.unwrap().value
     }
 }

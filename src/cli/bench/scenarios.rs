@@ -320,7 +320,7 @@ async fn lift_limits(crew: &Crew) -> Result<(), CliError> {
     let proposal = json!({"kind": "set_limits", "limits": limits});
     let asked = crew.client("operator-1")?.request_approval(&proposal, &Client::fresh_key()).await?.value;
     let (entry, digest) = (asked["entry"].as_u64().unwrap_or_default(), asked["digest"].as_str());
-    crew.client("operator-2")?.approve(entry, digest.unwrap_or_default(), &Client::fresh_key()).await?;
+    crew.client("operator-2")?.approve(entry, digest.unwrap_or_default(), None, &Client::fresh_key()).await?;
     Ok(())
 }
 

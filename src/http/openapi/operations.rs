@@ -317,6 +317,7 @@ const PROPOSAL: &[Code] = &[
     Code::MergeTooLarge,
     Code::NumberKnown,
     Code::NumberHasWallet,
+    Code::SumTooLarge,
     Code::OperatorRequired,
 ];
 const RECEIPT: &[Answer] = &[
@@ -780,12 +781,18 @@ pub static OPERATIONS: &[Operation] = &[
         answers: ENTRY,
         problems: &[
             KEY,
-            &[Code::CardNumberRefused],
+            FREE_TEXT,
             BODY,
             IIN,
             WRITE,
             WALLET,
-            &[Code::NumberKnown, Code::NumberHasWallet, Code::WalletClosed, Code::OperatorRequired],
+            &[
+                Code::NumberKnown,
+                Code::NumberHasWallet,
+                Code::WalletMerged,
+                Code::WalletClosed,
+                Code::OperatorRequired,
+            ],
         ],
     },
     Operation {
@@ -800,7 +807,7 @@ pub static OPERATIONS: &[Operation] = &[
         answers: ENTRY,
         problems: &[
             KEY,
-            &[Code::CardNumberRefused],
+            FREE_TEXT,
             BODY,
             WRITE,
             WALLET,
@@ -810,6 +817,7 @@ pub static OPERATIONS: &[Operation] = &[
                 Code::WalletClosed,
                 Code::WalletDeceased,
                 Code::MergeTooLarge,
+                Code::SumTooLarge,
                 Code::OperatorRequired,
             ],
         ],
@@ -1360,7 +1368,7 @@ pub static OPERATIONS: &[Operation] = &[
         parameters: SIGNED_OFF,
         body: Some(sent(&[("application/json", "Proposal")])),
         answers: ENTRY,
-        problems: &[KEY, BODY, AMOUNT, WRITE, PROPOSAL],
+        problems: &[KEY, FREE_TEXT, BODY, IIN, AMOUNT, WRITE, PROPOSAL],
     },
     Operation {
         id: "show_approval",
@@ -1387,6 +1395,7 @@ pub static OPERATIONS: &[Operation] = &[
         problems: &[
             KEY,
             BODY,
+            IIN,
             WRITE,
             APPROVAL,
             PROPOSAL,
