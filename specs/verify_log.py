@@ -292,6 +292,7 @@ class Orders:
             check(not over, f"the order of entry {over and over[0]} is over, and its end is not written")
         if kind == "rules_set":
             if entry["actor"]["client"] == "system":
+                check(SHIPPED.is_file(), f"{SHIPPED} is missing, which the first rules are held against")
                 first = self.rules[0] is None and entry["rules"] == json.loads(SHIPPED.read_text())
                 check(first, f"the first rules are not those of {SHIPPED.name}")
             opened = [row for row in entry["rules"]["rules"] if row["class"] != "general" and row["effect"] != "refuse"]

@@ -110,7 +110,8 @@ pub struct RuleTable {
 const SHIPPED: &str = include_str!("../../specs/rules.json");
 
 impl RuleTable {
-    /// The table that a book begins with: everything that is asked of protected money is refused.
+    /// The table that a book begins with: everything that is asked of protected money is refused. It is never another one: a
+    /// replay holds the first table of a book against it.
     ///
     /// # Panics
     /// Never: a test reads the file that it is made of.

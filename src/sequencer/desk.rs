@@ -20,7 +20,7 @@ use crate::ledger::cash_rules::{SYSTEM, Tried};
 use crate::ledger::effects::Effects;
 use crate::ledger::order::{Known, Order, OrderRecord, Outcome as OrderOutcome};
 use crate::ledger::order_rules::Intake;
-use crate::ledger::payment::{CashReference, Counted, Payment, ReleaseCause};
+use crate::ledger::payment::{CashReference, Counted, Payment, PaymentState, ReleaseCause};
 use crate::ledger::payment_rules::{Answered, Party};
 use crate::ledger::record::{Actor, Record};
 use crate::ledger::refusal::{Refusal, RefusalCode};
@@ -1147,13 +1147,17 @@ impl Desk {
     }
 
     /// Why a redemption that comes again is not answered as it was: "reserved" lets an agent pay out, and what it reserved has been
-    /// paid out, or is free again.
+    /// paid out, or may have been, or is free again.
     fn reservation_ended(&self, command: &Command) -> Option<Refusal> {
         let Command::Payment(PaymentCommand::Redeem { reference, .. }) = command else { return None };
         let known = self.books.payments.get(self.books.cash.get(reference)?)?;
         let head = known.head();
-        let ended = || Refusal::of(RefusalCode::CashEnded, "reference").by(head.seq);
-        (!head.state.is_held()).then(ended)
+        let code = match head.state {
+            PaymentState::Sent => return None,
+            PaymentState::Unknown => RefusalCode::CashReserved,
+            _ => RefusalCode::CashEnded,
+        };
+        Some(Refusal::of(code, "reference").by(head.seq))
     }
 
     /// Runs a command. `None`: its outcome is the last record.

@@ -13,6 +13,7 @@ use crate::domain::WalletId;
 use crate::ledger::books::Books;
 use crate::ledger::person::PersonRecord;
 use crate::ledger::record::Record;
+use crate::ledger::registry::{Change, Proposal};
 use crate::ledger::wallet::Benefit;
 
 /// Entries after which the bitmaps in memory are measured again, at most.
@@ -20,6 +21,26 @@ const MEASURE_EVERY_MAX: u64 = 65_536;
 
 /// A bitmap grows by at most so much for an entry: two bytes in a list of its own, and its head.
 const GROWTH_MAX: u64 = 16;
+
+/// The wallet whose benefits the rules will ask for: one that is merged, or of which operators agree that it is.
+fn merged_by(books: &Books, record: &Record) -> Option<WalletId> {
+    let proposal = match record {
+        Record::Person(record) => match &**record {
+            PersonRecord::WalletsMerged { merged, .. } => return Some(*merged),
+            PersonRecord::NumberAdded { .. } => return None,
+        },
+        Record::Registry(change) => match &**change {
+            Change::ApprovalRequested { proposal, .. } => proposal,
+            Change::ApprovalGiven { approval, .. } => &books.registry().approval(*approval)?.proposal,
+            _ => return None,
+        },
+        _ => return None,
+    };
+    match proposal {
+        Proposal::MergeWallets { merged, .. } => Some(*merged),
+        _ => None,
+    }
+}
 
 /// The files, and when each benefit was used last.
 pub struct Shelf {
@@ -50,10 +71,8 @@ impl Shelf {
 
     /// Brings back what the next record will ask for, and puts away what there is no room for.
     pub fn make_ready(&mut self, books: &mut Books, record: &Record) -> io::Result<()> {
-        if let Record::Person(record) = record
-            && let PersonRecord::WalletsMerged { merged, .. } = &**record
-        {
-            return self.bring_back(books, *merged);
+        if let Some(merged) = merged_by(books, record) {
+            return self.bring_back(books, merged);
         }
         let Record::Accrued { .. } = record else { return Ok(()) };
         let benefit = books.benefit_of(record);

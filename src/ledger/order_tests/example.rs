@@ -1,7 +1,19 @@
 //! The figures of `specs/ledger.md`, "Worked example of orders": computed here, and found there.
 
 use super::*;
+use sha2::{Digest as _, Sha256};
+
 use crate::ledger::order::Rule;
+
+/// A replay holds the first table of a book against them: whoever changes them makes every book fail. Other rules are set.
+#[test]
+fn the_shipped_rules_are_those_that_books_have_begun_with() {
+    let bytes = serde_json::to_vec(&RuleTable::shipped()).unwrap();
+    assert_eq!(
+        hex::encode(Sha256::digest(bytes)),
+        "a4cbb1c44ddd971eb849dcb6e96265d2b5d8822e48ccdae8663366614573a4a0"
+    );
+}
 
 #[test]
 fn the_worked_example_of_the_specification_is_what_the_rules_do() {
