@@ -60,7 +60,11 @@ fn has_code(code: &str, bytes: &[u8]) -> bool {
 /// Everything that the store holds, in its parts.
 async fn stored(place: &Place, home: &Home) -> Vec<(String, Vec<u8>)> {
     if let Place::Sqlite { .. } = place {
-        return vec![("book.sqlite".to_owned(), std::fs::read(home.data.join("book.sqlite")).unwrap())];
+        // What the service has not written back by its end is in the write-ahead log.
+        let files = std::fs::read_dir(&home.data).unwrap().map(|entry| entry.unwrap().path());
+        let name = |path: &std::path::Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+        let of_book = files.filter(|path| name(path).starts_with("book.sqlite"));
+        return of_book.map(|path| (name(&path), std::fs::read(&path).unwrap())).collect();
     }
     let mut raw = place.raw().await;
     let mut parts = Vec::new();
