@@ -289,8 +289,8 @@ async fn connections_are_lost(place: &Place) {
                 let row = connection.fetch_one(AssertSqlSafe(place.killing())).await.unwrap();
                 row.get::<i64, _>(0)
             };
-            let first = async || Some(kill().await).filter(|count| *count > 0);
-            let mut count = crate::until("a commit that waits", first).await;
+            let first = async || Some(kill().await).filter(|count| *count > 0 || done.get());
+            let mut count = crate::until("a commit that waits, or the end", first).await;
             blocker.run("ROLLBACK").await.unwrap();
             while count < 3 && !done.get() {
                 count += kill().await;

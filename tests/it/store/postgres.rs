@@ -108,7 +108,9 @@ async fn a_lost_connection_leaves_the_truth_to_be_asked_for(place: &Place) {
         let mut kill =
             async || killer.fetch_one(AssertSqlSafe(place.killing())).await.unwrap().get::<i64, _>(0);
         if sure {
-            until("a commit that waits", async || (kill().await > 0).then_some(())).await;
+            // One whose connection was lost as the commit before it ended has failed at once.
+            let ended = async || (writing.is_finished() || kill().await > 0).then_some(());
+            until("a commit that waits, or has failed", ended).await;
             blocker.run("ROLLBACK").await.unwrap();
         } else {
             tokio::time::sleep(std::time::Duration::from_micros(u64::from(number % 20) * 800)).await;
