@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -170,6 +170,9 @@ pub struct StatementQuery {
     pub limit: Option<u32>,
 }
 
+/// A signed request, to be sent once and within the life of its signature.
+pub type ReadyRequest = http::Request<reqwest::Body>;
+
 /// A request before it is finished for sending.
 struct Call<'a> {
     method: Method,
@@ -182,6 +185,13 @@ struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
+    fn accrual(accrual: &AccrualRequest<'_>) -> Self {
+        let AccrualRequest { payer, iin, programme, period, part, amount } = accrual;
+        let body = json!({"payer": payer, "iin": iin.expose(), "programme": programme, "period": period, "part": part,
+            "amount": amount, "currency": "KZT"});
+        Self::new(Method::POST, &["v1", "accruals"]).json(&body)
+    }
+
     fn new(method: Method, path: &'a [&'a str]) -> Self {
         Self {
             method,
@@ -473,10 +483,13 @@ impl Client {
         accrual: &AccrualRequest<'_>,
         key: &IdempotencyKey,
     ) -> Result<Written, ClientError> {
-        let AccrualRequest { payer, iin, programme, period, part, amount } = accrual;
-        let body = json!({"payer": payer, "iin": iin.expose(), "programme": programme, "period": period, "part": part,
-            "amount": amount, "currency": "KZT"});
-        self.write(Call::new(Method::POST, &["v1", "accruals"]).json(&body).key(key)).await
+        self.write(Call::accrual(accrual).key(key)).await
+    }
+
+    /// The request of [`Client::accrue`], signed, for a connection of the caller's own.
+    #[must_use]
+    pub fn accrual_request(&self, accrual: &AccrualRequest<'_>, key: &IdempotencyKey) -> ReadyRequest {
+        self.for_connection(&Call::accrual(accrual).key(key))
     }
 
     /// Takes back what is left of an accrual. The amount is not asked for: it is what is left.
@@ -631,6 +644,12 @@ impl Client {
         self.post(&["v1", "transfers"], body, key).await
     }
 
+    /// The request of [`Client::request_transfer`], signed, for a connection of the caller's own.
+    #[must_use]
+    pub fn transfer_request(&self, body: &Value, key: &IdempotencyKey) -> ReadyRequest {
+        self.for_connection(&Call::new(Method::POST, &["v1", "transfers"]).json(body).key(key))
+    }
+
     /// `GET /v1/transfers/{entry}`.
     pub async fn transfer(&self, entry: u64) -> Result<Value, ClientError> {
         self.read(Call::new(Method::GET, &["v1", "transfers", &entry.to_string()])).await
@@ -755,6 +774,17 @@ impl Client {
             *request.body_mut() = Some(call.body.clone().into());
         }
         request
+    }
+
+    /// The request as it goes over a connection (RFC 9112): the target's path, and who it is for in `Host`.
+    fn for_connection(&self, call: &Call<'_>) -> ReadyRequest {
+        let made = http::Request::try_from(self.finish(call)).expect("a URL that was parsed is a URI");
+        let (mut head, body) = made.into_parts();
+        let host = head.uri.authority().expect("`new` has refused addresses without one").as_str();
+        head.headers.insert(HOST, HeaderValue::from_str(host).expect("an authority is visible ASCII"));
+        head.uri =
+            head.uri.path_and_query().expect("a call has a path").as_str().parse().expect("part of a URI");
+        http::Request::from_parts(head, body)
     }
 
     /// Every attempt is signed anew: a nonce is used once.

@@ -14,6 +14,7 @@
 //! | `reads`       | balances and statements by 16 clients, while 4 others accrue |
 
 mod database;
+mod load;
 mod machine;
 mod orders;
 mod scenarios;
@@ -67,8 +68,8 @@ pub struct BenchArgs {
     /// Chunks under way at once in `payday`
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=8))]
     in_flight: u8,
-    /// Seconds of each run of `single`, `transfers` and `reads`
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    /// Seconds of each run of `single`, `transfers` and `reads`, whose requests are signed before
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=load::SECONDS_MAX))]
     seconds: u64,
     /// Where to put the files and the embedded store [default: the directory for temporary files]
     #[arg(long, value_name = "DIR")]

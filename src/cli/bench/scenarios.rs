@@ -2,21 +2,20 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::machine::Latencies;
-use super::{Bench, Measured, note};
+use super::{Bench, Measured, load, note};
 use crate::cli::child::Server;
 use crate::cli::crew::Crew;
 use crate::cli::error::CliError;
 use crate::cli::payday::{self, Order};
 use crate::cli::programme::{DEFAULT_PAYER, parse_payer, register_catalogue};
 use crate::cli::{figures, generate, wallet};
-use crate::client::{AccrualRequest, Client, StatementQuery};
+use crate::client::{AccrualRequest, Client, ReadyRequest, StatementQuery};
 use crate::domain::time::rfc3339;
 use crate::domain::{Money, Period, WalletId};
 use crate::ledger::payment::Limits;
@@ -33,6 +32,8 @@ const FUNDING: &str = "999999999999.00";
 const WALLETS_MAX: u64 = 200_000;
 /// Wallets that are read.
 const READ_WALLETS: usize = 2_000;
+/// Nothing on two cores answers so many.
+const REQUESTS_PER_SECOND_MAX: usize = 20_000;
 const READERS: u32 = 16;
 const WRITERS: u32 = 4;
 
@@ -41,18 +42,6 @@ const FIRST_YEAR: u16 = 2026;
 
 fn month(number: u8) -> Period {
     Period::Month { year: FIRST_YEAR, month: number }
-}
-
-/// Single accruals to be posted, handed out one by one to whoever asks.
-struct Work {
-    lines: Vec<AccrualLine>,
-    next: AtomicUsize,
-}
-
-impl Work {
-    fn take(&self) -> Option<&AccrualLine> {
-        self.lines.get(self.next.fetch_add(1, Ordering::Relaxed))
-    }
 }
 
 impl Bench {
@@ -81,16 +70,9 @@ impl Bench {
         let wallets = self.open_wallets(server, &crew, &client).await?;
         let mut results = Vec::new();
         for (run, clients) in (2..=12).zip(self.args.clients.clone()) {
-            let work = self.work(wallets, run).await?;
-            note(&format!("single, {clients} clients, {} s", self.args.seconds));
-            let before = self.before(server).await?;
-            let begun = Instant::now();
-            let until = begun + Duration::from_secs(self.args.seconds);
-            let latencies = post(&client, &work, clients, until).await?;
-            let (count, took) = (latencies.count(), begun.elapsed());
-            let measured = self.after(server, &before).await?;
-            let per_s = figures::per_second(count, took);
-            results.push(self.result("single", clients, count, per_s, latencies, &measured));
+            let lines = self.people(wallets, run).await?;
+            let requests = accruals(&client, &lines[..lines.len().min(self.requests_max())]);
+            results.push(self.load("single", server, &client, requests, clients).await?);
         }
         Ok(results)
     }
@@ -100,22 +82,15 @@ impl Bench {
         let crew = crew(server);
         let client = crew.client("payer")?;
         let wallets = self.open_wallets(server, &crew, &client).await?;
-        let work = self.work(wallets, 2).await?;
+        let people = self.people(wallets, 2).await?;
         note(&format!("authorising payments out of {READ_WALLETS} wallets"));
         lift_limits(&crew).await?;
-        let allowed = Arc::new(authorise(&crew.client("channel")?, &work.lines).await?);
+        let allowed = authorise(&crew.client("channel")?, &people).await?;
         let bank = crew.client("bank")?;
         let mut results = Vec::new();
         for clients in self.args.clients.clone() {
-            note(&format!("transfers, {clients} clients, {} s", self.args.seconds));
-            let before = self.before(server).await?;
-            let begun = Instant::now();
-            let until = begun + Duration::from_secs(self.args.seconds);
-            let latencies = request_transfers(&bank, &allowed, clients, until).await?;
-            let (count, took) = (latencies.count(), begun.elapsed());
-            let measured = self.after(server, &before).await?;
-            let per_s = figures::per_second(count, took);
-            results.push(self.result("transfers", clients, count, per_s, latencies, &measured));
+            let requests = transfers(&bank, &allowed, self.requests_max());
+            results.push(self.load("transfers", server, &bank, requests, clients).await?);
         }
         Ok(results)
     }
@@ -125,17 +100,20 @@ impl Bench {
         let crew = crew(server);
         let (client, auditor) = (crew.client("payer")?, crew.client("auditor")?);
         let wallets = self.open_wallets(server, &crew, &client).await?;
-        let work = self.work(wallets, 2).await?;
+        let people = self.people(wallets, 2).await?;
         let mut ids = Vec::with_capacity(READ_WALLETS);
-        for line in work.lines.iter().take(READ_WALLETS) {
+        for line in people.iter().take(READ_WALLETS) {
             ids.push(wallet::id_of(&auditor.lookup_wallet(&line.iin).await?, auditor.address())?);
         }
+        let requests = accruals(&client, &people[..people.len().min(self.requests_max())]);
         note(&format!("reads, {READERS} readers, {WRITERS} writers, {} s", self.args.seconds));
         let before = self.before(server).await?;
         let begun = Instant::now();
-        let until = begun + Duration::from_secs(self.args.seconds);
-        let (latencies, written) =
-            tokio::try_join!(read(&auditor, Arc::new(ids), until), post(&client, &work, WRITERS, until))?;
+        let until = begun + self.time();
+        let (latencies, written) = tokio::try_join!(
+            read(&auditor, Arc::new(ids), until),
+            load::drive(client.address(), requests, WRITERS, until)
+        )?;
         let took = begun.elapsed();
         let measured = self.after(server, &before).await?;
         let (reads, writes) = (latencies.count(), written.count());
@@ -145,6 +123,34 @@ impl Bench {
         result["bytes_per_accrual"] = Value::Null;
         result["writes_per_s"] = json!(figures::rounded(figures::per_second(writes, took)));
         Ok(vec![result])
+    }
+
+    /// Sends requests by so many clients at once until the time is over, or all are sent.
+    async fn load(
+        &mut self,
+        scenario: &str,
+        server: &Server,
+        client: &Client,
+        requests: Vec<ReadyRequest>,
+        clients: u32,
+    ) -> Result<Value, CliError> {
+        note(&format!("{scenario}, {clients} clients, {} s", self.args.seconds));
+        let before = self.before(server).await?;
+        let begun = Instant::now();
+        let latencies = load::drive(client.address(), requests, clients, begun + self.time()).await?;
+        let (count, took) = (latencies.count(), begun.elapsed());
+        let measured = self.after(server, &before).await?;
+        let per_s = figures::per_second(count, took);
+        Ok(self.result(scenario, clients, count, per_s, latencies, &measured))
+    }
+
+    fn time(&self) -> Duration {
+        Duration::from_secs(self.args.seconds)
+    }
+
+    /// Requests that are made for a run: more than it can send.
+    fn requests_max(&self) -> usize {
+        usize::try_from(self.args.seconds).expect("minutes").saturating_mul(REQUESTS_PER_SECOND_MAX)
     }
 
     pub(super) fn result(
@@ -227,12 +233,6 @@ impl Bench {
         Ok(wallets)
     }
 
-    /// The accruals of a month to these wallets, in random order, to be handed out.
-    async fn work(&self, wallets: u64, number: u8) -> Result<Arc<Work>, CliError> {
-        let lines = self.people(wallets, number).await?;
-        Ok(Arc::new(Work { lines, next: AtomicUsize::new(0) }))
-    }
-
     /// The accruals of a month to these wallets, in random order.
     pub(super) async fn people(&self, wallets: u64, number: u8) -> Result<Vec<AccrualLine>, CliError> {
         let file = self.payroll(wallets, number, true).await?;
@@ -272,38 +272,21 @@ async fn prepare(crew: &Crew) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Posts accruals one by one, by so many clients at once, until the time is over or the work is done.
-async fn post(
-    client: &Client,
-    work: &Arc<Work>,
-    clients: u32,
-    until: Instant,
-) -> Result<Latencies, CliError> {
-    let mut tasks = JoinSet::new();
-    for _ in 0..clients {
-        let (client, work) = (client.clone(), Arc::clone(work));
-        tasks.spawn(async move {
-            let mut latencies = Latencies::default();
-            while Instant::now() < until {
-                let Some(line) = work.take() else { break };
-                let (programme, period, amount) =
-                    (line.programme.to_string(), line.period.to_string(), line.amount.to_string());
-                let accrual = AccrualRequest {
-                    payer: DEFAULT_PAYER,
-                    iin: &line.iin,
-                    programme: &programme,
-                    period: &period,
-                    part: line.part.get(),
-                    amount: &amount,
-                };
-                let asked = Instant::now();
-                client.accrue(&accrual, &Client::fresh_key()).await?;
-                latencies.add(asked.elapsed());
-            }
-            Ok::<_, CliError>(latencies)
-        });
-    }
-    gather(tasks).await
+/// The requests of so many accruals, signed.
+fn accruals(client: &Client, lines: &[AccrualLine]) -> Vec<ReadyRequest> {
+    load::made(lines, |line| {
+        let (programme, period, amount) =
+            (line.programme.to_string(), line.period.to_string(), line.amount.to_string());
+        let accrual = AccrualRequest {
+            payer: DEFAULT_PAYER,
+            iin: &line.iin,
+            programme: &programme,
+            period: &period,
+            part: line.part.get(),
+            amount: &amount,
+        };
+        client.accrual_request(&accrual, &Client::fresh_key())
+    })
 }
 
 /// Lets a wallet and a channel pay out as often as the benchmark asks. It takes two operators, like anywhere.
@@ -353,30 +336,13 @@ async fn authorise(channel: &Client, people: &[AccrualLine]) -> Result<Vec<u64>,
     Ok(all)
 }
 
-/// Requests transfers of one tenge, wallet by wallet, by so many clients at once until the time is over.
-async fn request_transfers(
-    bank: &Client,
-    allowed: &Arc<Vec<u64>>,
-    clients: u32,
-    until: Instant,
-) -> Result<Latencies, CliError> {
-    let next = Arc::new(AtomicUsize::new(0));
-    let mut tasks = JoinSet::new();
-    for _ in 0..clients {
-        let (bank, allowed, next) = (bank.clone(), Arc::clone(allowed), Arc::clone(&next));
-        tasks.spawn(async move {
-            let mut latencies = Latencies::default();
-            while Instant::now() < until {
-                let entry = allowed[next.fetch_add(1, Ordering::Relaxed) % allowed.len()];
-                let body = json!({"authorisation": entry, "amount": "1.00", "currency": "KZT"});
-                let asked = Instant::now();
-                bank.request_transfer(&body, &Client::fresh_key()).await?;
-                latencies.add(asked.elapsed());
-            }
-            Ok::<_, CliError>(latencies)
-        });
-    }
-    gather(tasks).await
+/// The requests of so many transfers of one tenge, wallet by wallet, signed.
+fn transfers(bank: &Client, allowed: &[u64], count: usize) -> Vec<ReadyRequest> {
+    let entries: Vec<u64> = allowed.iter().copied().cycle().take(count).collect();
+    load::made(&entries, |entry| {
+        let body = json!({"authorisation": entry, "amount": "1.00", "currency": "KZT"});
+        bank.transfer_request(&body, &Client::fresh_key())
+    })
 }
 
 /// Reads balances and statements in turn, until the time is over.
