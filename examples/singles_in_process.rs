@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use social_wallet::domain::{Amount, BankReference, ClientId, Part, Period, WalletId};
+use social_wallet::domain::{Amount, BankReference, ClientId, Iin, Part, Period, WalletId};
 use social_wallet::keys::BookKeys;
 use social_wallet::ledger::record::{Actor, ProgrammeSpec};
 use social_wallet::ledger::rules::Accrual;
@@ -89,8 +89,8 @@ async fn main() -> Result<(), Failed> {
     Ok(writer.await?)
 }
 
-/// A person's wallet, and the command's other half.
-type People = Vec<(WalletId, social_wallet::domain::Iin)>;
+/// Whose wallets are paid: the wallet of a number, and the number.
+type People = Vec<(WalletId, Iin)>;
 
 /// Registers and funds the programmes, and opens the wallets.
 async fn prepare(sequencer: &Sequencer, keys: &BookKeys) -> Result<People, Failed> {
