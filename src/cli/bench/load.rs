@@ -98,3 +98,58 @@ async fn one(
     }
     Ok(latencies)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use axum::Router;
+    use axum::http::HeaderMap;
+    use axum::routing::post;
+    use serde_json::json;
+
+    use super::*;
+    use crate::client::Client;
+
+    const REQUESTS: usize = 40;
+
+    /// Sends requests to a service that answers all with this status. What came of it, and the keys that it was sent.
+    async fn driven(status: StatusCode) -> (Result<Latencies, CliError>, Vec<String>) {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let keys = Arc::clone(&seen);
+        let answer = move |headers: HeaderMap, body: String| async move {
+            assert!(body.contains("\"amount\":\"1.00\"") && headers.contains_key("host"));
+            keys.lock().unwrap().push(headers["idempotency-key"].to_str().unwrap().to_owned());
+            (status, "said")
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        tokio::spawn(async move {
+            axum::serve(listener, Router::new().route("/v1/transfers", post(answer))).await
+        });
+        let requests = made(&[(); REQUESTS], |()| {
+            client.transfer_request(&json!({"amount": "1.00"}), &Client::fresh_key())
+        });
+        let until = Instant::now() + Duration::from_secs(60);
+        let outcome = drive(client.address(), requests, 3, until).await;
+        let seen = seen.lock().unwrap().clone();
+        (outcome, seen)
+    }
+
+    #[tokio::test]
+    async fn every_request_is_sent_once() {
+        let (outcome, keys) = driven(StatusCode::CREATED).await;
+        assert_eq!(outcome.unwrap().count(), REQUESTS as u64);
+        assert_eq!(keys.len(), REQUESTS);
+        assert_eq!(keys.into_iter().collect::<BTreeSet<_>>().len(), REQUESTS);
+    }
+
+    #[tokio::test]
+    async fn another_answer_than_created_is_no_figure() {
+        for status in [StatusCode::OK, StatusCode::UNPROCESSABLE_ENTITY, StatusCode::SERVICE_UNAVAILABLE] {
+            let told = driven(status).await.0.unwrap_err().to_string();
+            assert!(told.contains(status.as_str()) && told.contains("said"), "{told}");
+        }
+    }
+}

@@ -272,3 +272,18 @@ fn result_table(results: &[Value]) -> comfy_table::Table {
     }
     rows
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::Cli;
+
+    #[test]
+    fn a_run_ends_while_its_signatures_live() {
+        for (seconds, taken) in [(0, false), (1, true), (239, true), (240, true), (241, false)] {
+            let arguments = ["social-wallet", "bench", "single", "--seconds", &seconds.to_string()];
+            let read = Cli::read(arguments.map(Into::into));
+            assert_eq!(read.is_ok(), taken, "{seconds}");
+        }
+        assert!(super::load::SECONDS_MAX < crate::signature::LIFETIME_SECONDS_MAX.unsigned_abs());
+    }
+}
