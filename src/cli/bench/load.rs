@@ -131,7 +131,7 @@ mod tests {
         let requests = made(&[(); REQUESTS], |()| {
             client.transfer_request(&json!({"amount": "1.00"}), &Client::fresh_key())
         });
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + Duration::from_mins(1);
         let outcome = drive(client.address(), requests, 3, until).await;
         let seen = seen.lock().unwrap().clone();
         (outcome, seen)
