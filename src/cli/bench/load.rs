@@ -21,6 +21,9 @@ use crate::client::ReadyRequest;
 /// Seconds that a run may take: signatures live 300, and the first are made some seconds before it begins.
 pub(super) const SECONDS_MAX: u64 = 240;
 
+/// Requests that are made for a run at most: signing more would use up the first ones' life, and the memory.
+pub(super) const REQUESTS_MAX: usize = 200_000;
+
 /// Bytes of an answer that are read.
 const ANSWER_MAX: usize = 1 << 20;
 
@@ -89,7 +92,8 @@ async fn one(
         let asked = Instant::now();
         sender.ready().await.map_err(lost)?;
         let (head, body) = sender.send_request(request).await.map_err(lost)?.into_parts();
-        let body = to_bytes(Body::new(body), ANSWER_MAX).await.unwrap_or_default();
+        let body = to_bytes(Body::new(body), ANSWER_MAX).await;
+        let body = body.map_err(|error| CliError::Child(format!("an answer broke off: {error}.")))?;
         latencies.add(asked.elapsed());
         if head.status != StatusCode::CREATED {
             let said = String::from_utf8_lossy(&body);

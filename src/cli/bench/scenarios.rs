@@ -148,9 +148,10 @@ impl Bench {
         Duration::from_secs(self.args.seconds)
     }
 
-    /// Requests that are made for a run: more than it can send.
+    /// Requests that are made for a run: more than it can send, unless it is a long one, which then ends when all are sent.
     fn requests_max(&self) -> usize {
-        usize::try_from(self.args.seconds).expect("minutes").saturating_mul(REQUESTS_PER_SECOND_MAX)
+        let seconds = usize::try_from(self.args.seconds).expect("minutes");
+        (seconds * REQUESTS_PER_SECOND_MAX).min(load::REQUESTS_MAX)
     }
 
     pub(super) fn result(
