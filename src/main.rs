@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, ErrorKind, IsTerminal};
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use social_wallet::cli::{Cli, CliError, LogFormat, Outcome, ReadError};
@@ -11,8 +12,25 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build();
+    match built {
+        Ok(runtime) => runtime.block_on(run()),
+        Err(error) => {
+            eprintln!("social-wallet: threads cannot be started: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Threads for requests: one for two processors. The others are the database's, and those of what takes long (payrolls, large
+/// batches), which has threads of its own. A small request is done sooner where it came in than by another thread, which must
+/// be woken first.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get).div_ceil(2)
+}
+
+async fn run() -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(ReadError::Arguments(error)) => error.exit(),

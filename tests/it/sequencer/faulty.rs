@@ -44,6 +44,10 @@ pub enum Fate {
     Failed,
     /// It is said that another writer came first.
     Stale,
+    /// It is made, and what made it panics.
+    PanicMade,
+    /// It is not made, and what was to make it panics.
+    PanicLost,
 }
 
 const FATES: [Fate; 4] = [Fate::UnknownMade, Fate::UnknownLost, Fate::Failed, Fate::Stale];
@@ -201,6 +205,11 @@ where
         Fate::UnknownLost => Err(CommitError::Unknown(injected())),
         Fate::Failed => Err(CommitError::Failed(injected())),
         Fate::Stale => Err(CommitError::Stale),
+        Fate::PanicMade => {
+            commit.await?;
+            panic!("injected")
+        }
+        Fate::PanicLost => panic!("injected"),
     }
 }
 
