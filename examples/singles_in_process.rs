@@ -4,12 +4,15 @@
 //! those of the service. 13 programmes pay 5,000 wallets, from 1, 16 and 64 tasks. DIR is a new directory for the book's keys, and
 //! for the book in SQLite; URL is PostgreSQL's, of a role that may create the schema `in_process`.
 
+mod common;
+
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use common::{WALLETS_IN_MEMORY, new_store};
 use social_wallet::domain::{Amount, BankReference, ClientId, Iin, Part, Period, WalletId};
 use social_wallet::keys::BookKeys;
 use social_wallet::ledger::record::{Actor, ProgrammeSpec};
@@ -20,9 +23,6 @@ use social_wallet::payroll::{
 use social_wallet::sequencer::Sequencer;
 use social_wallet::sequencer::clock::Clock;
 use social_wallet::sequencer::command::Command;
-use social_wallet::store::Store;
-use social_wallet::store::postgres::PostgresStore;
-use social_wallet::store::sqlite::SqliteStore;
 use tokio::task::JoinSet;
 
 type Failed = Box<dyn Error + Send + Sync>;
@@ -31,9 +31,7 @@ const WALLETS: usize = 5_000;
 const TASKS: [usize; 3] = [1, 16, 64];
 const RUN: Duration = Duration::from_secs(5);
 const FIRST_YEAR: u16 = 2_000;
-const WALLETS_IN_MEMORY: usize = 3_500_000; // as `serve` has it
 const SCHEMA: &str = "in_process";
-const ROLE: &str = "social_wallet_service";
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc; // as `serve` has it
@@ -42,21 +40,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc; // as `serve` has it
 async fn main() -> Result<(), Failed> {
     let mut arguments = std::env::args().skip(1);
     let directory = PathBuf::from(arguments.next().ok_or("name a new directory")?);
-    if cfg!(debug_assertions) {
-        return Err("this is a debug build: use `cargo run --release`".into());
-    }
-    std::fs::create_dir(&directory)?;
-    let store: Arc<dyn Store> = match arguments.next() {
-        None => Arc::new(SqliteStore::open(&directory.join("book.sqlite")).await?),
-        Some(url) => {
-            PostgresStore::migrate(&url, SCHEMA, ROLE).await?;
-            let store = PostgresStore::open(&url, SCHEMA, ROLE).await?;
-            if let Some(warning) = store.durability_warnings().first() {
-                return Err(format!("not durable: {warning}").into());
-            }
-            Arc::new(store)
-        }
-    };
+    let store = new_store(&directory, arguments.next().as_deref(), SCHEMA).await?;
     let keys = BookKeys::create(&directory.join("keys.json"))?;
     store.create_book(keys.book()).await?;
     let (name, keys) = (store.name(), Arc::new(keys));

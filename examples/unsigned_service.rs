@@ -4,11 +4,14 @@
 //! and its keys; URL is PostgreSQL's, of a role that may create the schema `unsigned`. What is sent to it, signed by nobody, and
 //! what is sent to `social-wallet serve` are the same paydays: `accrue FILE --server http://127.0.0.1:PORT` sends them.
 
+mod common;
+
 use std::error::Error;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use common::{WALLETS_IN_MEMORY, new_store};
 use social_wallet::http::server::Terms;
 use social_wallet::http::{self, App};
 use social_wallet::keys::BookKeys;
@@ -18,32 +21,17 @@ use social_wallet::publisher::file::CheckpointFile;
 use social_wallet::publisher::key::LogKeyFile;
 use social_wallet::sequencer::Sequencer;
 use social_wallet::sequencer::clock::{self, Clock};
-use social_wallet::store::Store;
-use social_wallet::store::postgres::PostgresStore;
-use social_wallet::store::sqlite::SqliteStore;
 
-const WALLETS_IN_MEMORY: usize = 3_500_000; // as `serve` has it
 const SCHEMA: &str = "unsigned";
-const ROLE: &str = "social_wallet_service";
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc; // as `serve` has it
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut arguments = std::env::args().skip(1);
     let directory = PathBuf::from(arguments.next().ok_or("name a new directory")?);
-    if cfg!(debug_assertions) {
-        return Err("this is a debug build: use `cargo run --release`".into());
-    }
-    std::fs::create_dir(&directory)?;
-    let store: Arc<dyn Store> = match arguments.next() {
-        None => Arc::new(SqliteStore::open(&directory.join("book.sqlite")).await?),
-        Some(url) => {
-            PostgresStore::migrate(&url, SCHEMA, ROLE).await?;
-            Arc::new(PostgresStore::open(&url, SCHEMA, ROLE).await?)
-        }
-    };
+    let store = new_store(&directory, arguments.next().as_deref(), SCHEMA).await?;
     let keys = BookKeys::create(&directory.join("keys.json"))?;
     store.create_book(keys.book()).await?;
     let log_key = LogKeyFile::create(&directory.join("log.key"), &key_name(keys.book()))?;
