@@ -246,6 +246,44 @@ mod tests {
     }
 
     #[test]
+    fn what_a_request_need_not_have_may_be_null() {
+        fn look(document: &Value, schema: &Value, place: &str) {
+            if let Some(name) = schema["$ref"].as_str() {
+                let name = name.trim_start_matches("#/components/schemas/");
+                return look(document, &document["components"]["schemas"][name], place);
+            }
+            for part in
+                ["oneOf", "anyOf", "allOf"].iter().filter_map(|name| schema[name].as_array()).flatten()
+            {
+                look(document, part, place);
+            }
+            if schema["items"].is_object() {
+                look(document, &schema["items"], place);
+            }
+            let required: Vec<&str> =
+                schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            for (name, member) in schema["properties"].as_object().into_iter().flatten() {
+                let place = format!("{place}.{name}");
+                let names =
+                    |list: &str, one: &Value| member[list].as_array().is_some_and(|all| all.contains(one));
+                let may_be_null = names("type", &json!("null")) || names("enum", &Value::Null);
+                assert!(required.contains(&name.as_str()) || may_be_null, "{place}");
+                look(document, member, &place);
+            }
+        }
+        let document = document();
+        let mut bodies = 0;
+        for operation in OPERATIONS {
+            for (_, media) in described(operation)["requestBody"]["content"].as_object().into_iter().flatten()
+            {
+                look(&document, &media["schema"], operation.id);
+                bodies += 1;
+            }
+        }
+        assert!(bodies > 20, "{bodies}");
+    }
+
+    #[test]
     fn every_operation_has_an_id_of_its_own_and_examples() {
         let mut ids = BTreeSet::new();
         for operation in OPERATIONS {

@@ -122,6 +122,12 @@ fn nullable(kind: &str) -> Value {
     json!({"type": [kind, "null"]})
 }
 
+/// A member that may be null, which is as if it were absent.
+fn or_null(mut schema: Value) -> Value {
+    schema["type"] = json!([schema["type"], "null"]);
+    schema
+}
+
 fn text(max: usize) -> Value {
     json!({"type": "string", "minLength": 1, "maxLength": max, "pattern": "^\\S([^\\x00-\\x1f\\x7f-\\x9f]*\\S)?$"})
 }
@@ -298,7 +304,7 @@ pub(super) fn all() -> Map<String, Value> {
     let an_ed25519_key = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
     put("NewKey", object(&[("public_key", public_key())], json!({"public_key": an_ed25519_key})));
     put("WithReason", object(&[("reason", text(300))], json!({"reason": "under inquiry"})));
-    put("Approving", object(&[("digest", hash()), ("iin?", iin())], json!({"digest": HASH})));
+    put("Approving", object(&[("digest", hash()), ("iin?", or_null(iin()))], json!({"digest": HASH})));
     let proposal_example = json!({"kind": "fund", "programme": "ASP", "amount": "1000000.00", "currency": "KZT",
         "bank_reference": "2026-11-22/000417"});
     let mut proposal = json!({"oneOf": [
@@ -332,9 +338,9 @@ pub(super) fn all() -> Map<String, Value> {
             &[
                 ("wallet", uuid()),
                 ("for", chosen(&["transfer", "cash"])),
-                ("bank?", bank()),
-                ("card?", card),
-                ("iban?", json!({"type": "string", "pattern": "^KZ[0-9]{5}[A-Z0-9]{13}$"})),
+                ("bank?", or_null(bank())),
+                ("card?", or_null(card)),
+                ("iban?", json!({"type": ["string", "null"], "pattern": "^KZ[0-9]{5}[A-Z0-9]{13}$"})),
                 ("amount", amount()),
                 ("currency", kzt()),
                 ("standing?", nullable("boolean")),
@@ -385,9 +391,9 @@ pub(super) fn all() -> Map<String, Value> {
     let answer = [
         ("answer", chosen(&["sent", "settled", "returned", "unknown"])),
         ("amount?", json!({"type": ["string", "null"], "pattern": POSITIVE})),
-        ("reference?", text(64)),
-        ("reason?", text(300)),
-        ("document?", text(300)),
+        ("reference?", or_null(text(64))),
+        ("reason?", or_null(text(300))),
+        ("document?", or_null(text(300))),
     ];
     put(
         "Answer",
@@ -412,7 +418,7 @@ pub(super) fn all() -> Map<String, Value> {
                 ("authorisation", entry_number()),
                 ("amount", amount()),
                 ("currency", kzt()),
-                ("minutes?", json!({"type": "integer", "minimum": 15, "maximum": 60})),
+                ("minutes?", json!({"type": ["integer", "null"], "minimum": 15, "maximum": 60})),
             ],
             json!({"authorisation": 1041, "amount": "20000.00", "currency": "KZT", "minutes": 30}),
         ),
@@ -439,7 +445,7 @@ pub(super) fn all() -> Map<String, Value> {
             &[
                 ("reference", cash_reference()),
                 ("outcome", chosen(&["captured", "reversed", "unknown"])),
-                ("document?", text(300)),
+                ("document?", or_null(text(300))),
             ],
             json!({"reference": "4X7K2M9QWD0PBR3T", "outcome": "captured"}),
         ),
@@ -468,7 +474,7 @@ pub(super) fn all() -> Map<String, Value> {
             &[
                 ("state", chosen(&["blocked", "unblocked", "deceased", "closed", "reopened"])),
                 ("document", text(300)),
-                ("died?", json!({"type": "string", "format": "date"})),
+                ("died?", json!({"type": ["string", "null"], "format": "date"})),
             ],
             json!({"state": "blocked", "document": "court order 7-114 of 2026-11-20"}),
         ),
