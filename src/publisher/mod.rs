@@ -203,7 +203,7 @@ pub struct Publisher {
     store: Arc<dyn Store>,
     book: BookId,
     keys: LogKeyFile,
-    kept: Box<dyn Keep>,
+    kept: Arc<dyn Keep>,
     now: fn() -> i64,
     shown: watch::Sender<Option<Arc<Published>>>,
 }
@@ -219,7 +219,7 @@ impl Publisher {
         now: fn() -> i64,
     ) -> Result<Self, PublishError> {
         let (shown, _) = watch::channel(None);
-        let mut publisher = Self { store, book, keys, kept, now, shown };
+        let mut publisher = Self { store, book, keys, kept: kept.into(), now, shown };
         publisher.check_kept().await?;
         publisher.follow().await?;
         Ok(publisher)
@@ -233,7 +233,7 @@ impl Publisher {
         kept: Box<dyn Keep>,
     ) -> Result<(), PublishError> {
         let (shown, _) = watch::channel(None);
-        let publisher = Self { store, book, keys, kept, now: clock::now, shown };
+        let publisher = Self { store, book, keys, kept: kept.into(), now: clock::now, shown };
         publisher.check_kept().await?;
         let changes = publisher.store.log_changes().await?;
         if let Some(row) = publisher.store.published_checkpoint().await? {
@@ -330,14 +330,17 @@ impl Publisher {
             return Err(broken("a checkpoint's body is of another size than its row"));
         }
         let changes = self.store.log_changes().await?;
-        self.grown(&changes, &checkpoint).await?;
+        let edge = self.grown(&changes, &checkpoint).await?;
         let named = key_at(&changes, checkpoint.size)?;
         let note = self.sign(&text, named.as_ref())?;
         let bytes = note.to_string().into_bytes();
-        self.keep(&checkpoint, &bytes)?;
+        self.keep(&checkpoint, &bytes).await?;
         let row = PublishedCheckpoint { size: checkpoint.size, at: (self.now)(), note: bytes };
-        self.store.publish_checkpoint(&row).await?;
-        self.follow().await
+        if !self.store.publish_checkpoint(&row).await? {
+            return self.follow().await; // another replica was first
+        }
+        self.shown.send_replace(Some(Arc::new(Published { checkpoint, note, at: row.at, edge })));
+        Ok(())
     }
 
     fn sign(&mut self, text: &str, named: Option<&VerifierKey>) -> Result<SignedNote, PublishError> {
@@ -362,7 +365,7 @@ impl Publisher {
         }
         let changes = self.store.log_changes().await?;
         let (note, checkpoint, edge) = self.read_published(&changes, &row).await?;
-        self.keep(&checkpoint, &row.note)?;
+        self.keep(&checkpoint, &row.note).await?;
         self.shown.send_replace(Some(Arc::new(Published { checkpoint, note, at: row.at, edge })));
         Ok(())
     }
@@ -422,26 +425,11 @@ impl Publisher {
         Ok(edge)
     }
 
-    /// Step 4: keeps a note in the file, unless the file has a later one: of a later origin, or a larger tree of the same.
-    fn keep(&self, checkpoint: &Checkpoint, note: &[u8]) -> Result<(), PublishError> {
-        if let Some(kept) = self.kept.read()? {
-            if kept == note {
-                return Ok(());
-            }
-            let before = read_kept(&kept)?;
-            let order = |checkpoint: &Checkpoint| -> Result<(u32, u64), PublishError> {
-                let generation = origin::generation(&checkpoint.origin, &origin::key_name(self.book));
-                Ok((generation.ok_or_else(|| broken(OTHER_BOOK))?, checkpoint.size))
-            };
-            let (old, new) = (order(&before)?, order(checkpoint)?);
-            if old == new && before.root != checkpoint.root {
-                return Err(Lost::OtherRoot { signed: checkpoint.size }.into());
-            }
-            if old > new {
-                return Ok(());
-            }
-        }
-        Ok(self.kept.replace(note)?)
+    /// Step 4: keeps a note in the file, on a thread that may wait for the disk.
+    async fn keep(&self, checkpoint: &Checkpoint, note: &[u8]) -> Result<(), PublishError> {
+        let (kept, book, checkpoint, note) =
+            (Arc::clone(&self.kept), self.book, checkpoint.clone(), note.to_vec());
+        tokio::task::spawn_blocking(move || keep(&*kept, book, &checkpoint, &note)).await.map_err(broken)?
     }
 
     /// Holds the store against the checkpoint that is kept outside it.
@@ -461,6 +449,28 @@ impl Publisher {
             None => Ok(()),
         }
     }
+}
+
+/// Keeps a note in the file, unless the file has a later one: of a later origin, or a larger tree of the same.
+fn keep(kept: &dyn Keep, book: BookId, checkpoint: &Checkpoint, note: &[u8]) -> Result<(), PublishError> {
+    if let Some(found) = kept.read()? {
+        if found == note {
+            return Ok(());
+        }
+        let before = read_kept(&found)?;
+        let order = |checkpoint: &Checkpoint| -> Result<(u32, u64), PublishError> {
+            let generation = origin::generation(&checkpoint.origin, &origin::key_name(book));
+            Ok((generation.ok_or_else(|| broken(OTHER_BOOK))?, checkpoint.size))
+        };
+        let (old, new) = (order(&before)?, order(checkpoint)?);
+        if old == new && before.root != checkpoint.root {
+            return Err(Lost::OtherRoot { signed: checkpoint.size }.into());
+        }
+        if old > new {
+            return Ok(());
+        }
+    }
+    Ok(kept.replace(note)?)
 }
 
 /// Reads the kept checkpoint and verifies that it is of this log, by any key that the log has had.
