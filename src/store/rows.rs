@@ -422,6 +422,19 @@ pub(super) fn wallet_entry<R: Columns>(row: &R) -> Result<WalletEntry, StoreErro
     let refers = row.integer_or_null("refers")?;
     let account = row.integer("account")?;
     let after = wallet_of(&mut row, account)?;
+    let is_lot = benefit.is_some() && class.is_some();
+    let is_well_formed = match kind {
+        EntryKind::Accrual => amount > 0 && is_lot,
+        EntryKind::MovedIn => amount >= 0 && is_lot && refers.is_some(),
+        EntryKind::Reversal | EntryKind::PayOut | EntryKind::Return => amount != 0,
+        EntryKind::Levy => amount < 0,
+        _ => true,
+    };
+    if !is_well_formed {
+        return Err(
+            row.bad("kind", format!("a malformed entry at version {} of account {account}", after.version))
+        );
+    }
     Ok(WalletEntry { seq, at, kind, amount, benefit, class, refers, after })
 }
 
