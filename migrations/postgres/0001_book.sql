@@ -1,8 +1,8 @@
 -- One book: a whole ledger in one schema. The connection's search_path names the schema; the setting
 -- social_wallet.service_role names the lesser role that serves.
 --
--- Every table is append-only, and the database itself refuses UPDATE, DELETE and TRUNCATE, of the owner too, with two
--- exceptions: log_head, whose one row is the lock and the fence of all writers, and person, whose rows can be erased.
+-- Every table is append-only, and the database itself refuses UPDATE, DELETE and TRUNCATE, of the owner too, but that rows
+-- of person and person_number can be erased, and of nonce forgotten when they have expired.
 --
 -- There are no foreign keys: a commit's rows are decided by rules that have read what they rest on under the head's
 -- lock, nothing is ever deleted that a key could protect, and a key costs a look-up in another table's index and a row
@@ -18,21 +18,17 @@ BEGIN
 END
 $$;
 
--- The head of the log: exactly one row. A commit updates it where it still is what the commit was decided on.
-CREATE TABLE log_head (
-    one boolean PRIMARY KEY DEFAULT true,
-    book uuid NOT NULL,
-    size bigint NOT NULL,
-    at bigint NOT NULL,
-    wallet_count integer NOT NULL,
-    batch_count integer NOT NULL,
-    nonce bytea NOT NULL
-) WITH (fillfactor = 10); -- room for new versions of the row beside the old ones, so that no index is touched
+-- Exactly one row, which is the lock of all writers. (To lock it takes the right to update it, which nobody can.)
+CREATE TABLE book (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    id uuid NOT NULL
+);
 
--- One row a commit.
+-- One row a commit. The newest is the head of the log. A commit follows the one whose size_after is its size_before, and no two
+-- follow the same: that is the fence.
 CREATE TABLE log_commit (
     size_after bigint PRIMARY KEY,
-    size_before bigint NOT NULL,
+    size_before bigint NOT NULL CONSTRAINT log_commit_follows_once UNIQUE,
     at bigint NOT NULL,
     date integer NOT NULL,
     nonce bytea NOT NULL,
@@ -484,31 +480,13 @@ CREATE TRIGGER checkpoint_follows BEFORE INSERT ON checkpoint FOR EACH ROW EXECU
 CREATE TRIGGER checkpoint_published_follows BEFORE INSERT ON checkpoint_published
     FOR EACH ROW EXECUTE FUNCTION check_checkpoint_published();
 
--- The head moves forward only, and stays. (In the function and not in a WHEN clause, whose text would be read again for every
--- commit.)
-CREATE FUNCTION move_head_forward() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF NEW.one AND NEW.book = OLD.book AND NEW.size > OLD.size AND NEW.at >= OLD.at AND NEW.wallet_count >= OLD.wallet_count
-        AND NEW.batch_count >= OLD.batch_count AND NEW.nonce <> OLD.nonce AND length(NEW.nonce) = 16 THEN
-        RETURN NEW;
-    END IF;
-    RAISE EXCEPTION 'append-only: update of log_head is refused' USING ERRCODE = 'integrity_constraint_violation';
-END
-$$;
-CREATE TRIGGER log_head_forward BEFORE UPDATE ON log_head FOR EACH ROW EXECUTE FUNCTION move_head_forward();
-CREATE TRIGGER log_head_begins BEFORE INSERT ON log_head FOR EACH ROW
-    WHEN (NOT NEW.one OR NEW.size < 0 OR NEW.at < 0 OR NEW.wallet_count < 0 OR NEW.batch_count < 0 OR length(NEW.nonce) <> 16)
-    EXECUTE FUNCTION refuse_change();
-CREATE TRIGGER log_head_kept BEFORE DELETE ON log_head FOR EACH ROW EXECUTE FUNCTION refuse_change();
-CREATE TRIGGER log_head_not_emptied BEFORE TRUNCATE ON log_head EXECUTE FUNCTION refuse_change();
-
 -- A nonce is forgotten only when no clock of a replica can take its signature any more: five minutes after it expired by
 -- the book's own time.
 CREATE TRIGGER nonce_not_changed BEFORE UPDATE ON nonce FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER nonce_not_emptied BEFORE TRUNCATE ON nonce EXECUTE FUNCTION refuse_change();
 CREATE FUNCTION refuse_early_reuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF OLD.expires >= (SELECT at / 1000 - 300 FROM log_head) THEN
+    IF OLD.expires >= (SELECT at / 1000 - 300 FROM log_commit ORDER BY size_after DESC LIMIT 1) THEN
         RAISE EXCEPTION 'append-only: delete of nonce is refused: it has not expired';
     END IF;
     RETURN OLD;
@@ -526,7 +504,7 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['log_commit', 'journal', 'tile', 'programme', 'system_account', 'system_entry', 'wallet',
+    FOREACH name IN ARRAY ARRAY['book', 'log_commit', 'journal', 'tile', 'programme', 'system_account', 'system_entry', 'wallet',
         'person_tag', 'wallet_entry', 'lot_movement', 'pay_out', 'benefit_paid', 'instruction', 'batch', 'batch_entry',
         'log_change', 'programme_class', 'registry_change', 'evidence', 'authorisation',
         'authorisation_entry', 'payment', 'payment_entry', 'daily_usage', 'event', 'rule_table', 'decision',

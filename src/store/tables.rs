@@ -96,10 +96,10 @@ pub(super) trait Sink {
     async fn rows<T: Stored + Sync>(&mut self, rows: &[T]) -> Result<(), StoreError>;
 }
 
-/// Gives the rows of a commit, table by table: the order in which every room writes them.
+/// Gives the rows of a commit, table by table: the order in which every room writes them. The commit's own row is not among
+/// them: it is a part of the room's fence.
 pub(super) async fn write(commit: &Commit, many: &Many<'_>, sink: &mut impl Sink) -> Result<(), StoreError> {
     let effects = &commit.effects;
-    sink.rows(std::slice::from_ref(commit)).await?;
     sink.rows(&many.bundles).await?;
     sink.rows(&commit.tiles).await?;
     sink.rows(&effects.programmes).await?;

@@ -118,6 +118,17 @@ macro_rules! tampering {
     };
 }
 
+mod of_the_head {
+    use super::*;
+
+    tampering! {
+        invariant_10_the_audit_finds_a_head_that_was_moved_on:
+            "UPDATE log_head SET size = size + 1",
+            "UPDATE log_commit SET size_after = size_after + 1 WHERE size_after = (SELECT max(size_after) FROM log_commit)",
+            ["the journal ends, but its head says"];
+    }
+}
+
 mod of_rows {
     use super::*;
 
@@ -174,9 +185,6 @@ mod of_rows {
         invariant_10_the_audit_finds_a_change_of_who_may_call_by_another:
             "UPDATE registry_change SET client = 'op-x' WHERE client = 'op-b'",
             ["registry_change: who may call is not what the replay has"];
-        invariant_10_the_audit_finds_a_head_that_was_moved_on:
-            "UPDATE log_head SET size = size + 1",
-            ["the journal ends, but its head says"];
         invariant_10_the_audit_finds_that_the_newest_leaves_are_gone:
             "DELETE FROM journal WHERE first = (SELECT max(first) FROM journal)",
             ["the journal ends, but its head says"];

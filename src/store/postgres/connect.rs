@@ -106,7 +106,7 @@ pub(super) async fn migrate(url: &str, schema: &Identifier, role: &Identifier) -
          GRANT USAGE ON SCHEMA {schema} TO {role};
          REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {role};
          GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA {schema} TO {role};
-         GRANT UPDATE ON {schema}.log_head TO {role};
+         GRANT UPDATE ON {schema}.book TO {role};
          GRANT DELETE ON {schema}.person, {schema}.person_number, {schema}.nonce TO {role};
          REVOKE INSERT ON {schema}._sqlx_migrations FROM {role}"
     );

@@ -171,7 +171,7 @@ impl Store for PostgresStore {
     }
 
     async fn head(&self) -> Result<Option<Head>, StoreError> {
-        read::head(&mut *self.readers.acquire().await?, "").await
+        read::head(&mut *self.readers.acquire().await?).await
     }
 
     async fn create_book(&self, book: BookId) -> Result<(), StoreError> {
@@ -353,7 +353,7 @@ impl Store for PostgresStore {
         let mut connection = self.connect().await?;
         let mut transaction = connection.begin().await?;
         // Waits for a commit that is still under way: it holds the head's lock until it has ended.
-        read::head(&mut transaction, "FOR UPDATE").await?;
+        read::lock_head(&mut transaction).await?;
         let found = read::has_commit(&mut transaction, commit).await?;
         transaction.rollback().await?;
         connection.close().await?;
@@ -363,7 +363,8 @@ impl Store for PostgresStore {
     async fn lock(&self) -> Result<Box<dyn Locked>, StoreError> {
         let (place, mut connection) = self.writer().await?;
         write::begin(&mut connection).await?;
-        let head = read::head(&mut connection, "FOR UPDATE").await?;
+        read::lock_head(&mut connection).await?;
+        let head = read::head(&mut connection).await?;
         let head = head.ok_or_else(|| StoreError::Schema("no book has been created here".into()))?;
         Ok(Box::new(PostgresLocked { head, place, connection: Some(connection) }))
     }

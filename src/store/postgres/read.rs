@@ -52,9 +52,32 @@ fn int8(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-pub(super) async fn head(connection: &mut PgConnection, lock: &'static str) -> Read<Option<Head>> {
-    let sql = format!("SELECT book, size, wallet_count, batch_count, at, nonce FROM log_head {lock}");
-    one(connection, sqlx::query(AssertSqlSafe(sql)), rows::head).await
+/// `book, size, wallet_count, batch_count, at, nonce`: the newest commit, or none yet. Wallets and batches are numbered without
+/// a gap.
+macro_rules! newest_commit {
+    () => {
+        "b.id, coalesce(c.size_after, 0), (SELECT coalesce(max(account), 0) FROM wallet),
+        (SELECT coalesce(max(number), 0) FROM batch), coalesce(c.at, 0), coalesce(c.nonce, decode(repeat('00', 16), 'hex'))"
+    };
+}
+
+/// Where [`newest_commit`] is taken from.
+macro_rules! from_newest_commit {
+    () => {
+        "FROM book b LEFT JOIN LATERAL
+            (SELECT size_after, at, nonce FROM log_commit ORDER BY size_after DESC LIMIT 1) c ON true"
+    };
+}
+
+pub(super) async fn head(connection: &mut PgConnection) -> Read<Option<Head>> {
+    let sql = concat!("SELECT ", newest_commit!(), " ", from_newest_commit!());
+    one(connection, sqlx::query(sql), rows::head).await
+}
+
+/// Locks the head in the open transaction: waits for a commit that is under way, and lets none begin.
+pub(super) async fn lock_head(connection: &mut PgConnection) -> Read<()> {
+    sqlx::query("SELECT FROM book FOR UPDATE").execute(connection).await?;
+    Ok(())
 }
 
 pub(super) async fn has_commit(connection: &mut PgConnection, commit: &Commit) -> Read<bool> {
@@ -199,14 +222,18 @@ pub(super) async fn instructions(
 }
 
 // One statement, so one moment: what is not bound and not spent at this head cannot be so before a commit on it.
-const STANDING: &str = "SELECT h.book, h.size, h.wallet_count, h.batch_count, h.at, h.nonce,
+const STANDING: &str = concat!(
+    "SELECT ",
+    newest_commit!(),
+    ",
         (SELECT coalesce(json_agg(json_build_array(encode(i.id, 'hex'), i.seq)), '[]')::text
             FROM unnest($1::bytea[]) k (id)
             CROSS JOIN LATERAL (SELECT id, seq FROM instruction WHERE id = k.id LIMIT 1) i),
         (SELECT coalesce(json_agg(encode(n.id, 'hex')), '[]')::text
             FROM unnest($2::bigint[], $3::bytea[]) k (expires, id)
-            CROSS JOIN LATERAL (SELECT id FROM nonce WHERE expires = k.expires AND id = k.id LIMIT 1) n)
-    FROM log_head h";
+            CROSS JOIN LATERAL (SELECT id FROM nonce WHERE expires = k.expires AND id = k.id LIMIT 1) n) ",
+    from_newest_commit!()
+);
 
 pub(super) async fn standing(
     connection: &mut PgConnection,
@@ -300,7 +327,7 @@ pub(super) async fn tile(connection: &mut PgConnection, level: u8, index: u64) -
 }
 
 pub(super) async fn frontier(connection: &mut PgConnection) -> Read<Vec<u8>> {
-    let sql = "SELECT frontier FROM log_commit WHERE size_after = (SELECT size FROM log_head)";
+    let sql = "SELECT frontier FROM log_commit ORDER BY size_after DESC LIMIT 1";
     Ok(sqlx::query_scalar(sql).fetch_optional(connection).await?.unwrap_or_default())
 }
 

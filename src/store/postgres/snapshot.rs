@@ -31,7 +31,7 @@ impl PostgresSnapshot {
         let row = connection.fetch_one(sql).await?;
         let (id, server): (String, i32) = (row.try_get(0)?, row.try_get(1)?);
         let schema_version = row.try_get(2)?;
-        let book = read::head(&mut connection, "").await?;
+        let book = read::head(&mut connection).await?;
         let frontier = read::frontier(&mut connection).await?;
         let held = book.map(|head| Held { head, frontier, schema_version });
         Ok(Self { connection, id, held, server: server.unsigned_abs() })

@@ -113,7 +113,7 @@ pub(super) async fn commit(connection: &mut SqliteConnection, commit: &Commit) -
         return outcome;
     }
     let mut script = Script::begin(commit).map_err(CommitError::Failed)?;
-    tables::write(commit, &Many::of(commit), &mut script).await.map_err(CommitError::Failed)?;
+    write_rows(commit, &mut script).await.map_err(CommitError::Failed)?;
     script.sql.push_str("; COMMIT");
     let query = sqlx::query_with(AssertSqlSafe(script.sql), script.arguments);
     query.execute(connection).await.map(drop).map_err(|error| {
@@ -142,7 +142,7 @@ pub(super) async fn in_transaction(
         return Err(CommitError::Stale);
     }
     let mut bulk = Bulk { connection: &mut *connection };
-    tables::write(commit, &Many::of(commit), &mut bulk).await.map_err(CommitError::Failed)?;
+    write_rows(commit, &mut bulk).await.map_err(CommitError::Failed)?;
     // What SQLite says of COMMIT is the truth, but for a thread or a disk that failed.
     connection.execute("COMMIT").await.map(drop).map_err(|error| match error {
         sqlx::Error::Database(ref said) if said.code().as_deref() == Some("5") => {
@@ -150,6 +150,12 @@ pub(super) async fn in_transaction(
         }
         error => CommitError::Unknown(error.into()),
     })
+}
+
+/// The commit's own row first: its trigger holds it against the head.
+async fn write_rows(commit: &Commit, sink: &mut impl Sink) -> Result<(), StoreError> {
+    sink.rows(std::slice::from_ref(commit)).await?;
+    tables::write(commit, &Many::of(commit), sink).await
 }
 
 fn head_arguments(commit: &Commit) -> Result<SqliteArguments, StoreError> {
