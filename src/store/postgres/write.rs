@@ -1,7 +1,7 @@
 //! The commit.
 //!
 //! One statement adds the commit's own row, if the commit that it was decided on is there and none follows it yet, and the rows
-//! of every table that the commit touches: a single row as it is, several as arrays. The row of `book` is the lock: writers wait
+//! of every table that the commit touches: one or two as they are, more as arrays. The row of `book` is the lock: writers wait
 //! for it in turn. Who has waited does not see the commit of who was before, but cannot follow what that one has followed:
 //! the unique index says so, the commit's row is not added, and none else is. So a commit of a few entries is one round trip, and
 //! no row is ever changed.
@@ -25,6 +25,9 @@ use crate::store::{Commit, CommitError, FixedCheckpoint, PublishedCheckpoint, St
 
 /// From so many wallets or entries on they are copied: below, the transaction's round trips cost more than they save.
 const COPY_MIN: usize = 128;
+
+/// Rows of a table that are sent as they are, and not as arrays: the two accounts of a single entry are.
+const AS_THEY_ARE_MAX: usize = 2;
 
 /// Rows that are sent at a time.
 const COPY_ROWS: usize = 512;
@@ -210,21 +213,26 @@ impl Sink for Statement {
             return Ok(());
         }
         let first = self.arguments.len() + 1;
+        let columns = T::COLUMNS.len();
         let names = || T::COLUMNS.iter().map(|(name, _)| *name);
-        let places = || first..first + T::COLUMNS.len();
+        let places = |row: usize| first + row * columns..first + (row + 1) * columns;
         let (sql, table) = (&mut self.sql, T::TABLE);
         // The text is made for every commit: a piece at a time, without strings between.
         sql.extend([", to_", table, " AS (INSERT INTO ", table, " ("]);
         list(sql, names());
         sql.push_str(") SELECT ");
-        if let [row] = rows {
-            list(sql, places().map(Place));
-            sql.push_str(" FROM fence)");
-            return self.bind_row(row);
+        if rows.len() <= AS_THEY_ARE_MAX {
+            for row in 0..rows.len() {
+                sql.push_str(if row == 0 { "" } else { " UNION ALL SELECT " });
+                list(sql, places(row).map(Place));
+                sql.push_str(" FROM fence");
+            }
+            sql.push(')');
+            return rows.iter().try_for_each(|row| self.bind_row(row));
         }
         list(sql, names().map(Value));
         sql.push_str(" FROM fence, unnest(");
-        list(sql, places().map(Place));
+        list(sql, places(0).map(Place));
         sql.push_str(") u (");
         list(sql, names());
         sql.push_str("))");
@@ -259,7 +267,7 @@ impl fmt::Display for Value {
 }
 
 impl Statement {
-    /// One row, as it is: arrays would cost the server a fifth more for a commit of single rows (docs/measured.md).
+    /// A row as it is: arrays would cost the server a fifth more for a commit of single rows (docs/measured.md).
     fn bind_row<T: Stored>(&mut self, row: &T) -> Result<(), StoreError> {
         let mut kinds = T::COLUMNS.iter().map(|(_, kind)| *kind);
         let mut bound = Ok(());
