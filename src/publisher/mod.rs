@@ -270,14 +270,19 @@ impl Publisher {
         }
     }
 
-    /// Brings the published checkpoint up to what is durable.
+    /// Brings the published checkpoint up to what is durable as it begins. What becomes durable meanwhile is the next step's, so
+    /// that under load a checkpoint is for many commits.
     pub async fn step(&mut self) -> Result<(), PublishError> {
+        let mut durable = None;
         for _ in 0..ROUNDS_MAX {
             self.follow().await?;
             self.finish().await?;
-            if !self.fix().await? {
+            let shown = self.last().map_or(0, |last| last.size());
+            if durable.is_some_and(|durable| shown >= durable) {
                 return Ok(());
             }
+            let Some(size) = self.fix().await? else { return Ok(()) };
+            durable.get_or_insert(size);
         }
         Ok(())
     }
@@ -286,8 +291,9 @@ impl Publisher {
         self.shown.borrow().clone()
     }
 
-    /// Step 2: fixes the body of what is durable. Answers whether there is a body to sign, of this replica or another.
-    async fn fix(&mut self) -> Result<bool, PublishError> {
+    /// Step 2: fixes the body of what is durable. Answers how much that is, if there is a body to sign, of this replica or
+    /// another.
+    async fn fix(&mut self) -> Result<Option<u64>, PublishError> {
         let frontier = read_frontier(&self.store.frontier().await?)?;
         let (size, root) = (frontier.size(), frontier.root());
         let last = self.last();
@@ -298,7 +304,7 @@ impl Publisher {
         if size == previous_size {
             return match last {
                 Some(last) if last.checkpoint.root != root => Err(Lost::OtherRoot { signed: size }.into()),
-                _ => Ok(false),
+                _ => Ok(None),
             };
         }
         let changes = self.store.log_changes().await?;
@@ -311,7 +317,7 @@ impl Publisher {
                 return Err(Lost::OtherRoot { signed: previous_size }.into());
             }
         }
-        Ok(true)
+        Ok(Some(size))
     }
 
     /// Steps 3 to 5, for a body that is fixed and not published, whoever fixed it.

@@ -16,6 +16,7 @@ in_both_rooms! {
     invariant_9_a_body_that_is_not_of_the_stores_tree_is_never_signed,
     invariant_9_replicas_that_sign_at_once_make_one_chain_and_keep_it_each,
     a_checkpoint_covers_all_that_is_durable_and_a_second_step_does_nothing,
+    what_becomes_durable_during_a_step_is_for_the_next,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -181,4 +182,24 @@ async fn a_checkpoint_covers_all_that_is_durable_and_a_second_step_does_nothing(
     publisher.step().await.unwrap();
     publisher.step().await.unwrap();
     assert_eq!(assert_one_history(place, &outside.vkey(), &[&outside]).await, [head(&store).await]);
+}
+
+/// Under load there is always more: a checkpoint for each commit would cost the commits their disk.
+async fn what_becomes_durable_during_a_step_is_for_the_next(place: &Place) {
+    let faulty = Faulty::around(place.open().await);
+    let store: Arc<dyn Store> = faulty.clone();
+    let sequencer = serve(place.open().await).await;
+    let outside = Outside::new();
+    let mut publisher = outside.open(&store).await.unwrap();
+    write(&sequencer, 0..10).await;
+    let first = head(&store).await;
+    // Whenever it is looked for the second time, there is more.
+    let again = Arc::clone(&faulty);
+    faulty.before_frontier(async move || {
+        again.before_frontier(async move || write(&sequencer, 10..11).await);
+    });
+    publisher.step().await.unwrap();
+    assert_eq!(assert_one_history(place, &outside.vkey(), &[&outside]).await, [first]);
+    publisher.step().await.unwrap();
+    assert_eq!(assert_one_history(place, &outside.vkey(), &[&outside]).await, [first, first + 1]);
 }
