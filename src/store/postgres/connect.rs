@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Row, SqlSafeStr};
 
@@ -87,6 +87,17 @@ pub(super) async fn connect(options: &PgConnectOptions, session: &str) -> Result
     Ok(connection)
 }
 
+fn book_migration() -> Migration {
+    let (version, name, sql) = BOOK;
+    Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+}
+
+fn made_by_another(schema: &str) -> StoreError {
+    StoreError::Schema(format!(
+        "schema {schema} was made by another build of this program: serve it with that one"
+    ))
+}
+
 /// Creates the schema, or brings it up to date.
 pub(super) async fn migrate(url: &str, schema: &Identifier, role: &Identifier) -> Result<(), StoreError> {
     let (schema, role) = (schema.as_str(), role.as_str());
@@ -94,13 +105,11 @@ pub(super) async fn migrate(url: &str, schema: &Identifier, role: &Identifier) -
     create_role(&mut connection, role).await?;
     let sql = format!("CREATE SCHEMA IF NOT EXISTS {schema}; SET search_path = {schema}");
     connection.execute(AssertSqlSafe(sql)).await?;
-    let (version, name, sql) = BOOK;
-    let migration = Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false);
-    let migrator = Migrator::with_migrations(vec![migration]);
-    migrator
-        .run_direct(None, &mut connection, false)
-        .await
-        .map_err(|error| StoreError::Schema(error.to_string()))?;
+    let migrator = Migrator::with_migrations(vec![book_migration()]);
+    migrator.run_direct(None, &mut connection, false).await.map_err(|error| match error {
+        MigrateError::VersionMismatch(_) => made_by_another(schema),
+        error => StoreError::Schema(error.to_string()),
+    })?;
     let grants = format!(
         "REVOKE ALL ON SCHEMA {schema} FROM PUBLIC;
          GRANT USAGE ON SCHEMA {schema} TO {role};
@@ -171,6 +180,13 @@ pub(super) async fn checked(
             "schema {schema} is at version {newest}, this program needs {}",
             BOOK.0
         )));
+    }
+    let made: Vec<u8> = sqlx::query_scalar("SELECT checksum FROM _sqlx_migrations WHERE version = $1")
+        .bind(BOOK.0)
+        .fetch_one(&mut connection)
+        .await?;
+    if made != *book_migration().checksum {
+        return Err(made_by_another(schema));
     }
     let row = connection
         .fetch_one(

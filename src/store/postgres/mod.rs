@@ -1,6 +1,6 @@
 //! A book in a PostgreSQL schema.
 //!
-//! Two roles: the owner migrates; a lesser role, which may only read, insert, move the head and erase a person, serves.
+//! Two roles: the owner migrates; a lesser role, which may only read, insert, lock the book, erase a person and forget nonces, serves.
 //! Several books live side by side as schemas of one database, and nothing of a book is outside its schema.
 //!
 //! There is one connection for writing and one for what every batch of commands asks, opened again when they were lost, and a

@@ -161,7 +161,8 @@ fn in_doubt(error: sqlx::Error) -> CommitError {
 
 /// Its first six arguments are the row's cells, in the order of its columns. Nothing comes before the first commit, which follows
 /// no entry.
-const FENCE: &str = "WITH fence AS (INSERT INTO log_commit (size_after, size_before, at, date, nonce, frontier)
+const FENCE: &str =
+    "WITH fence AS (INSERT INTO log_commit (size_after, size_before, at, date, nonce, frontier)
     SELECT $1, $2, $3, $4, $5, $6 FROM book WHERE id = $8
         AND ($2 = 0 OR EXISTS (SELECT FROM log_commit WHERE size_after = $2 AND nonce = $7))
     FOR UPDATE ON CONFLICT DO NOTHING RETURNING 1)";

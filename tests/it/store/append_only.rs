@@ -162,10 +162,9 @@ async fn the_row_of_the_head_moves_forward_only(raw: &mut Raw) {
 /// The head is the newest commit: it stays, as every row, and nothing can take the place of one.
 async fn commits_follow_each_other_once(raw: &mut Raw) {
     let names = raw.columns("log_commit").await.join(", ");
-    for (change, told) in [
-        ("size_after + 1000000", "log_commit_follows_once"),
-        ("size_after", "duplicate key"),
-    ] {
+    for (change, told) in
+        [("size_after + 1000000", "log_commit_follows_once"), ("size_after", "duplicate key")]
+    {
         let other = names.replace("size_after", change);
         for which in ["min", "max"] {
             let error = refused(

@@ -62,6 +62,14 @@ async fn a_schema_without_a_book_is_told_and_a_migration_is_repeatable(place: &P
     let book = Book::full(&*place.open().await).await;
     PostgresStore::migrate(&owner_url(), place.schema(), SERVICE_ROLE).await.unwrap();
     assert_eq!(place.open().await.head().await.unwrap(), Some(book.head));
+    // Tables that another text has made are not taken for ours.
+    let mut raw = place.raw().await;
+    raw.run("UPDATE _sqlx_migrations SET checksum = substr(checksum, 2)").await.unwrap();
+    let told = |why: &StoreError| why.to_string().contains("made by another build");
+    let refused = PostgresStore::open(&owner_url(), place.schema(), SERVICE_ROLE).await;
+    assert!(refused.is_err_and(|why| told(&why)));
+    let refused = PostgresStore::migrate(&owner_url(), place.schema(), SERVICE_ROLE).await;
+    assert!(refused.is_err_and(|why| told(&why)));
 }
 
 async fn books_live_side_by_side_in_one_database(place: &Place) {
