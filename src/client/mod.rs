@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -170,8 +170,8 @@ pub struct StatementQuery {
     pub limit: Option<u32>,
 }
 
-/// A signed request, to be sent once and within the life of its signature.
-pub type ReadyRequest = http::Request<reqwest::Body>;
+/// A signed request as it is sent, head and body: once, and within the life of its signature.
+pub type ReadyRequest = Box<[u8]>;
 
 /// A request before it is finished for sending.
 struct Call<'a> {
@@ -778,13 +778,24 @@ impl Client {
 
     /// The request as it goes over a connection (RFC 9112): the target's path, and who it is for in `Host`.
     fn for_connection(&self, call: &Call<'_>) -> ReadyRequest {
-        let made = http::Request::try_from(self.finish(call)).expect("a URL that was parsed is a URI");
-        let (mut head, body) = made.into_parts();
-        let host = head.uri.authority().expect("`new` has refused addresses without one").as_str();
-        head.headers.insert(HOST, HeaderValue::from_str(host).expect("an authority is visible ASCII"));
-        head.uri =
-            head.uri.path_and_query().expect("a call has a path").as_str().parse().expect("part of a URI");
-        http::Request::from_parts(head, body)
+        let request = self.finish(call);
+        let (method, url) = (request.method(), request.url());
+        let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
+        let (path, query) = (url.path(), url.query().map(|query| format!("?{query}")).unwrap_or_default());
+        let head = format!(
+            "{method} {path}{query} HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n",
+            url.authority(),
+            body.len()
+        );
+        let mut bytes = head.into_bytes();
+        for (name, value) in request.headers() {
+            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                bytes.extend_from_slice(part);
+            }
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(body);
+        bytes.into()
     }
 
     /// Every attempt is signed anew: a nonce is used once.
