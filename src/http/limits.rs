@@ -3,15 +3,12 @@
 //! A connection: see [`server`](super::server). A request: its head and how many at once, here; its body, where it is read.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{MatchedPath, Request};
-use axum::middleware::{Next, from_fn};
-use axum::response::IntoResponse;
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::catalogue::Code;
 use super::problem::{Problem, busy};
@@ -104,28 +101,26 @@ impl Drop for ChunkPlace<'_> {
 }
 
 /// Holds every request to the limits of its head, and all together to their number.
-pub(super) fn layered<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
-    let places = Arc::new(Semaphore::new(REQUESTS_AT_ONCE_MAX));
-    router
-        .layer(from_fn(move |request: Request, next: Next| {
-            let places = Arc::clone(&places);
-            async move {
-                // Whoever asks whether the service lives is told so also when it is full.
-                if is_health(&request) {
-                    return next.run(request).await;
-                }
-                match places.try_acquire() {
-                    Ok(_place) => next.run(request).await,
-                    Err(_) => busy().into_response(),
-                }
-            }
-        }))
-        .layer(from_fn(|request: Request, next: Next| async {
-            match head_too_large(&request) {
-                Some(problem) => problem.into_response(),
-                None => next.run(request).await,
-            }
-        }))
+pub(super) struct Gate(Semaphore);
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self(Semaphore::new(REQUESTS_AT_ONCE_MAX))
+    }
+}
+
+impl Gate {
+    /// Lets a request in for as long as it is worked on. Whoever asks whether the service lives is told so also when it is full,
+    /// and takes no place.
+    pub fn admit(&self, request: &Request) -> Result<Option<SemaphorePermit<'_>>, Problem> {
+        if let Some(problem) = head_too_large(request) {
+            return Err(problem);
+        }
+        if is_health(request) {
+            return Ok(None);
+        }
+        self.0.try_acquire().map(Some).map_err(|_| busy())
+    }
 }
 
 fn is_health(request: &Request) -> bool {
@@ -157,15 +152,32 @@ fn head_bytes(request: &Request) -> usize {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
+    use std::sync::Arc;
+
+    use axum::Router;
     use axum::body::Body;
     use axum::http::StatusCode;
-    use axum::response::Response;
+    use axum::middleware::{Next, from_fn};
+    use axum::response::{IntoResponse as _, Response};
     use axum::routing::get;
     use futures::future::join_all;
     use tokio::sync::Notify;
     use tower::ServiceExt as _;
 
     use super::*;
+
+    fn layered(router: Router) -> Router {
+        let gate = Arc::new(Gate::default());
+        router.layer(from_fn(move |request: Request, next: Next| {
+            let gate = Arc::clone(&gate);
+            async move {
+                match gate.admit(&request) {
+                    Ok(_place) => next.run(request).await,
+                    Err(problem) => problem.into_response(),
+                }
+            }
+        }))
+    }
 
     fn request(path: &str) -> Request {
         Request::builder().uri(path).body(Body::empty()).unwrap()

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::State;
 use axum::http::header;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::encoding::text::encode;
@@ -105,7 +104,8 @@ impl Metrics {
         metrics
     }
 
-    fn count(&self, path: &str, response: &Response, took: Duration) {
+    /// Counts a request.
+    pub(super) fn count(&self, path: &str, response: &Response, took: Duration) {
         let status = response.status().as_u16().to_string();
         self.requests.get_or_create(&[("path", path.to_owned()), ("status", status)]).inc();
         self.request_seconds.observe(took.as_secs_f64());
@@ -127,15 +127,6 @@ impl Metrics {
         encode(&mut text, &self.registry)?;
         Ok(text)
     }
-}
-
-/// Counts a request.
-pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let path = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).to_owned();
-    let started = std::time::Instant::now();
-    let response = next.run(request).await;
-    app.metrics.count(&path, &response, started.elapsed());
-    response
 }
 
 async fn show(State(app): State<Arc<App>>) -> Response {

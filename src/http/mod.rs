@@ -44,11 +44,11 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -73,7 +73,7 @@ use crate::store::Store;
 use catalogue::Code;
 use door::{Caller, Door};
 pub(crate) use limits::BODY_BYTES_MAX;
-use limits::{BODY_TIME_MAX, ChunkPlaces, DISCARDED_BYTES_MAX, REQUEST_TIME_MAX};
+use limits::{BODY_TIME_MAX, ChunkPlaces, DISCARDED_BYTES_MAX, Gate, REQUEST_TIME_MAX};
 use metrics::Metrics;
 use problem::Problem;
 use rate::Rate;
@@ -95,6 +95,8 @@ pub struct App {
     pub metrics: Metrics,
     /// How many requests a client may send.
     pub(crate) rate: Rate,
+    /// Places for requests that are worked on.
+    gate: Gate,
     /// Places for chunks in memory.
     chunks: ChunkPlaces,
     /// What the lines of a batch are, and whose, by batch: read once.
@@ -125,6 +127,7 @@ impl App {
             published,
             metrics,
             rate: Rate::new(requests_per_second, DefaultClock::default()),
+            gate: Gate::default(),
             chunks: ChunkPlaces::default(),
             kinds: Mutex::new(HashMap::new()),
             door,
@@ -179,19 +182,30 @@ pub fn router(app: Arc<App>) -> Router {
         let layer = from_fn_with_state((Arc::clone(&app), access::of(operation)), door::enter);
         router.route(operation.path, (operation.route)().route_layer(layer))
     });
-    let timed = routes
+    routes
         .fallback(|| async { Problem::new(Code::PathUnknown, "There is nothing at this path.") })
         .method_not_allowed_fallback(|| async {
             Problem::new(Code::MethodNotAllowed, "The path knows other methods.")
         })
-        .layer(DefaultBodyLimit::disable()) // every body is read by `read_body`, within its own limit
-        .layer(axum::middleware::from_fn(|request: Request, next: Next| async {
-            within(REQUEST_TIME_MAX, next.run(request)).await
-        }));
-    limits::layered(timed)
-        .layer(from_fn_with_state(Arc::clone(&app), metrics::layer))
-        .layer(axum::middleware::from_fn(trace::layer))
+        .layer(from_fn_with_state(Arc::clone(&app), attend))
         .with_state(app)
+}
+
+/// What every request goes through: it has a trace and its line in the log, is counted, is held to the limits of its head and of
+/// how many there are at once, and ends in time. One layer for all: for each one the rest of the way is copied for every request.
+async fn attend(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let path = request.extensions().get::<MatchedPath>().cloned();
+    let path = path.as_ref().map_or("unknown", MatchedPath::as_str); // as the router has it: ids stay out
+    let started = Instant::now();
+    trace::traced(path, request, async |request| {
+        let response = match app.gate.admit(&request) {
+            Ok(_place) => within(REQUEST_TIME_MAX, next.run(request)).await,
+            Err(problem) => problem.into_response(),
+        };
+        app.metrics.count(path, &response, started.elapsed());
+        response
+    })
+    .await
 }
 
 /// The answer, or that it did not come in time.

@@ -1,9 +1,8 @@
 //! W3C trace context: every request has a trace id, the caller's if it sends a `traceparent`, else one of our own. It stands
 //! in every line that the request logs, and in the answer of a 500.
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue};
-use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument as _;
 
@@ -72,14 +71,13 @@ pub fn current_id() -> String {
     current.unwrap_or_else(|_| TraceContext::of(&HeaderMap::new())).trace_id()
 }
 
-/// Gives the request its trace, and logs one line about it. Paths are logged as the router has them: ids stay out.
-pub async fn layer(request: Request, next: Next) -> Response {
+/// Answers a request within its trace, and logs one line about it. The path is the router's: ids stay out.
+pub async fn traced(path: &str, request: Request, answer: impl AsyncFnOnce(Request) -> Response) -> Response {
     let context = TraceContext::of(request.headers());
-    let path = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).to_owned();
     let span = tracing::info_span!("request", trace = context.trace_id(), method = %method(&request), path);
     let started = std::time::Instant::now();
     let answering = async {
-        let response = next.run(request).await;
+        let response = answer(request).await;
         let milliseconds = started.elapsed().as_millis();
         tracing::debug!(status = response.status().as_u16(), milliseconds, "answered");
         response
@@ -109,7 +107,7 @@ mod tests {
 
     use axum::Router;
     use axum::body::Body;
-    use axum::middleware::from_fn;
+    use axum::middleware::{Next, from_fn};
     use axum::routing::get;
     use serde_json::{Value, json};
     use tower::ServiceExt as _;
@@ -141,7 +139,10 @@ mod tests {
             tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone());
         let _guard = tracing::subscriber::set_default(subscriber.finish());
         let failing = || async { Problem::internal(&"the inside") };
-        let router = Router::new().route("/x/{id}", get(failing)).layer(from_fn(layer));
+        let router =
+            Router::new().route("/x/{id}", get(failing)).layer(from_fn(|request: Request, next: Next| {
+                traced("/x/{id}", request, |request| next.run(request))
+            }));
         let request =
             Request::builder().uri("/x/990101").header(HEADER, format!("00-{TRACE}-b7ad6b7169203331-01"));
         let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
