@@ -444,6 +444,18 @@ impl EntryView {
         Self { seq, replayed, leaf_hash: None, members }
     }
 
+    /// An entry that was made just now, whose members are still to be written out.
+    #[must_use]
+    pub fn unwritten(seq: u64) -> Self {
+        Self { seq, replayed: false, leaf_hash: None, members: Map::new() }
+    }
+
+    /// Whether its members are still to be written out.
+    #[must_use]
+    pub fn is_unwritten(&self) -> bool {
+        !self.replayed && self.members.is_empty()
+    }
+
     /// An entry that an earlier request made, of which no more is known here than its number.
     #[must_use]
     pub fn repeated(seq: u64) -> Self {

@@ -53,6 +53,9 @@ const EDGE_ATTEMPTS_MAX: u32 = 100;
 /// Memory of benefits' bitmaps: how many are kept before the ones not in use are forgotten.
 const BENEFITS_MAX: usize = 512;
 
+/// Bytes that are set aside for a leaf. (One that is longer is not cut.)
+const LEAF_BYTES: usize = 640;
+
 /// Lines that a rehearsal remembers to have paid.
 const REHEARSED_MAX: usize = 1_000_000;
 
@@ -112,8 +115,21 @@ pub struct Prepared {
     pub commit: Option<Commit>,
     /// The nonces of the commands, if there is no commit to carry them.
     pub nonces: Vec<Nonce>,
-    /// An answer for each command, in order.
+    /// An answer for each command, in order. [`write_out`] completes them.
     pub answers: Vec<Result<Outcome, CommandError>>,
+}
+
+/// Writes out what the answers show of the commit's entries. It is apart from deciding, because it can be done while the commit
+/// is under way.
+pub fn write_out(answers: &mut [Result<Outcome, CommandError>], commit: &Commit) {
+    for answer in answers {
+        let Ok(Outcome::Entry(entry)) = answer else { continue };
+        if entry.is_unwritten() {
+            let place = usize::try_from(entry.seq - commit.before.size).expect("a commit has few entries");
+            let (record, _) = &commit.effects.records[place];
+            *entry = EntryView { leaf_hash: entry.leaf_hash, ..view(entry.seq, record, commit.stamp) };
+        }
+    }
 }
 
 /// The desk.
@@ -1018,7 +1034,7 @@ impl Desk {
             };
             match answer {
                 // Of an entry that was repeated its members are not known here: whoever shows it reads its leaf.
-                Ok(Outcome::Entry(entry)) if entry.members.is_empty() => {}
+                Ok(Outcome::Entry(entry)) if entry.replayed && entry.members.is_empty() => {}
                 Ok(Outcome::Entry(entry)) => put(Some(entry.seq), &mut entry.leaf_hash),
                 Ok(Outcome::Chunk(chunk)) => put(chunk.entry, &mut chunk.leaf_hash),
                 Ok(Outcome::Answers(answers)) => {
@@ -1088,10 +1104,8 @@ impl Desk {
         }
         match self.run(Entry { fx, stamp, actor }, &request.command) {
             Ok(Some(outcome)) => Ok(Ok(outcome)),
-            Ok(None) => {
-                let (record, _) = fx.records.last().ok_or(Fault::Unread("the entry that a command made"))?;
-                Ok(Ok(Outcome::Entry(view(self.books.size - 1, record, stamp))))
-            }
+            Ok(None) if fx.records.is_empty() => Err(Fault::Unread("the entry that a command made")),
+            Ok(None) => Ok(Ok(Outcome::Entry(EntryView::unwritten(self.books.size - 1)))),
             Err(Fault::Refused(refusal) | Fault::Told(refusal)) => Ok(Err(CommandError::Refused(refusal))),
             Err(fault) => Err(fault),
         }
@@ -1177,15 +1191,9 @@ impl Desk {
             }
             Command::Accrue { accrual, iin, payer } => {
                 let person = || Person { tag: keys.tag(iin), sealed_iin: keys.seal(iin, accrual.wallet) };
-                let Entry { fx, stamp, actor } = entry;
-                let entry = Entry { fx: &mut *fx, stamp, actor };
-                let seq = books.accrue(entry, accrual, Some(*payer), None, Some(&person))?;
                 // What the holder's choice made of it comes after it; the answer is the accrual.
-                let after = usize::try_from(books.size - seq).ok();
-                let place = after.and_then(|after| fx.records.len().checked_sub(after));
-                let record = place.and_then(|place| fx.records.get(place));
-                let (record, _) = record.ok_or(Fault::Unread("the entry that a command made"))?;
-                return Ok(Some(Outcome::Entry(view(seq, record, stamp))));
+                let seq = books.accrue(entry, accrual, Some(*payer), None, Some(&person))?;
+                return Ok(Some(Outcome::Entry(EntryView::unwritten(seq))));
             }
             Command::Reverse { reversal, payer } => {
                 books.reverse(entry, reversal, Some(*payer), None)?;
@@ -1269,7 +1277,9 @@ impl Desk {
             self.leaves.write(&mut leaf, seq, record, actor);
             hashes.push(leaf_hash(&leaf));
             if seq.is_multiple_of(TILE_WIDTH as u64) || bundles.is_empty() {
-                bundles.push(Bundle { first: seq, count: 0, bytes: Vec::with_capacity(TILE_WIDTH * 512) });
+                let left = effects.records.len() - hashes.len() + 1;
+                let bytes = Vec::with_capacity(left.min(TILE_WIDTH) * LEAF_BYTES);
+                bundles.push(Bundle { first: seq, count: 0, bytes });
             }
             let bundle = bundles.last_mut().expect("one was pushed for the first leaf");
             bundle.count += 1;

@@ -44,9 +44,11 @@ pub mod holder;
 pub mod rehearsal;
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
@@ -212,7 +214,13 @@ struct Work {
 }
 
 impl Work {
-    fn answer(self) {
+    /// Answers what a commit carried that is in.
+    fn answer(mut self, commit: &Commit) {
+        desk::write_out(&mut self.answers, commit);
+        self.send();
+    }
+
+    fn send(self) {
         for (waiting, answer) in self.waiting.into_iter().zip(self.answers) {
             // Whoever asked may have gone; the entry stands all the same.
             let _gone = waiting.reply.send(answer);
@@ -520,20 +528,27 @@ impl Writer {
 
     /// Waits for the commit under way, then sends the next one off.
     async fn advance(&mut self, next: Next) {
-        let Some(Next { work, commit, nonces, trusted }) = self.land(Some(next)).await else { return };
+        let Some(Next { mut work, commit, nonces, trusted }) = self.land(Some(next)).await else { return };
         let Some(commit) = commit else { return self.answer_without_commit(work, &nonces).await };
         let edge = self.desk.edge().clone();
         let (store, carried, figures) = (Arc::clone(&self.store), Arc::clone(&commit), self.figures.clone());
         let sent = async move { figures.timed(without_panic(store.commit(&carried))).await };
-        let course = Course::Here(sent.boxed());
-        self.flight = Some(Flight { work, commit, edge, trusted, course });
+        let mut sent = sent.boxed();
+        // It is on its way before the answers are written.
+        let end = poll_fn(|context| Poll::Ready(sent.poll_unpin(context))).await;
+        desk::write_out(&mut work.answers, &commit);
+        let course = match end {
+            Poll::Ready(end) => futures::future::ready(end).boxed(),
+            Poll::Pending => sent,
+        };
+        self.flight = Some(Flight { work, commit, edge, trusted, course: Course::Here(course) });
     }
 
     /// Answers commands that made no entry, once the nonces of their signatures are spent: what was refused today must not
     /// be sent again by somebody else tomorrow.
     async fn answer_without_commit(&mut self, mut work: Work, nonces: &[Nonce]) {
         if nonces.is_empty() {
-            return work.answer();
+            return work.send();
         }
         let spent = self.store.spend(nonces).await;
         if let Err(error) = &spent {
@@ -550,7 +565,7 @@ impl Writer {
                 Err(_) => *answer = Err(CommandError::Unavailable("the database does not answer".into())),
             }
         }
-        work.answer();
+        work.send();
     }
 
     /// Waits for the commit under way, if any. `next` was decided on top of it: it comes back if the commit is in, and is
@@ -567,7 +582,7 @@ impl Writer {
             Ok(()) => {
                 self.figures.committed(flight.work.waiting.len(), flight.commit.effects.records.len());
                 self.confirm(&flight.commit, flight.edge);
-                flight.work.answer();
+                flight.work.answer(&flight.commit);
                 next
             }
             Err(error) => {
@@ -642,7 +657,7 @@ impl Writer {
         };
         if committed == Some(true) {
             self.figures.committed(work.waiting.len(), commit.effects.records.len());
-            work.answer();
+            work.answer(commit);
             return self.catch_up().await;
         }
         self.desk.discard(&commit.effects);
@@ -761,7 +776,7 @@ impl Writer {
                     Ok(()) => {
                         self.figures.committed(work.waiting.len(), commit.effects.records.len());
                         self.confirm(&commit, self.desk.edge().clone());
-                        work.answer();
+                        work.answer(&commit);
                     }
                     Err(CommitError::Failed(error)) if trusted => {
                         self.ask_about(work, &commit, &error).await;

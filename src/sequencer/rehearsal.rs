@@ -24,7 +24,7 @@ use crate::store::Store;
 
 use super::clock::Clock;
 use super::command::{Command, CommandError, Outcome};
-use super::desk::{Desk, Request};
+use super::desk::{Desk, Request, write_out};
 
 /// Rehearsals that may be under way in one process.
 pub const REHEARSALS_MAX: usize = 2;
@@ -115,6 +115,7 @@ impl Rehearsals {
         match tokio::task::block_in_place(|| desk.decide(&requests, stamp)) {
             Ok(mut prepared) => {
                 if let Some(commit) = &prepared.commit {
+                    write_out(&mut prepared.answers, commit);
                     desk.remember(&commit.effects);
                 }
                 let batch = desk.books().batches.get(&id);
