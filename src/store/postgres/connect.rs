@@ -17,8 +17,8 @@ pub const SCHEMA_VERSION: i64 = BOOK.0;
 /// The newest migration; the only one so far.
 const BOOK: (i64, &str, &str) = (1, "book", include_str!("../../../migrations/postgres/0001_book.sql"));
 
-/// Prepared statements kept per connection: one for each combination of tables that a commit writes.
-const STATEMENTS: usize = 256;
+/// Prepared statements kept per connection: one for each shape of a commit.
+pub(super) const STATEMENTS: usize = 256;
 
 /// A name that needs no quotes in SQL, so that none can be forgotten.
 #[derive(Clone, PartialEq, Eq, Debug)]

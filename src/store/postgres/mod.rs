@@ -53,6 +53,7 @@ pub struct PostgresStore {
     writer: Own,
     /// For the read that every batch of commands makes: it waits for no other reader.
     standing: Own,
+    texts: Arc<write::Texts>,
     warnings: Vec<String>,
 }
 
@@ -93,7 +94,15 @@ impl PostgresStore {
             })
             .connect_lazy_with(options.clone());
         let writer = Arc::new(Mutex::new(Some(connection)));
-        Ok(Self { options, session, readers, writer, standing: Own::default(), warnings })
+        Ok(Self {
+            options,
+            session,
+            readers,
+            writer,
+            standing: Own::default(),
+            texts: Arc::default(),
+            warnings,
+        })
     }
 
     /// What of the server's settings would let it forget a commit that it has confirmed. Empty on a durable server.
@@ -136,6 +145,7 @@ struct PostgresLocked {
     head: Head,
     place: OwnedMutexGuard<Option<PgConnection>>,
     connection: Option<PgConnection>,
+    texts: Arc<write::Texts>,
 }
 
 #[async_trait]
@@ -146,7 +156,7 @@ impl Locked for PostgresLocked {
 
     async fn commit(mut self: Box<Self>, commit: &Commit) -> Result<(), CommitError> {
         let mut connection = self.connection.take().expect("taken here only, and `self` is used up");
-        write::in_transaction(&mut connection, commit).await?;
+        write::in_transaction(&mut connection, commit, &self.texts).await?;
         *self.place = Some(connection);
         Ok(())
     }
@@ -341,7 +351,7 @@ impl Store for PostgresStore {
 
     async fn commit(&self, commit: &Commit) -> Result<(), CommitError> {
         let (mut place, mut connection) = self.writer().await.map_err(CommitError::Failed)?;
-        let outcome = write::commit(&mut connection, commit).await;
+        let outcome = write::commit(&mut connection, commit, &self.texts).await;
         // After an error the connection is not trusted with another commit, unless it was the fence's answer.
         if matches!(outcome, Ok(()) | Err(CommitError::Stale)) {
             *place = Some(connection);
@@ -366,6 +376,11 @@ impl Store for PostgresStore {
         read::lock_head(&mut connection).await?;
         let head = read::head(&mut connection).await?;
         let head = head.ok_or_else(|| StoreError::Schema("no book has been created here".into()))?;
-        Ok(Box::new(PostgresLocked { head, place, connection: Some(connection) }))
+        Ok(Box::new(PostgresLocked {
+            head,
+            place,
+            connection: Some(connection),
+            texts: Arc::clone(&self.texts),
+        }))
     }
 }

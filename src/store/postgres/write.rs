@@ -10,7 +10,9 @@
 //! (measured: 8,192 entries in 50 ms against 80), because the server takes them in without a query and logs a page of them
 //! at a time.
 
+use std::collections::HashMap;
 use std::fmt::{self, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{BufMut, BytesMut};
 use sqlx::postgres::PgArguments;
@@ -22,6 +24,8 @@ use crate::ledger::signed::Nonce;
 use crate::store::rows;
 use crate::store::tables::{self, Cell, Many, Sink, Stored, Type};
 use crate::store::{Commit, CommitError, FixedCheckpoint, PublishedCheckpoint, StoreError};
+
+use super::connect::STATEMENTS;
 
 /// From so many wallets or entries on they are copied: below, the transaction's round trips cost more than they save.
 const COPY_MIN: usize = 128;
@@ -99,18 +103,22 @@ pub(super) async fn begin(connection: &mut PgConnection) -> Result<(), StoreErro
 }
 
 /// Commits, or says why not.
-pub(super) async fn commit(connection: &mut PgConnection, commit: &Commit) -> Result<(), CommitError> {
+pub(super) async fn commit(
+    connection: &mut PgConnection,
+    commit: &Commit,
+    texts: &Texts,
+) -> Result<(), CommitError> {
     if is_large(commit) {
         // Nothing is sent that could be in doubt before COMMIT is.
         begin(connection).await.map_err(CommitError::Failed)?;
-        let outcome = in_transaction(connection, commit).await;
+        let outcome = in_transaction(connection, commit, texts).await;
         if matches!(outcome, Err(CommitError::Stale)) {
             connection.execute("ROLLBACK").await.map_err(|error| CommitError::Failed(error.into()))?;
         }
         return outcome;
     }
     let statement = Statement::of(commit, &Many::of(commit)).await.map_err(CommitError::Failed)?;
-    match statement.run(connection).await {
+    match statement.run(connection, texts).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(CommitError::Stale),
         Err(error) => Err(in_doubt(error)),
@@ -126,6 +134,7 @@ fn is_large(commit: &Commit) -> bool {
 pub(super) async fn in_transaction(
     connection: &mut PgConnection,
     commit: &Commit,
+    texts: &Texts,
 ) -> Result<(), CommitError> {
     let failed = |error: sqlx::Error| CommitError::Failed(error.into());
     let mut many = Many::of(commit);
@@ -134,7 +143,7 @@ pub(super) async fn in_transaction(
         std::mem::swap(&mut many, &mut copied);
     }
     let statement = Statement::of(commit, &many).await.map_err(CommitError::Failed)?;
-    if !statement.run(connection).await.map_err(failed)? {
+    if !statement.run(connection, texts).await.map_err(failed)? {
         return Err(CommitError::Stale);
     }
     copy(connection, &copied.bundles).await?;
@@ -167,19 +176,79 @@ const FENCE: &str =
         AND ($2 = 0 OR EXISTS (SELECT FROM log_commit WHERE size_after = $2 AND nonce = $7))
     FOR UPDATE ON CONFLICT DO NOTHING RETURNING 1)";
 
+/// How many arguments it takes.
+const FENCE_ARGUMENTS: usize = 8;
+
+/// The texts of statements, by which tables have how many rows: made once.
+#[derive(Default)]
+pub(super) struct Texts(Mutex<HashMap<Shape, Arc<str>>>);
+
+/// The tables of a statement, each with the number of its rows if they are sent as they are, or one more.
+type Shape = Vec<(&'static str, usize)>;
+
+impl Texts {
+    fn of(&self, statement: &Statement) -> Arc<str> {
+        let mut texts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(text) = texts.get(&statement.shape) {
+            return Arc::clone(text);
+        }
+        if texts.len() == STATEMENTS {
+            texts.clear();
+        }
+        let text: Arc<str> = statement.text().into();
+        texts.insert(statement.shape.clone(), Arc::clone(&text));
+        text
+    }
+}
+
 /// The statement of a commit, with its arguments.
+#[derive(Default)]
 struct Statement {
-    sql: String,
+    shape: Shape,
+    columns: Vec<&'static [(&'static str, Type)]>,
     arguments: PgArguments,
 }
 
 impl Statement {
     async fn of(commit: &Commit, many: &Many<'_>) -> Result<Self, StoreError> {
-        let mut statement = Self { sql: String::with_capacity(4_096), arguments: PgArguments::default() };
-        statement.fence(commit)?;
+        let mut statement = Self::default();
+        // The commit's own row.
+        statement.bind_row(commit)?;
+        statement.bind(commit.before.nonce.as_slice())?;
+        statement.bind(commit.before.book.uuid())?;
         tables::write(commit, many, &mut statement).await?;
-        statement.sql.push_str(" SELECT count(*) FROM fence");
         Ok(statement)
+    }
+
+    fn text(&self) -> String {
+        let mut sql = FENCE.to_owned();
+        let mut first = FENCE_ARGUMENTS + 1;
+        for ((table, rows), columns) in self.shape.iter().zip(&self.columns) {
+            let names = || columns.iter().map(|(name, _)| *name);
+            let places = |first: usize| first..first + columns.len();
+            sql.extend([", to_", table, " AS (INSERT INTO ", table, " ("]);
+            list(&mut sql, names());
+            sql.push_str(") SELECT ");
+            if *rows <= AS_THEY_ARE_MAX {
+                for row in 0..*rows {
+                    sql.push_str(if row == 0 { "" } else { " UNION ALL SELECT " });
+                    list(&mut sql, places(first).map(Place));
+                    sql.push_str(" FROM fence");
+                    first += columns.len();
+                }
+                sql.push(')');
+            } else {
+                list(&mut sql, names().map(Value));
+                sql.push_str(" FROM fence, unnest(");
+                list(&mut sql, places(first).map(Place));
+                sql.push_str(") u (");
+                list(&mut sql, names());
+                sql.push_str("))");
+                first += columns.len();
+            }
+        }
+        sql.push_str(" SELECT count(*) FROM fence");
+        sql
     }
 
     fn bind<'q>(
@@ -189,54 +258,26 @@ impl Statement {
         self.arguments.add(value).map_err(|error| StoreError::Database(sqlx::Error::Encode(error)))
     }
 
-    /// The commit's own row.
-    fn fence(&mut self, commit: &Commit) -> Result<(), StoreError> {
-        self.bind_row(commit)?;
-        self.bind(commit.before.nonce.as_slice())?;
-        self.bind(commit.before.book.uuid())?;
-        self.sql.push_str(FENCE);
-        Ok(())
-    }
-
     /// Runs it: whether the head was the one that was wanted.
-    async fn run(self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-        let moved: i64 =
-            sqlx::query_scalar_with(AssertSqlSafe(self.sql), self.arguments).fetch_one(connection).await?;
+    async fn run(self, connection: &mut PgConnection, texts: &Texts) -> Result<bool, sqlx::Error> {
+        let text = AssertSqlSafe(texts.of(&self));
+        let moved: i64 = sqlx::query_scalar_with(text, self.arguments).fetch_one(connection).await?;
         Ok(moved == 1)
     }
 }
 
 impl Sink for Statement {
     /// Adds a table's rows. A table without rows is left out, so that a small commit is a small statement; each
-    /// combination of tables is prepared once a connection.
+    /// shape is prepared once a connection.
     async fn rows<T: Stored + Sync>(&mut self, rows: &[T]) -> Result<(), StoreError> {
         if rows.is_empty() {
             return Ok(());
         }
-        let first = self.arguments.len() + 1;
-        let columns = T::COLUMNS.len();
-        let names = || T::COLUMNS.iter().map(|(name, _)| *name);
-        let places = |row: usize| first + row * columns..first + (row + 1) * columns;
-        let (sql, table) = (&mut self.sql, T::TABLE);
-        // The text is made for every commit: a piece at a time, without strings between.
-        sql.extend([", to_", table, " AS (INSERT INTO ", table, " ("]);
-        list(sql, names());
-        sql.push_str(") SELECT ");
+        self.shape.push((T::TABLE, rows.len().min(AS_THEY_ARE_MAX + 1)));
+        self.columns.push(T::COLUMNS);
         if rows.len() <= AS_THEY_ARE_MAX {
-            for row in 0..rows.len() {
-                sql.push_str(if row == 0 { "" } else { " UNION ALL SELECT " });
-                list(sql, places(row).map(Place));
-                sql.push_str(" FROM fence");
-            }
-            sql.push(')');
             return rows.iter().try_for_each(|row| self.bind_row(row));
         }
-        list(sql, names().map(Value));
-        sql.push_str(" FROM fence, unnest(");
-        list(sql, places(0).map(Place));
-        sql.push_str(") u (");
-        list(sql, names());
-        sql.push_str("))");
         self.bind_columns(rows)
     }
 }
