@@ -85,7 +85,6 @@ CREATE TABLE system_entry (
     CONSTRAINT system_balance_sign CHECK (CASE WHEN account = 1 THEN 0 <= credits AND credits <= debits
         ELSE 0 <= debits AND debits <= credits END)
 );
-CREATE INDEX system_entry_at ON system_entry (account, at);
 
 -- The id is made of a keyed hash of the person's number: unique, so a person has one wallet.
 CREATE TABLE wallet (

@@ -81,7 +81,6 @@ CREATE TABLE system_entry (
     PRIMARY KEY (account, version),
     CONSTRAINT system_balance_sign CHECK (CASE WHEN account = 1 THEN credits <= debits ELSE debits <= credits END)
 ) STRICT;
-CREATE INDEX system_entry_at ON system_entry (account, at);
 
 -- The id is made of a keyed hash of the person's number: unique, so a person has one wallet.
 CREATE TABLE wallet (

@@ -18,7 +18,7 @@ use crate::ledger::effects::{LogChange, SystemEntry};
 use crate::ledger::registry::RegistryChange;
 use crate::ledger::signed::{Evidence, Nonce};
 use crate::ledger::wallet::{Benefit, Lot, LotMovement, Wallet, WalletEntry};
-use crate::store::rows::{self, entry_columns, head_columns, lot_columns};
+use crate::store::rows::{self, entry_columns, head_columns, lot_columns, system_at};
 use crate::store::{
     BatchTimes, Bundle, ChunkRow, Commit, FixedCheckpoint, Head, ProgrammeRow, PublishedCheckpoint, Standing,
     StatementRange, StoreError, Tile,
@@ -398,10 +398,7 @@ pub(super) async fn statement(
     all(connection, query.bind(range.to).bind(i64::from(range.limit)), rows::wallet_entry).await
 }
 
-const SYSTEM_AT: &str = "SELECT e.account, e.version, e.seq, e.at, e.debits, e.credits, a.name
-    FROM system_account a CROSS JOIN LATERAL
-        (SELECT * FROM system_entry WHERE account = a.number AND at <= $1 ORDER BY at DESC, version DESC LIMIT 1) e
-    ORDER BY a.number";
+const SYSTEM_AT: &str = system_at!("$1::bigint");
 
 pub(super) async fn system_at(
     connection: &mut PgConnection,

@@ -356,6 +356,11 @@ impl Book {
         book
     }
 
+    /// The next commit has the time of the last one.
+    pub fn stand_still(&mut self) {
+        self.at -= 1_000;
+    }
+
     /// Decides a commit; it is not written to any store yet.
     pub fn draft(&mut self, decide: impl FnOnce(&mut Draft<'_>)) -> Commit {
         self.at += 1_000;

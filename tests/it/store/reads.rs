@@ -56,7 +56,17 @@ async fn an_empty_place_has_no_head_and_a_book_is_created_once(place: &Place) {
 
 async fn the_head_the_programmes_and_the_system_accounts_are_read_back(place: &Place) {
     let store = place.open().await;
-    let book = Book::full(&*store).await;
+    let mut book = Book::full(&*store).await;
+    // Many entries of one account, some at one time.
+    for part in 100..140 {
+        if part % 3 == 0 {
+            book.stand_still();
+        }
+        book.write(&*store, |draft| {
+            draft.accrue(30, "ASP", book::month(12), part, 1);
+        })
+        .await;
+    }
     assert_eq!(store.head().await.unwrap(), Some(book.head));
     assert_eq!(store.frontier().await.unwrap(), book.commits.last().unwrap().frontier);
     let programmes = store.programmes().await.unwrap();
