@@ -125,9 +125,16 @@ pub fn write_out(answers: &mut [Result<Outcome, CommandError>], commit: &Commit)
     for answer in answers {
         let Ok(Outcome::Entry(entry)) = answer else { continue };
         if entry.is_unwritten() {
-            let place = usize::try_from(entry.seq - commit.before.size).expect("a commit has few entries");
-            let (record, _) = &commit.effects.records[place];
-            *entry = EntryView { leaf_hash: entry.leaf_hash, ..view(entry.seq, record, commit.stamp) };
+            let place =
+                entry.seq.checked_sub(commit.before.size).and_then(|place| usize::try_from(place).ok());
+            let made = place.and_then(|place| commit.effects.records.get(place));
+            match made {
+                Some((record, _)) => {
+                    *entry =
+                        EntryView { leaf_hash: entry.leaf_hash, ..view(entry.seq, record, commit.stamp) };
+                }
+                None => *answer = Err(CommandError::Unavailable("an entry is not in its commit".into())),
+            }
         }
     }
 }

@@ -275,7 +275,7 @@ macro_rules! lot_columns {
 }
 
 /// The newest entry of every system account up to a time, which stands at this place of the statement. An account's versions are
-/// counted from 1 and their times do not go back, so it is found by halving: an index by time would cost every commit two rows more.
+/// counted from 1 and their times do not go back, so it is found by halving: an index by time would cost an entry for each account of each commit.
 macro_rules! system_at {
     ($time:literal) => {
         concat!(

@@ -116,7 +116,7 @@ impl Connection {
         self.received.clear();
         loop {
             if let Some((status, head, length)) = answer_head(&self.received)?
-                && self.received.len() >= head + length
+                && self.received.len() - head >= length
             {
                 return Ok((status, &self.received[head..head + length]));
             }

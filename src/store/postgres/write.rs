@@ -183,7 +183,7 @@ const FENCE_ARGUMENTS: usize = 8;
 #[derive(Default)]
 pub(super) struct Texts(Mutex<HashMap<Shape, Arc<str>>>);
 
-/// The tables of a statement, each with the number of its rows if they are sent as they are, or one more.
+/// The tables of a statement, each with the number of its rows; `AS_THEY_ARE_MAX + 1` stands for any that are sent as arrays.
 type Shape = Vec<(&'static str, usize)>;
 
 impl Texts {
