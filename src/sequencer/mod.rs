@@ -530,12 +530,12 @@ impl Writer {
     async fn advance(&mut self, next: Next) {
         let Some(Next { mut work, commit, nonces, trusted }) = self.land(Some(next)).await else { return };
         let Some(commit) = commit else { return self.answer_without_commit(work, &nonces).await };
-        let edge = self.desk.edge().clone();
         let (store, carried, figures) = (Arc::clone(&self.store), Arc::clone(&commit), self.figures.clone());
         let sent = async move { figures.timed(without_panic(store.commit(&carried))).await };
         let mut sent = sent.boxed();
-        // It is on its way before the answers are written.
+        // It is on its way before anything else is done.
         let end = poll_fn(|context| Poll::Ready(sent.poll_unpin(context))).await;
+        let edge = self.desk.edge().clone();
         desk::write_out(&mut work.answers, &commit);
         let course = match end {
             Poll::Ready(end) => futures::future::ready(end).boxed(),
@@ -753,6 +753,8 @@ impl Writer {
                 return self.catch_up().await;
             }
         };
+        // As long as others get in between, every commit would be decided in vain once.
+        self.contended = locked.head() != self.confirmed.0;
         let (head, edge) = self.confirmed.clone();
         if let Err(error) = self.desk.catch_up(head, edge).await {
             tracing::warn!(%error, "the desk cannot catch up under the lock");

@@ -74,9 +74,9 @@ pub(super) async fn head(connection: &mut PgConnection) -> Read<Option<Head>> {
     one(connection, sqlx::query(sql), rows::head).await
 }
 
-/// Locks the head in the open transaction: waits for a commit that is under way, and lets none begin.
+/// Locks the head in the open transaction: waits for a commit that is under way, and lets none begin. Who waits for it is not passed by.
 pub(super) async fn lock_head(connection: &mut PgConnection) -> Read<()> {
-    sqlx::query("SELECT FROM book FOR UPDATE").execute(connection).await?;
+    connection.execute("LOCK TABLE book IN EXCLUSIVE MODE").await?;
     Ok(())
 }
 

@@ -282,7 +282,7 @@ async fn connections_are_lost(place: &Place) {
         // commit waits for the head, and so for sure; the others whenever it happens.
         let mut connection = PgConnection::connect(&owner_url()).await.unwrap();
         let mut blocker = place.raw().await;
-        blocker.run("BEGIN; SELECT FROM book FOR UPDATE").await.unwrap();
+        blocker.run("BEGIN; LOCK TABLE book IN EXCLUSIVE MODE").await.unwrap();
         let done = Cell::new(false);
         let killing = async {
             let mut kill = async || {

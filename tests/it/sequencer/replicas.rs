@@ -153,6 +153,32 @@ async fn a_writer_that_is_behind_decides_on_what_is_in_the_store(place: &Place) 
     assert_sound(&store).await;
 }
 
+/// Accruals that are decided without a read, by writers in turn: each finds out once that it is not alone, and then locks the head
+/// first, until it is alone again.
+async fn writers_that_take_turns_do_not_decide_everything_in_vain(place: &Place) {
+    let (store, sequencers) = replicas(place).await;
+    let pay = async |which: usize, person: u64, month_of: u8| {
+        let command = accrue(100 * which as u64 + person, ["ASP", "BONUS"][which], month(month_of), 1);
+        made(sequencers[which].submit(command, actor(None)).await);
+    };
+    // Each comes to know its wallets, and its benefit.
+    for which in [0, 1] {
+        for person in 1..=12 {
+            pay(which, person, 1).await;
+        }
+        pay(which, 13, 2).await;
+    }
+    for person in 1..=12 {
+        pay(0, person, 2).await;
+        pay(1, person, 2).await;
+    }
+    for sequencer in &sequencers[..2] {
+        let failed = sequencer.figures().commits_failed.get();
+        assert!(failed <= 1, "{failed} commits of a writer were decided in vain");
+    }
+    assert_sound(&store).await;
+}
+
 /// Invariant 9: the tree grows by each leaf once, also for a writer that starts while another writes.
 async fn invariant_9_a_writer_that_starts_while_another_writes_has_the_right_tree(place: &Place) {
     let (store, sequencers) = replicas(place).await;
@@ -193,5 +219,6 @@ in_both_rooms!(
     invariant_8_chunks_of_one_batch_through_several_writers_pay_each_line_once,
     a_writer_that_only_refuses_learns_of_what_others_have_written,
     a_writer_that_is_behind_decides_on_what_is_in_the_store,
+    writers_that_take_turns_do_not_decide_everything_in_vain,
     invariant_9_a_writer_that_starts_while_another_writes_has_the_right_tree,
 );

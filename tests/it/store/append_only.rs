@@ -184,7 +184,7 @@ async fn commits_follow_each_other_once(raw: &mut Raw) {
     assert!(error.contains("violates check constraint"), "{error}");
     // Whoever serves may lock the book, and not change it.
     raw.run(&format!("SET ROLE {}", social_wallet::store::postgres::SERVICE_ROLE)).await.unwrap();
-    raw.run("SELECT FROM book FOR UPDATE").await.unwrap();
+    raw.run("BEGIN; LOCK TABLE book IN EXCLUSIVE MODE; COMMIT").await.unwrap();
     for change in ["id = gen_random_uuid()", "one = one"] {
         let error = refused(raw, &format!("UPDATE book SET {change}")).await;
         assert!(error.contains("append-only: update of book is refused"), "{error}");

@@ -107,7 +107,7 @@ async fn a_lost_connection_leaves_the_truth_to_be_asked_for(place: &Place) {
         });
         let sure = number % 15 >= 13;
         if sure {
-            blocker.run("BEGIN; SELECT FROM book FOR UPDATE").await.unwrap();
+            blocker.run("BEGIN; LOCK TABLE book IN EXCLUSIVE MODE").await.unwrap();
         }
         let writing = {
             let (store, commit) = (Arc::clone(&store), commit.clone());
