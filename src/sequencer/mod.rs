@@ -664,8 +664,7 @@ impl Writer {
         match (committed, error) {
             (Some(_), CommitError::Stale) => {
                 self.put_back(work.waiting);
-                self.contended = true;
-                self.catch_up().await;
+                self.contended = true; // and comes up to the head under its lock
             }
             (Some(_), error) => self.fail(work.waiting, &error.to_string()).await,
             (None, _) => {
