@@ -1,7 +1,7 @@
 //! The store: where a book is kept. One trait, two rooms: SQLite (embedded) and PostgreSQL.
 //!
-//! A book lives whole in one SQLite file or one PostgreSQL schema. Only [`Store::commit`] writes, and only by adding rows;
-//! the one row that changes is the log's head, which is the lock and the fence: a commit names the head that it was
+//! A book lives whole in one SQLite file or one PostgreSQL schema. Only [`Store::commit`] writes, and only by adding rows
+//! (the one row that changes is the log's head in SQLite). The head is the fence: a commit names the head that it was
 //! decided on, and is [`CommitError::Stale`] if the head is another. Both rooms write the same journal, byte for byte.
 //!
 //! Every read takes arrays: one is the N = 1 case of many. What is absent is left out of the answer. Reads see what is

@@ -41,7 +41,13 @@ impl Elsewhere {
     async fn remove(self) {
         if let Some((url, name)) = self.database {
             let mut connection = PgConnection::connect(&url).await.unwrap();
-            let sql = format!("DROP DATABASE {name} WITH (FORCE)");
+            // Not WITH (FORCE): that would be refused while the server itself vacuums there, which it leaves off for a plain DROP.
+            let sql = format!(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+                 WHERE datname = '{name}' AND usename = current_user"
+            );
+            connection.execute(AssertSqlSafe(sql)).await.unwrap();
+            let sql = format!("DROP DATABASE {name}");
             connection.execute(AssertSqlSafe(sql)).await.unwrap();
         }
     }
