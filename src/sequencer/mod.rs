@@ -118,6 +118,7 @@ impl Sequencer {
         let (queue, commands) = mpsc::channel(QUEUE_MAX);
         let writable = Arc::new(AtomicBool::new(true));
         let confirmed = (desk.head(), desk.edge().clone());
+        let left = confirmed.0;
         let (tell_durable, durable) = watch::channel(confirmed.0.size);
         let figures = Figures::default();
         let (tell_registry, registry) = watch::channel(desk.books().registry().newest());
@@ -132,6 +133,7 @@ impl Sequencer {
             careful: 0,
             distrust: 0,
             contended: false,
+            left,
             writable: Arc::clone(&writable),
             durable: tell_durable,
             figures: figures.clone(),
@@ -298,8 +300,10 @@ struct Writer {
     careful: usize,
     /// How many batches are asked about, whatever the desk knows.
     distrust: u32,
-    /// Whether another writer got in between: the next batch takes the lock first.
+    /// Whether another writer got in between: batches take the lock first, until one finds the head where this writer left it.
     contended: bool,
+    /// The head that this writer's last commit left, or that it found under the lock since.
+    left: Head,
     writable: Arc<AtomicBool>,
     durable: watch::Sender<u64>,
     figures: Figures,
@@ -605,6 +609,7 @@ impl Writer {
 
     fn confirm(&mut self, commit: &Commit, edge: RightEdge) {
         self.confirmed = (commit.after, edge);
+        self.left = commit.after;
         self.durable.send_replace(commit.after.size);
         self.tell_registry();
         self.writable.store(true, Ordering::Relaxed);
@@ -664,7 +669,8 @@ impl Writer {
         match (committed, error) {
             (Some(_), CommitError::Stale) => {
                 self.put_back(work.waiting);
-                self.contended = true; // and comes up to the head under its lock
+                self.contended = true;
+                self.catch_up().await;
             }
             (Some(_), error) => self.fail(work.waiting, &error.to_string()).await,
             (None, _) => {
@@ -753,7 +759,8 @@ impl Writer {
             }
         };
         // As long as others get in between, every commit would be decided in vain once.
-        self.contended = locked.head() != self.confirmed.0;
+        self.contended = locked.head() != self.left;
+        self.left = locked.head();
         let (head, edge) = self.confirmed.clone();
         if let Err(error) = self.desk.catch_up(head, edge).await {
             tracing::warn!(%error, "the desk cannot catch up under the lock");

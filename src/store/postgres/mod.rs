@@ -362,7 +362,7 @@ impl Store for PostgresStore {
     async fn is_committed(&self, commit: &Commit) -> Result<bool, StoreError> {
         let mut connection = self.connect().await?;
         let mut transaction = connection.begin().await?;
-        // Waits for a commit that is still under way: it holds the head's lock until it has ended.
+        // Waits for a commit that is still under way: it shares the head's lock until it has ended.
         read::lock_head(&mut transaction).await?;
         let found = read::has_commit(&mut transaction, commit).await?;
         transaction.rollback().await?;

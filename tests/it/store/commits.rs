@@ -214,7 +214,7 @@ async fn the_lock_keeps_other_writers_out_until_it_commits_or_is_dropped(place: 
     assert_eq!(now.size, head.size + 3);
     drop(locked);
     second.commit(&one_leaf(now, 2, 9)).await.unwrap();
-    // A large commit under the lock.
+    // A stale commit under the lock.
     let locked = first.lock().await.unwrap();
     drop(locked);
     let stale = first.lock().await.unwrap();
