@@ -345,7 +345,7 @@ catalogue! {
         InstructionConflict 422 "Instruction conflict" "The key, or the id in the path, made an entry with other content."
         SumTooLarge 422 "Sum too large" "A sum would pass the largest amount that the ledger can hold."
         BankReferenceUsed 422 "Bank reference used" "The bank reference has funded a programme before, by the entry named."
-        BookFull 422 "Book full" "The book has as many wallets as it can number."
+        BookFull 422 "Book full" "The book has as many wallets or batches as it can number, 2,147,483,647."
         BatchReleasedAlready 409 "Batch released already" "The batch needs no release, or has it."
         WalletExists 409 "Wallet exists" "The person has a wallet."
         OriginOutOfOrder 422 "Origin out of order" "The origin declared does not follow the lost checkpoint's, or that one is older than the log's."

@@ -13,7 +13,7 @@ use crate::domain::{BatchId, ClientId, Money, WalletId};
 use crate::payroll::{Field, Line, LineKind, ParsedLine};
 
 use super::batch::{Batch, BatchEntry, BatchEntryKind, BatchState, LineRefusal, LineVerdict, Verdict};
-use super::books::{Books, Fault, Ruling, SUM_MAX};
+use super::books::{Books, Fault, NUMBERS_MAX, Ruling, SUM_MAX};
 use super::effects::NewBatch;
 use super::record::{Actor, BatchDeclaration, BatchTotals, Record};
 use super::refusal::{Refusal, RefusalCode as Code};
@@ -90,10 +90,11 @@ impl Books {
                 return Err(Refusal::of(Code::PayerMismatch, "payer").with(code.to_string()).into());
             }
         }
-        let Some(number) = self.batch_count.checked_add(1) else {
+        if self.batch_count >= NUMBERS_MAX {
             return Err(Refusal::of(Code::BookFull, "batch").into());
-        };
-        self.batch_count = number;
+        }
+        self.batch_count += 1;
+        let number = self.batch_count;
         let client = entry.actor.client;
         let seq = self.write(entry.fx, Record::BatchOpened(Box::new(declaration.clone())), entry.actor);
         let state = if declaration.release_required { BatchState::AwaitingRelease } else { BatchState::Open };

@@ -27,9 +27,13 @@ use super::registry::Registry;
 use super::wallet::{Benefit, Lot, Wallet};
 use super::whole::Whole;
 
-/// The largest sum that any account may reach, tiyn: far above all money there is, far below what `i64` holds, so that
-/// no sum of a few can overflow.
+/// The largest sum that may come in, and that may go out to a bank or an authority, in all time, tiyn: far above all money
+/// there is, far below what `i64` holds, so that no sum of a few can overflow. No wallet and no funding holds more than what
+/// came in, so that nobody asks it of them.
 pub const SUM_MAX: i64 = 1_000_000_000_000_000_000;
+
+/// The most wallets, and the most batches, of a book: both stores write their numbers as signed integers of 32 bits.
+pub const NUMBERS_MAX: u32 = i32::MAX.unsigned_abs();
 
 /// Why a rule stopped.
 #[derive(Clone, PartialEq, Eq, Debug)]

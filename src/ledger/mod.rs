@@ -36,6 +36,8 @@ mod whole;
 #[cfg(test)]
 mod choice_tests;
 #[cfg(test)]
+mod limit_tests;
+#[cfg(test)]
 mod order_tests;
 #[cfg(test)]
 mod payment_tests;

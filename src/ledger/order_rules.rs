@@ -527,7 +527,7 @@ impl Books {
             }
         };
         // A levy that would pass what an account can hold is the levy of an authority that was never paid.
-        if kind.reach() == Reach::Takes && self.levied(issuer) > SUM_MAX {
+        if kind.reach() == Reach::Takes && self.levied(issuer) > SUM_MAX - judged.reached.sum() {
             return refuse(Code::SumTooLarge, "amount");
         }
         Ok(judged)

@@ -637,7 +637,7 @@ impl Books {
         let amount: i64 = lots.iter().map(|(_, out)| out).sum();
         let Entry { fx, stamp, actor } = entry;
         let place = self.system_place(fx, account);
-        if self.system[place].credits > SUM_MAX {
+        if self.system[place].credits > SUM_MAX - amount {
             return refuse(Code::SumTooLarge, "amount");
         }
         let shares = lots.iter().map(|(lot, out)| share(lot, *out)).collect();

@@ -22,7 +22,7 @@ use serde_json::{Map, Value, json};
 use crate::domain::{FundClass, WalletId};
 
 use super::account::Account;
-use super::books::{Books, Fault, Ruling, SUM_MAX};
+use super::books::{Books, Fault, Ruling};
 use super::choice::{Chosen, NewChoice, sends_on};
 use super::effects::Effects;
 use super::payment::{Counted, Document, UsageEntry};
@@ -292,9 +292,6 @@ impl Books {
         let lots = self.lots_of(gone.account)?;
         if lots.len() > MERGED_LOTS_MAX {
             return Err(Refusal::of(Code::MergeTooLarge, "merged").with(lots.len().to_string()).into());
-        }
-        if kept.posted > SUM_MAX - gone.posted {
-            return refuse(Code::SumTooLarge, "wallet");
         }
         let collisions = self.collisions(kept.account, &lots)?;
         Ok(Merging { id, kept, gone, state, lots, collisions })

@@ -395,9 +395,10 @@ impl RefusalCode {
                 "bank_reference_used",
                 "The entry named brought this bank payment in. Give the reference of the new payment.",
             ),
-            Self::BookFull => {
-                ("book_full", "The book has as many wallets as it can number; open another book.")
-            }
+            Self::BookFull => (
+                "book_full",
+                "The book has as many wallets or batches as it can number, 2,147,483,647; open another book.",
+            ),
             Self::WalletExists => {
                 ("wallet_exists", "The person has a wallet already; there is nothing to do.")
             }

@@ -12,7 +12,9 @@ use crate::domain::{
 };
 
 use super::account::SystemAccount;
-use super::books::{Books, Fault, Paid, PayOut, PayOutShare, Programme, Ruling, SUM_MAX, bank_reference_id};
+use super::books::{
+    Books, Fault, NUMBERS_MAX, Paid, PayOut, PayOutShare, Programme, Ruling, SUM_MAX, bank_reference_id,
+};
 use super::effects::{Effects, NewProgramme};
 use super::order_rules::paid_lot;
 use super::record::{Actor, LotShare, ProgrammeSpec, Record};
@@ -163,10 +165,11 @@ impl Books {
         if self.wallet(id)?.is_some() {
             return refuse(Code::WalletExists, "iin");
         }
-        let Some(account) = self.wallet_count.checked_add(1) else {
+        if self.wallet_count >= NUMBERS_MAX {
             return refuse(Code::BookFull, "iin");
-        };
-        self.wallet_count = account;
+        }
+        self.wallet_count += 1;
+        let account = self.wallet_count;
         let record = Record::WalletOpened { wallet: id, person: person.tag };
         let seq = self.write(entry.fx, record, entry.actor);
         self.put_wallet(id, Wallet::opened(account));
@@ -213,9 +216,6 @@ impl Books {
             return Err(Refusal::of(Code::FundingInsufficient, "amount")
                 .with(format!("{left} KZT left"))
                 .into());
-        }
-        if known.is_some_and(|wallet| wallet.posted > SUM_MAX - amount) {
-            return refuse(Code::SumTooLarge, "amount");
         }
         let Entry { fx, stamp, actor } = entry;
         let before = if let Some(wallet) = known {

@@ -222,7 +222,6 @@ pub const LINE: &[Code] = &[
     Code::WalletClosed,
     Code::AccrualNotFound,
     Code::NothingToReverse,
-    Code::SumTooLarge,
     Code::BookFull,
 ];
 /// A wallet that lets no new money out.
@@ -817,7 +816,6 @@ pub static OPERATIONS: &[Operation] = &[
                 Code::WalletClosed,
                 Code::WalletDeceased,
                 Code::MergeTooLarge,
-                Code::SumTooLarge,
                 Code::OperatorRequired,
             ],
         ],

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::Day;
+use crate::ledger::books::SUM_MAX;
 use crate::ledger::order::{
     Competence, Effect, MalformedField, ORDER_LIFETIME_MAX, ORDER_LOTS_MAX, RULES_BYTES_MAX, RULES_MAX, Rule,
 };
@@ -49,6 +50,26 @@ fn carrying_out_an_arrest_names_what_it_held_and_what_it_takes_and_fits_a_leaf()
         world.decide("bailiff", order("bailiff", 2, OrderKind::Collection, 0).of(all).lifting("bailiff", 1));
     assert_eq!((taken.shares.len(), taken.released.len()), (ORDER_LOTS_MAX, ORDER_LOTS_MAX));
     assert!(world.longest_leaf < LEAF_BYTES_MAX, "{}", world.longest_leaf);
+    world.check();
+}
+
+#[test]
+fn what_is_taken_for_an_authority_may_reach_the_largest_sum_and_not_pass_it() {
+    let mut world = World::mixed();
+    world.accrue(0, 2, 0, 1_000).unwrap();
+    let collect = |number, tiyn| order("bailiff", number, OrderKind::Collection, 0).of(tiyn);
+    world.decide("bailiff", collect(1, 100));
+    // As if so much more had been taken and paid to it: what is owed to it stays.
+    for books in [&mut world.books, &mut world.replay.books] {
+        let place = books.system_by_account[&SystemAccount::Levy(bin(0))];
+        books.system[place].debits += SUM_MAX - 200;
+        books.system[place].credits += SUM_MAX - 200;
+    }
+    world.decide("bailiff", collect(2, 99));
+    assert_eq!(world.send("bailiff", collect(3, 2)).map(drop), Err(Code::SumTooLarge));
+    world.decide("bailiff", collect(4, 1));
+    assert_eq!(world.send("bailiff", collect(5, 1)).map(drop), Err(Code::SumTooLarge));
+    assert_eq!(world.wallet(0).general, 800, "a refused one takes nothing");
     world.check();
 }
 

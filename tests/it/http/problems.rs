@@ -51,7 +51,7 @@ const ELSEWHERE: &[(Code, &str, &str)] = &[
         "src/ledger/rules.rs",
         "ten thousand fundings of the largest amount; see the ledger's tests",
     ),
-    (Code::BookFull, "src/ledger/rules.rs", "four billion wallets"),
+    (Code::BookFull, "src/ledger/rules.rs", "two billion wallets; see its unit test"),
     (
         Code::BatchReleasedAlready,
         "src/ledger/batch_rules.rs",
