@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use social_wallet::domain::Part;
 use social_wallet::ledger::refusal::RefusalCode;
 use social_wallet::sequencer::clock::Clock;
 use social_wallet::sequencer::command::CommandError;
@@ -9,8 +10,8 @@ use social_wallet::sequencer::{QUEUE_MAX, Sequencer};
 
 use super::faulty::Faulty;
 use super::{
-    Dice, NOW, WALLETS_MAX, accrue, actor, assert_sound, at_once, count, furnish, hand_in, journal, keys,
-    made, open, refused_for, serve, shown,
+    Dice, NOW, WALLETS_MAX, accrue, accrue_part, actor, assert_sound, at_once, count, furnish, hand_in,
+    journal, keys, made, open, refused_for, serve, shown,
 };
 use crate::store::book::{book_id, month};
 use crate::store::{Place, in_both_rooms};
@@ -84,6 +85,31 @@ async fn invariant_10_wallets_that_memory_has_forgotten_are_read_again_as_they_a
     assert_sound(&store).await;
 }
 
+/// Invariant 8 with a memory that forgets who was paid what, which it does beyond 512 benefits: they are read again.
+async fn invariant_8_benefits_that_memory_has_forgotten_are_not_paid_again(place: &Place) {
+    let store = place.open().await;
+    let sequencer = serve(store.clone()).await;
+    furnish(&sequencer).await;
+    for parts in [511, 512, 513] {
+        let person = parts.into();
+        let paid = |part| accrue_part(person, "ASP", month(1), Part::new(part).unwrap(), 1);
+        let all = || (1..=parts).map(|part| (paid(part), actor(None))).collect();
+        for answer in at_once(&sequencer, all()).await {
+            made(answer);
+        }
+        // Where memory has too much, this makes it forget.
+        made(sequencer.submit(accrue(person, "BONUS", month(1), 1), actor(None)).await);
+        assert_eq!(
+            refused_for(sequencer.submit(paid(1), actor(None)).await),
+            RefusalCode::BenefitAlreadyPaid
+        );
+        for answer in at_once(&sequencer, all()).await {
+            assert_eq!(refused_for(answer), RefusalCode::BenefitAlreadyPaid);
+        }
+    }
+    assert_sound(&store).await;
+}
+
 /// A clock that jumps is not believed.
 async fn a_clock_that_jumps_stops_writes_and_no_entry_is_made(place: &Place) {
     static NOW_HERE: AtomicI64 = AtomicI64::new(NOW);
@@ -133,6 +159,7 @@ async fn time_never_goes_back_across_a_restart_and_far_behind_nothing_is_written
 in_both_rooms!(
     beyond_the_queue_commands_are_told_to_come_again_and_the_others_are_answered,
     invariant_10_wallets_that_memory_has_forgotten_are_read_again_as_they_are,
+    invariant_8_benefits_that_memory_has_forgotten_are_not_paid_again,
     a_clock_that_jumps_stops_writes_and_no_entry_is_made,
     time_never_goes_back_across_a_restart_and_far_behind_nothing_is_written,
 );

@@ -131,7 +131,11 @@ pub fn open(person: u64) -> Command {
 }
 
 pub fn accrue(person: u64, programme: &str, period: Period, tiyn: i64) -> Command {
-    let (wallet, programme, part) = (wallet(person), code(programme), Part::FIRST);
+    accrue_part(person, programme, period, Part::FIRST, tiyn)
+}
+
+pub fn accrue_part(person: u64, programme: &str, period: Period, part: Part, tiyn: i64) -> Command {
+    let (wallet, programme) = (wallet(person), code(programme));
     let accrual = Accrual { wallet, programme, period, part, amount: amount(tiyn) };
     Command::Accrue { accrual, iin: iin(person), payer: payer() }
 }
