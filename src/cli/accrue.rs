@@ -52,7 +52,7 @@ pub struct FileArgs {
     /// Who pays [default: who is registered as the payer of the file's programmes]
     #[arg(long, value_name = "BIN", value_parser = parse_payer)]
     payer: Option<Bin>,
-    /// Chunks under way at once
+    /// Chunks under way at once, 1 to 8
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=IN_FLIGHT_MAX))]
     in_flight: u8,
     /// Lines in a chunk, at most 8192

@@ -48,7 +48,7 @@ pub struct DemoArgs {
     /// An empty directory [default: a new one for temporary files, which stays]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Lines of the payroll
+    /// Lines of the payroll, 1000 to 5000000
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1_000..=5_000_000))]
     lines: u64,
 }

@@ -18,7 +18,7 @@ use crate::payroll::{BadKind, BadShares, GeneratorConfig, OutputFormat, PEOPLE_M
 /// What to write, and where.
 #[derive(Debug, Args)]
 pub struct GenerateArgs {
-    /// Lines, one person each
+    /// Lines, one person each, 1 to 58440000
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=PEOPLE_MAX))]
     lines: u64,
     /// The same seed pays the same people from the same programmes

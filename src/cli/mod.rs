@@ -321,4 +321,33 @@ mod tests {
         let help = Cli::command().render_help().to_string();
         assert!(help.lines().count() <= 54, "{help}");
     }
+
+    #[test]
+    fn numbers_are_taken_within_their_ranges_and_not_beside_them() {
+        for (words, from, to) in [
+            ("serve --connections", 1, 65_536),
+            ("serve --wallets-in-memory", 100_000, 100_000_000),
+            ("serve --requests-per-second", 1, u64::from(u32::MAX)),
+            ("accrue FILE --in-flight", 1, 8),
+            ("accrue FILE --chunk-lines", 1, 8_192),
+            ("statement --limit", 1, 1_000),
+            ("generate --lines", 1, crate::payroll::PEOPLE_MAX),
+            ("demo --lines", 1_000, 5_000_000),
+            ("bench --lines", 1_000, 20_000_000),
+            ("bench --clients", 1, 1_024),
+            ("bench --in-flight", 1, 8),
+            ("bench --seconds", 1, 240),
+        ] {
+            for (number, is_taken) in
+                [(from - 1, false), (from, true), (to - 1, true), (to, true), (to + 1, false)]
+            {
+                let number = number.to_string();
+                let line = ["social-wallet"].into_iter().chain(words.split(' ')).chain([number.as_str()]);
+                let kind = Cli::try_parse_from(line).err().map(|error| error.kind());
+                // What else a command lacks is told after its numbers were read.
+                let refused = kind.is_some_and(|kind| kind == clap::error::ErrorKind::ValueValidation);
+                assert_eq!(refused, !is_taken, "{words} {number}: {kind:?}");
+            }
+        }
+    }
 }

@@ -59,7 +59,7 @@ pub struct ServeArgs {
     /// The certificate's private key, in PEM, in a file that only its owner may read
     #[arg(long, value_name = "FILE", env = "SOCIAL_WALLET_TLS_KEY")]
     tls_key: Option<PathBuf>,
-    /// Connections that are open at once; others wait to be accepted
+    /// Connections that are open at once, 1 to 65536; others wait to be accepted
     #[arg(long, value_name = "COUNT", env = "SOCIAL_WALLET_CONNECTIONS", default_value_t = CONNECTIONS as u32, value_parser = clap::value_parser!(u32).range(CONNECTIONS_RANGE))]
     pub connections: u32,
     /// Serve /metrics, for Prometheus, on this address of its own; it is for operators, and nobody is asked who they are
@@ -69,7 +69,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "COUNT", env = "SOCIAL_WALLET_REQUESTS_PER_SECOND", default_value_t = REQUESTS_PER_SECOND)]
     pub requests_per_second: NonZeroU32,
     /// Wallets whose heads are kept in memory, about 80 bytes each. Two paydays in a row read no head from the database if
-    /// this is twice the number of their wallets
+    /// this is twice the number of their wallets: 100000 to 100000000
     #[arg(long, value_name = "COUNT", env = "SOCIAL_WALLET_WALLETS_IN_MEMORY", default_value_t = 3_500_000, value_parser = clap::value_parser!(u32).range(100_000..=100_000_000))]
     pub wallets_in_memory: u32,
     /// Hold everything that is needed to serve against what is said here, tell it, and neither serve nor write

@@ -93,6 +93,29 @@ mod tests {
     }
 
     #[test]
+    fn each_kind_of_text_has_the_length_that_is_said_of_it() {
+        use crate::domain::{DebtType, DocumentNumber, EnforcementDocument, OrderPurpose};
+        use crate::ledger::payment::{Document, Terminal};
+        fn check<const MAX: usize>(parse: fn(&str) -> Result<Text<MAX>, TextError>, length: usize) {
+            for character in ["a", "ж", "😀"] {
+                assert!(parse(&character.repeat(length - 1)).is_ok(), "{length}");
+                assert!(parse(&character.repeat(length)).is_ok(), "{length}");
+                assert_eq!(parse(&character.repeat(length + 1)), Err(TextError::TooLong), "{length}");
+            }
+        }
+        check(Text::<200>::parse, 200); // a programme's names
+        check(LegalBasis::parse, 500);
+        check(Reason::parse, 300);
+        check(BankReference::parse, 64);
+        check(Terminal::parse, 32);
+        check(Document::parse, 300);
+        check(DocumentNumber::parse, 64);
+        check(EnforcementDocument::parse, 300);
+        check(OrderPurpose::parse, 500);
+        check(DebtType::parse, 32);
+    }
+
+    #[test]
     fn control_characters_and_loose_ends_are_refused() {
         for text in ["a\nb", "a\tb", "a\0b", "a\u{7f}b", "a\u{85}b", "a\r\n"] {
             assert_eq!(Reason::parse(text), Err(TextError::ControlCharacter), "{text:?}");

@@ -183,6 +183,57 @@ mod tests {
         Request::builder().uri(path).body(Body::empty()).unwrap()
     }
 
+    #[test]
+    fn a_client_has_eight_places_for_chunks_and_all_together_sixteen() {
+        let places = ChunkPlaces::default();
+        let [one, other, third] = ["one", "other", "third"].map(|name| ClientId::parse(name).unwrap());
+        let take = |client, count| (0..count).map_while(|_| places.take(client)).collect::<Vec<_>>();
+        let mut own = take(one, 100);
+        assert_eq!(own.len(), CHUNKS_OF_A_CLIENT_MAX, "one client leaves places for others");
+        let others = take(other, 7);
+        assert_eq!(others.len(), 7);
+        let last = places.take(third);
+        assert!(last.is_some(), "the sixteenth");
+        assert!(places.take(third).is_none(), "the seventeenth");
+        assert!(places.take(other).is_none(), "though it has only seven");
+        own.pop();
+        assert!(places.take(one).is_some(), "a place that is given back is free at once");
+        drop((own, others, last));
+        assert!(places.0.lock().unwrap().is_empty(), "nobody is remembered");
+    }
+
+    #[test]
+    fn the_operators_page_says_what_the_limits_are() {
+        let page = include_str!("../../docs/operations.md");
+        let row = |beginning: &str, said: &[String]| {
+            let row =
+                page.lines().find(|line| line.starts_with(&format!("| {beginning}"))).unwrap_or_default();
+            for said in said {
+                assert!(row.contains(said), "{beginning}: {said} is not in {row:?}");
+            }
+        };
+        let kib = |bytes: usize| format!("{} KiB", bytes / 1_024);
+        let seconds = |time: Duration| format!("{} s", time.as_secs());
+        let [most, said] = [*CONNECTIONS_RANGE.end(), i64::try_from(CONNECTIONS).unwrap()]
+            .map(|count| format!("{},{:03}", count / 1_000, count % 1_000));
+        row(
+            "connections at once",
+            &[said, format!("1 to {most}"), format!("{METRICS_CONNECTIONS} to the figures")],
+        );
+        row("a TLS handshake", &[seconds(HANDSHAKE_TIME_MAX)]);
+        row("the head of the next request", &[seconds(HEAD_TIME_MAX)]);
+        let head = [kib(HEAD_BYTES_MAX), format!("{HEAD_FIELDS_MAX} fields"), kib(BUFFER_BYTES_MAX)];
+        row("a request's head", &head);
+        row("requests at once", &[REQUESTS_AT_ONCE_MAX.to_string()]);
+        let places = [format!("{CHUNKS_IN_FLIGHT_MAX}, of one client {CHUNKS_OF_A_CLIENT_MAX}")];
+        row("chunks and order files in memory", &places);
+        let discarded = format!("{} MiB", DISCARDED_BYTES_MAX / 1_024 / 1_024);
+        row("a body", &[kib(BODY_BYTES_MAX), seconds(BODY_TIME_MAX), discarded]);
+        row("a request |", &[format!("{} minutes", REQUEST_TIME_MAX.as_secs() / 60)]);
+        row("an answer of which nothing", &[seconds(STALL_TIME_MAX)]);
+        row("stopping", &[seconds(STOP_TIME_MAX)]);
+    }
+
     #[tokio::test]
     async fn as_many_requests_are_worked_on_as_the_limit_says_and_health_is_told_all_the_same() {
         for (sent, refused) in

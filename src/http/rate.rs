@@ -113,4 +113,21 @@ mod tests {
         clock.advance(Duration::from_mins(1));
         assert_eq!(admit(&one), expected, "no more is saved up than a second's");
     }
+
+    #[test]
+    fn buckets_that_are_full_again_are_forgotten_and_no_others() {
+        let clock = FakeRelativeClock::default();
+        let rate = Rate::new(NonZeroU32::new(3).unwrap(), clock.clone());
+        let [gone, here] = ["gone", "here"].map(|name| ClientId::parse(name).unwrap());
+        assert_eq!(rate.admit(&gone), Admission::Admitted(2));
+        for _ in 0..CLEAR_EVERY - 4 {
+            rate.admit(&here);
+        }
+        clock.advance(Duration::from_secs(2));
+        assert_eq!([(); 2].map(|()| rate.admit(&here)), [Admission::Admitted(2), Admission::Admitted(1)]);
+        assert_eq!(rate.limiter.len(), 2);
+        assert_eq!(rate.admit(&here), Admission::Admitted(0), "the request that clears");
+        assert_eq!(rate.limiter.len(), 1);
+        assert_eq!(rate.admit(&here), Admission::Refused(1), "who was not idle has nothing given back");
+    }
 }

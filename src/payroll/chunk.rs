@@ -347,6 +347,13 @@ mod tests {
         assert_eq!(fault(&lines[0]), ("malformed_line", "line"));
         let lines = parse_chunk(LineKind::Reversal, Encoding::Csv, format!("{fits}x").as_bytes()).unwrap();
         assert_eq!(fault(&lines[0]), ("line_too_long", "line"));
+        // A carriage return is one of its bytes.
+        let header = "iin,programme,period,part,reason\r\n";
+        for (length, code) in [(LINE_BYTES_MAX - 1, "malformed_line"), (LINE_BYTES_MAX, "line_too_long")] {
+            let body = format!("{header}{}\r\n", "x".repeat(length));
+            let lines = parse_chunk(LineKind::Reversal, Encoding::Csv, body.as_bytes()).unwrap();
+            assert_eq!((lines.len(), fault(&lines[0])), (1, (code, "line")), "{length}");
+        }
     }
 
     #[test]

@@ -59,16 +59,16 @@ pub struct BenchArgs {
     /// PostgreSQL's address; a role that may create schemas, and databases for pgbench
     #[arg(long, value_name = "URL", env = "SOCIAL_WALLET_DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
-    /// Lines of a payroll, and of a file of orders
+    /// Lines of a payroll, and of a file of orders, 1000 to 20000000
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=20_000_000))]
     lines: u64,
-    /// Clients at once in `single` and `transfers`, one run each
+    /// Clients at once in `single` and `transfers`, one run each, 1 to 1024
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,16,64", value_parser = clap::value_parser!(u32).range(1..=1_024))]
     clients: Vec<u32>,
-    /// Chunks under way at once in `payday`
+    /// Chunks under way at once in `payday`, 1 to 8
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=8))]
     in_flight: u8,
-    /// Seconds of each run of `single`, `transfers` and `reads`, whose requests are signed before
+    /// Seconds of each run of `single`, `transfers` and `reads`, whose requests are signed before, 1 to 240
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=load::SECONDS_MAX))]
     seconds: u64,
     /// Where to put the files and the embedded store [default: the directory for temporary files]

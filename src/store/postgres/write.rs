@@ -469,3 +469,44 @@ fn put_value(out: &mut BytesMut, value: &[u8]) {
     out.put_i32(i32::try_from(value.len()).expect("a row's values are far smaller than 2 GiB"));
     out.put_slice(value);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn statement(tables: &[(&'static str, usize)]) -> Statement {
+        const COLUMNS: &[(&str, Type)] = &[("a", Type::Int8), ("b", Type::Text)];
+        let shape = Shape { first: false, tables: tables.to_vec() };
+        Statement { columns: vec![COLUMNS; tables.len()], shape, ..Statement::default() }
+    }
+
+    #[test]
+    fn a_text_is_made_once_for_its_shape_and_no_more_are_kept_than_a_connection_keeps() {
+        let texts = Texts::default();
+        // As many shapes as there are ways to fill eight tables and one more with nothing, one row, or many.
+        let names = ["t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8"];
+        let shape = |number: usize| {
+            let filled = names.iter().enumerate().filter(|(place, _)| number >> place & 1 == 1);
+            statement(&filled.map(|(_, name)| (*name, 1)).collect::<Vec<_>>())
+        };
+        let kept = || texts.0.lock().unwrap().len();
+        let first = texts.of(&shape(0));
+        for number in 1..STATEMENTS {
+            assert_eq!(&*texts.of(&shape(number)), shape(number).text());
+        }
+        assert_eq!(kept(), STATEMENTS);
+        assert!(Arc::ptr_eq(&first, &texts.of(&shape(0))), "made once");
+        assert_eq!(&*texts.of(&shape(STATEMENTS)), shape(STATEMENTS).text());
+        assert_eq!(kept(), 1, "one more: all are made anew");
+        assert_eq!(texts.of(&shape(0)), first, "and are what they were");
+    }
+
+    #[test]
+    fn rows_as_they_are_and_many_as_arrays_are_numbered_through() {
+        let text = statement(&[("one", 1), ("two", 2), ("many", 3)]).text();
+        let [a, b, c, d, e, f, g, h] = std::array::from_fn(|place| OWN_ARGUMENTS + 1 + place);
+        assert!(text.contains(&format!("INTO one (a, b) VALUES (${a}, ${b}))")), "{text}");
+        assert!(text.contains(&format!("INTO two (a, b) VALUES (${c}, ${d}), (${e}, ${f}))")), "{text}");
+        assert!(text.contains(&format!("INTO many (a, b) SELECT * FROM unnest(${g}, ${h}))")), "{text}");
+    }
+}

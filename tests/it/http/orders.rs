@@ -17,6 +17,7 @@ in_both_rooms!(
     a_file_is_read_within_its_limits,
     an_authority_sees_its_own_orders_and_no_other,
     in_mixed_mode_general_money_is_taken_and_held_and_nothing_protected,
+    a_report_ties_over_more_decisions_than_are_looked_at_at_once,
     a_tax_debt_is_met_once,
     holders_are_told_through_every_channel_and_never_of_a_balance,
     rules_are_set_by_two_operators_and_never_reach_protected_money,
@@ -416,6 +417,28 @@ async fn in_mixed_mode_general_money_is_taken_and_held_and_nothing_protected(pla
     send(&service, "authority", ("GET", "/v1/reports/orders?from=2026-11-21&to=2026-11-21", ""))
         .await
         .refused(403, "role_forbidden", None);
+    end(service).await;
+}
+
+async fn a_report_ties_over_more_decisions_than_are_looked_at_at_once(place: &Place) {
+    let (service, _) = furnished(place).await;
+    with_general_money(&service).await;
+    let mut sent = 0;
+    // They are looked at a hundred at a time.
+    for all in [99, 100, 101, 250] {
+        let lines: String = (sent..all).map(|number| row(&number.to_string(), 1, "1.00")).collect();
+        let file = format!("{HEADER}\n{lines}");
+        let told = send(&service, "authority", ("POST", "/v1/orders/file", &file)).await.expect(200);
+        assert_eq!(told["counts"]["decided"], all - sent);
+        sent = all;
+        let report = get(&service, "auditor", "/v1/reports/orders?from=2026-11-21&to=2026-11-21").await;
+        let taken = format!("{all}.00");
+        assert_eq!(
+            report["proof"],
+            json!({"decisions_that_took": all, "taken_from_protected": "0.00",
+                "taken_from_general": taken, "credited_to_authorities": taken, "ties": true})
+        );
+    }
     end(service).await;
 }
 

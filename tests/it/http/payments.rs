@@ -1,6 +1,7 @@
 //! Money out: `/v1/authorisations`, `/v1/transfers`, `/v1/cash`, `/v1/settlements`, `/v1/events`, `/v1/limits`, and the states
 //! of wallets.
 
+use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use social_wallet::http::events::WAIT_MAX;
 use social_wallet::http::statements::ITEMS_MAX;
@@ -27,6 +28,7 @@ in_both_rooms!(
     banks_settle_what_is_owed_and_no_more,
     a_banks_day_opens_moves_and_closes_and_is_held_against_its_own,
     a_large_day_is_compared_in_parts,
+    a_day_of_more_movements_than_are_read_at_once_is_shown_and_compared_whole,
     events_are_the_entries_in_order_and_are_waited_for,
     a_wallets_states_stop_what_they_say,
     limits_are_changed_by_two_operators,
@@ -880,6 +882,44 @@ async fn a_large_day_is_compared_in_parts(place: &Place) {
         let none = with(with(body(&[]), "from_id", json!(from)), "before_id", json!(before));
         post(&service, "bank", path, &none).await.refused(400, "field_malformed", Some("before_id"));
     }
+    end(service).await;
+}
+
+/// What banks are told of is read a thousand entries at a time.
+async fn a_day_of_more_movements_than_are_read_at_once_is_shown_and_compared_whole(place: &Place) {
+    let (service, _) = furnished(place).await;
+    let path = "/v1/banks/CASPKZKA/statement/compare";
+    let item =
+        |number: usize| json!({"kind": "settlement_received", "id": format!("N-{number}"), "amount": "0.01"});
+    let mut made = 0;
+    for all in [999, 1_000, 1_001, 2_100] {
+        let settle = |number: usize| {
+            let body = json!({"bank": "CASPKZKA", "owed": "clearing", "direction": "received", "amount": "0.01",
+                "currency": "KZT", "bank_reference": format!("N-{number}")});
+            let service = &service;
+            async move { post(service, "operator", "/v1/settlements", &body).await.expect(201) }
+        };
+        stream::iter(made..all).map(settle).buffer_unordered(32).for_each(async |_| ()).await;
+        made = all;
+        let mut items: Vec<Value> = (0..all).map(item).collect();
+        let mut own = json!({"date": "2026-11-21", "owed": "clearing", "currency": "KZT", "items": items});
+        let told = post(&service, "bank", path, &own).await.expect(200);
+        assert_eq!((&told["agreed"], &told["differences"]), (&json!(all), &json!([])), "{all}");
+        items.pop();
+        own["items"] = json!(items);
+        let told = post(&service, "bank", path, &own).await.expect(200);
+        assert_eq!(told["agreed"], all - 1);
+        assert_eq!(told["differences"][0]["id"], format!("N-{}", all - 1));
+    }
+    let day = "/v1/banks/CASPKZKA/statement?date=2026-11-21";
+    let shown = get(&service, "bank", &format!("{day}&limit=2100")).await;
+    assert_eq!((shown["movements"].as_array().unwrap().len(), &shown["next"]), (2_100, &Value::Null));
+    assert_eq!(shown["closing"], "21.00");
+    let shown = get(&service, "bank", &format!("{day}&limit=2099")).await;
+    assert_eq!(shown["movements"].as_array().unwrap().len(), 2_099);
+    let after = shown["next"].as_u64().unwrap();
+    let last = get(&service, "bank", &format!("{day}&after={after}")).await;
+    assert_eq!((last["movements"].as_array().unwrap().len(), &last["next"]), (1, &Value::Null));
     end(service).await;
 }
 

@@ -40,6 +40,7 @@ in_both_rooms! {
     a_levy_is_settled_once_and_its_key_is_bound,
     a_writer_that_starts_later_decides_by_the_rules_in_force,
     orders_and_the_numbers_of_a_person_go_together,
+    a_wallet_is_not_merged_under_an_order_however_many_came_before_it,
     a_tax_debt_is_collected_once_in_all_through_whichever_writer,
     what_is_over_ends_before_anything_is_decided_that_it_would_hold_up,
     orders_end_before_cash_outs,
@@ -631,6 +632,35 @@ async fn orders_and_the_numbers_of_a_person_go_together(place: &Place) {
         send_one(&sequencer, "bailiff", naming("bailiff", 7, OrderKind::Collection, 1, 5_000, 6)).await;
     assert_eq!(outcome(&carried), OrderOutcome::Executed);
     assert_eq!(general(&*store, 0).await, (100_000, 92_000, 0));
+    assert_sound(&store).await;
+}
+
+/// Orders against a wallet are read a thousand at a time: whether one stands is told by the last as well.
+async fn a_wallet_is_not_merged_under_an_order_however_many_came_before_it(place: &Place) {
+    let store = place.open().await;
+    let sequencer = serve(store.clone()).await;
+    people(&sequencer).await;
+    let collect = |number| order("bailiff", number, OrderKind::Collection, 1, 1);
+    let arrest = |number| order("bailiff", number, OrderKind::Arrest, 1, 300);
+    let lift = |number, earlier| naming("bailiff", number, OrderKind::Lift, 1, 0, earlier);
+    let asked = async || {
+        let request = RegistryCommand::RequestApproval(merge(0, 1));
+        refused_for(sequencer.submit(Command::Registry(request), actor_of("op-a", None)).await)
+    };
+    for decided in send(&sequencer, "bailiff", (1..=998).map(collect).collect()).await {
+        decided.unwrap();
+    }
+    // The 999th, and so on to the 1,005th.
+    for number in [999, 1_001, 1_003] {
+        send_one(&sequencer, "bailiff", arrest(number)).await;
+        assert_eq!(asked().await, RefusalCode::OutflowBlocked, "{number}");
+        send_one(&sequencer, "bailiff", lift(number + 1, number)).await;
+    }
+    send_one(&sequencer, "bailiff", arrest(1_005)).await;
+    assert_eq!(asked().await, RefusalCode::OutflowBlocked);
+    send_one(&sequencer, "bailiff", lift(1_006, 1_005)).await;
+    agree(&sequencer, merge(0, 1)).await;
+    assert_eq!(general(&*store, 0).await, (100_000, 99_002, 0));
     assert_sound(&store).await;
 }
 

@@ -51,7 +51,8 @@ async fn a_batch_is_opened_once_and_shown(place: &Place) {
 async fn every_malformed_member_of_a_declaration_is_named(place: &Place) {
     let service = Service::start(place).await;
     let size = service.size().await;
-    let many = |text: &dyn Fn(u32) -> String| json!((0..101).map(text).collect::<Vec<_>>());
+    let some = |count: u32, text: &dyn Fn(u32) -> String| json!((0..count).map(text).collect::<Vec<_>>());
+    let many = |text: &dyn Fn(u32) -> String| some(101, text);
     for (field, bad, code) in [
         ("kind", json!("accruals"), "field_malformed"),
         ("payer", json!("1"), "field_malformed"),
@@ -101,9 +102,17 @@ async fn every_malformed_member_of_a_declaration_is_named(place: &Place) {
         let refused = service.put_batch(&fresh(), &with(kind, "total", json!("0.01"))).await;
         refused.refused(400, "field_malformed", Some("total"));
     }
+    // A hundred are read; that the first is not the payer's is another refusal.
+    let hundred = some(100, &|number| format!("P{number}"));
+    let refused = service.put_batch(&fresh(), &with(declaration(1, "1.00"), "programmes", hundred)).await;
+    refused.refused(422, "programme_unknown", Some("programmes"));
+    for count in [99, 100] {
+        let periods = some(count, &|number| format!("20{:02}-{:02}", 26 + number / 12, number % 12 + 1));
+        service.put_batch(&fresh(), &with(declaration(1, "1.00"), "periods", periods)).await.expect(201);
+    }
     let most = declaration(40_000_000, "10000000000000000.00");
     service.put_batch(&fresh(), &most).await.expect(201);
-    assert_eq!(service.size().await, size + 2);
+    assert_eq!(service.size().await, size + 4);
     service.close().await;
 }
 
