@@ -384,6 +384,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_integer_of_a_leaf_is_one_that_a_double_holds_exactly() {
+        let [mut actor, plain, _] = actors();
+        let mut writer = LeafWriter::new(book(), &[9; 32]);
+        let stamp = Stamp::of(1_795_294_280_123).unwrap();
+        writer.stamp(stamp);
+        let mut reader = LeafReader::new(book());
+        let mut read = |seq: u64, actor: &Actor| {
+            let mut leaf = Vec::new();
+            writer.write(&mut leaf, seq, &accrual("2026-11", 1, true), actor);
+            reader.read(&leaf).map(|entry| (entry.seq, entry.actor.line))
+        };
+        for (integer, is_read) in [(INTEGER_MAX - 1, true), (INTEGER_MAX, true), (INTEGER_MAX + 1, false)] {
+            actor.line = Some(integer);
+            assert_eq!(read(7, &actor).is_ok(), is_read, "line {integer}");
+            assert_eq!(read(integer, &plain).is_ok(), is_read, "entry {integer}");
+        }
+    }
+
     /// Those that are read by hand, then others.
     fn records() -> (Vec<Record>, Vec<Record>) {
         let by_hand = vec![

@@ -84,12 +84,13 @@ impl Directory {
             }
             Err(error) => return Err(failed(error)),
         };
-        let length = file.metadata().map_err(failed)?.len();
-        if length > FILE_BYTES_MAX as u64 {
+        let length = usize::try_from(file.metadata().map_err(failed)?.len()).unwrap_or(usize::MAX);
+        let mut bytes = Vec::with_capacity(length.min(FILE_BYTES_MAX) + 1);
+        // What is no plain file, or grows, may have more than it says.
+        file.by_ref().take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() > FILE_BYTES_MAX {
             return Err(SourceError::TooLong(path.display().to_string()));
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1);
-        file.by_ref().take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
         Ok(Some(bytes))
     }
 }
@@ -146,5 +147,29 @@ impl Source for Remote {
     fn read(&mut self, paths: &[String]) -> Result<Vec<Option<Vec<u8>>>, SourceError> {
         let files = futures::stream::iter(paths.iter().map(|path| self.file(path)));
         self.runtime.block_on(files.buffered(REQUESTS_MAX).try_collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_up_to_the_largest_that_a_log_has_whatever_it_says_of_its_length() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut source = Directory(directory.path().to_owned());
+        let mut read = |name: &str| source.read(&[name.to_owned()]);
+        assert!(matches!(read("nothing").unwrap()[..], [None]));
+        for length in [FILE_BYTES_MAX - 1, FILE_BYTES_MAX] {
+            File::create(directory.path().join("tile")).unwrap().set_len(length as u64).unwrap();
+            assert_eq!(read("tile").unwrap()[0].as_ref().map(Vec::len), Some(length));
+        }
+        File::create(directory.path().join("tile")).unwrap().set_len(FILE_BYTES_MAX as u64 + 1).unwrap();
+        assert!(matches!(read("tile"), Err(SourceError::TooLong(name)) if name.ends_with("tile")));
+        symlink("/dev/zero", directory.path().join("endless")).unwrap();
+        assert!(matches!(read("endless"), Err(SourceError::TooLong(name)) if name.ends_with("endless")));
     }
 }

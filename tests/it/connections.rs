@@ -14,7 +14,7 @@ use axum::body::Body;
 use axum::routing::get;
 use futures::stream;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use social_wallet::http::limits::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX};
+use social_wallet::http::limits::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, METRICS_CONNECTIONS};
 use social_wallet::http::server::{self, Terms};
 use social_wallet::tls::{self, Files};
 use tempfile::TempDir;
@@ -246,6 +246,35 @@ async fn a_service_that_stops_waits_for_so_long_and_no_longer() {
     server.begins().await;
     server.stop().await;
     assert_eq!(closed(&mut working).await, b"", "broken off");
+}
+
+#[tokio::test]
+async fn sixteen_look_at_the_figures_at_once_and_one_more_waits_for_a_place() {
+    in_place(Place::sqlite(), |place| Box::pin(the_figures_have_sixteen_places(place))).await;
+}
+
+async fn the_figures_have_sixteen_places(place: &Place) {
+    let service = Service::on_new_book(place).await;
+    let address = service.metrics.trim_start_matches("http://").trim_end_matches("/metrics").to_owned();
+    let mut taken = Vec::new();
+    for _ in 0..METRICS_CONNECTIONS {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        assert!(ask(&mut stream, "/metrics").await.contains("social_wallet_queue_depth"));
+        taken.push(stream);
+    }
+    let mut more = TcpStream::connect(&address).await.unwrap();
+    more.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    for stream in &mut taken {
+        assert!(ask(stream, "/metrics").await.starts_with("HTTP/1.1 200"));
+    }
+    let nothing = more.try_read(&mut [0; 1]);
+    assert!(nothing.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock), "it has no place");
+    drop(taken.pop());
+    assert!(answer(&mut more).await.starts_with("HTTP/1.1 200"));
+    // Those that come to the service have their own places.
+    service.get("/health/ready").await.expect(200);
+    drop((taken, more));
+    service.close().await;
 }
 
 #[tokio::test]

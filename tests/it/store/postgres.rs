@@ -28,6 +28,7 @@ on_postgres! {
     books_live_side_by_side_in_one_database,
     the_server_is_asked_whether_it_is_durable,
     a_lost_connection_leaves_the_truth_to_be_asked_for,
+    who_waits_for_the_lock_is_not_passed_by,
     array_reads_and_pages_go_by_indexes_on_empty_small_and_large_tables,
 }
 
@@ -55,6 +56,11 @@ async fn a_schema_without_a_book_is_told_and_a_migration_is_repeatable(place: &P
     assert!(matches!(missing, Err(StoreError::Schema(why)) if why.contains("migration")));
     let missing = PostgresStore::open(&owner_url(), place.schema(), "no_such_role").await;
     assert!(matches!(missing, Err(StoreError::Schema(why)) if why.contains("no_such_role")));
+    let longest = PostgresStore::open(&owner_url(), &"a".repeat(63), SERVICE_ROLE).await;
+    assert!(
+        matches!(longest, Err(StoreError::Schema(why)) if why.contains("migration")),
+        "as long as a name may be"
+    );
     for name in ["", "A", "a b", "a;b", "1a", "pg_catalog", &"a".repeat(64)] {
         let refused = PostgresStore::open(&owner_url(), name, SERVICE_ROLE).await;
         assert!(matches!(refused, Err(StoreError::Schema(_))), "{name}");
@@ -144,6 +150,40 @@ async fn a_lost_connection_leaves_the_truth_to_be_asked_for(place: &Place) {
     assert!(lost >= 8 && committed > 0, "{lost} commits lost their connection, {committed} are in");
     let entries = book.commits.iter().map(|commit| commit.effects.entries.len() as u64).sum::<u64>();
     assert_eq!(place.raw().await.count("wallet_entry").await, entries);
+}
+
+/// A commit that comes after who waits for the lock waits too, though it could go on beside the one that is under way: where all
+/// commit all the time, whoever must be alone would wait for ever.
+async fn who_waits_for_the_lock_is_not_passed_by(place: &Place) {
+    let store = place.open().await;
+    let mut book = Book::create(&*store).await;
+    let mut watch = place.raw().await;
+    let waiting = format!(
+        "SELECT mode FROM pg_locks WHERE NOT granted AND relation = '{}.book'::regclass ORDER BY mode",
+        place.schema()
+    );
+    let mut wait = async |modes: &[&str]| {
+        until("who waits", async || (watch.texts(&waiting).await == modes).then_some(())).await;
+    };
+    // A commit under way, for as long as we like.
+    let mut under_way = place.raw().await;
+    under_way.run("BEGIN; LOCK TABLE book IN ROW SHARE MODE").await.unwrap();
+    let commit = book.draft(|draft| _ = draft.accrue(1, "ASP", month(1), 1, 1));
+    let (first, second) = (place.open().await, place.open().await);
+    let locking = tokio::spawn(async move { first.lock().await.map(|locked| (locked.head(), locked)) });
+    wait(&["ExclusiveLock"]).await;
+    let passing = {
+        let commit = commit.clone();
+        tokio::spawn(async move { second.commit(&commit).await })
+    };
+    wait(&["ExclusiveLock", "RowShareLock"]).await;
+    under_way.run("ROLLBACK").await.unwrap();
+    let (head, locked) = locking.await.unwrap().unwrap();
+    assert_eq!(head, commit.before, "it is alone with the head as it was");
+    assert!(!passing.is_finished());
+    locked.commit(&commit).await.unwrap();
+    assert!(matches!(passing.await.unwrap(), Err(CommitError::Stale)));
+    assert_eq!(store.head().await.unwrap(), Some(commit.after));
 }
 
 async fn array_reads_and_pages_go_by_indexes_on_empty_small_and_large_tables(place: &Place) {
