@@ -240,6 +240,9 @@ fn try_wrong(world: &mut World, by: u8, terminal: &str, number: u64) -> Result<(
     Ok(())
 }
 
+/// A bank and its terminal.
+type At = (u8, &'static str);
+
 #[test]
 fn wrong_codes_are_counted_by_terminal_by_bank_and_everywhere_each_by_itself() {
     let few = |terminal, bank, all| Limits {
@@ -250,7 +253,7 @@ fn wrong_codes_are_counted_by_terminal_by_bank_and_everywhere_each_by_itself() {
     };
     let exceeded = Err(Code::CashTriesExceeded);
     // Limits; tries (bank, terminal) that are let through; and then those that are not and those that still are.
-    let cases: [(Limits, &[(u8, &str)], (u8, &str), Option<(u8, &str)>); 3] = [
+    let cases: [(Limits, &[At], At, Option<At>); 3] = [
         (few(3, 99, 99), &[(0, "A"), (0, "A"), (0, "B"), (0, "A")], (0, "A"), Some((1, "A"))),
         (few(99, 3, 99), &[(0, "A"), (0, "B"), (1, "A"), (0, "C")], (0, "D"), Some((1, "B"))),
         (few(99, 99, 3), &[(0, "A"), (1, "B"), (0, "C")], (1, "D"), None),

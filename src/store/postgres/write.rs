@@ -504,9 +504,10 @@ mod tests {
     #[test]
     fn rows_as_they_are_and_many_as_arrays_are_numbered_through() {
         let text = statement(&[("one", 1), ("two", 2), ("many", 3)]).text();
-        let [a, b, c, d, e, f, g, h] = std::array::from_fn(|place| OWN_ARGUMENTS + 1 + place);
-        assert!(text.contains(&format!("INTO one (a, b) VALUES (${a}, ${b}))")), "{text}");
-        assert!(text.contains(&format!("INTO two (a, b) VALUES (${c}, ${d}), (${e}, ${f}))")), "{text}");
-        assert!(text.contains(&format!("INTO many (a, b) SELECT * FROM unnest(${g}, ${h}))")), "{text}");
+        let place = |place: usize| OWN_ARGUMENTS + 1 + place;
+        let row = |first: usize| format!("(${}, ${})", place(first), place(first + 1));
+        assert!(text.contains(&format!("INTO one (a, b) VALUES {})", row(0))), "{text}");
+        assert!(text.contains(&format!("INTO two (a, b) VALUES {}, {})", row(2), row(4))), "{text}");
+        assert!(text.contains(&format!("INTO many (a, b) SELECT * FROM unnest{})", row(6))), "{text}");
     }
 }
