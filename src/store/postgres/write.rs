@@ -483,7 +483,7 @@ mod tests {
     #[test]
     fn a_text_is_made_once_for_its_shape_and_no_more_are_kept_than_a_connection_keeps() {
         let texts = Texts::default();
-        // As many shapes as there are ways to fill eight tables and one more with nothing, one row, or many.
+        // A row in a table or none, by the bits of a number: eight tables have as many shapes as are kept, the ninth has more.
         let names = ["t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8"];
         let shape = |number: usize| {
             let filled = names.iter().enumerate().filter(|(place, _)| number >> place & 1 == 1);
