@@ -25,14 +25,16 @@ CREATE TABLE book (
 );
 
 -- One row a commit. The newest is the head of the log. A commit follows the one whose size_after is its size_before, and no two
--- follow the same: that is the fence.
+-- follow the same: that is the fence. Its evidence is what was signed: of each signed request that made entries, its key, its signature,
+-- and its base and body, compressed and encrypted (docs/adr/0007).
 CREATE TABLE log_commit (
     size_after bigint PRIMARY KEY,
     size_before bigint NOT NULL CONSTRAINT log_commit_follows_once UNIQUE,
     at bigint NOT NULL,
     date integer NOT NULL,
     nonce bytea NOT NULL,
-    frontier bytea NOT NULL
+    frontier bytea NOT NULL,
+    evidence bytea NOT NULL
 );
 
 -- The leaves of consecutive entries, at most 256, never across a multiple of 256: each a big-endian 16-bit length and
@@ -382,17 +384,6 @@ CREATE TABLE nonce (
     PRIMARY KEY (expires, id)
 );
 
--- What was signed: of each signed request that made entries, from the first of them on. Its base and its body are compressed and
--- encrypted.
-CREATE TABLE evidence (
-    seq bigint PRIMARY KEY,
-    entries integer NOT NULL,
-    key text NOT NULL,
-    signature bytea NOT NULL,
-    sealed bytea NOT NULL
-);
-ALTER TABLE evidence ALTER COLUMN sealed SET STORAGE EXTERNAL; -- what is encrypted cannot be compressed
-
 -- The body of a checkpoint, fixed before it is signed: there is one for a size, and one that follows another. So all
 -- replicas sign one chain (docs/adr/0004).
 CREATE TABLE checkpoint (
@@ -468,7 +459,10 @@ $$;
 CREATE TRIGGER decision_within_debt AFTER INSERT ON decision REFERENCING NEW TABLE AS made
     FOR EACH STATEMENT EXECUTE FUNCTION check_debt();
 
--- Leaves and hashes do not shrink: no time is spent on trying.
+-- Leaves, hashes and what is encrypted do not shrink: no time is spent on trying. What fits a page is not cut in pieces either.
+ALTER TABLE journal SET (toast_tuple_target = 8160);
+ALTER TABLE log_commit SET (toast_tuple_target = 8160);
+ALTER TABLE log_commit ALTER COLUMN evidence SET STORAGE EXTERNAL;
 ALTER TABLE journal ALTER COLUMN leaves SET STORAGE EXTERNAL;
 ALTER TABLE tile ALTER COLUMN hashes SET STORAGE EXTERNAL;
 ALTER TABLE benefit_paid ALTER COLUMN accounts SET STORAGE EXTERNAL;
@@ -505,7 +499,7 @@ DECLARE
 BEGIN
     FOREACH name IN ARRAY ARRAY['book', 'log_commit', 'journal', 'tile', 'programme', 'system_account', 'system_entry', 'wallet',
         'person_tag', 'wallet_entry', 'lot_movement', 'pay_out', 'benefit_paid', 'instruction', 'batch', 'batch_entry',
-        'log_change', 'programme_class', 'registry_change', 'evidence', 'authorisation',
+        'log_change', 'programme_class', 'registry_change', 'authorisation',
         'authorisation_entry', 'payment', 'payment_entry', 'daily_usage', 'event', 'rule_table', 'decision',
         'order_end', 'choice', 'wallet_lead', 'moved_lot', 'checkpoint', 'checkpoint_published']
     LOOP

@@ -21,7 +21,8 @@ CREATE TABLE log_head (
     nonce BLOB NOT NULL CHECK (length(nonce) = 16)
 ) STRICT;
 
--- One row a commit.
+-- One row a commit. Its evidence is what was signed: of each signed request that made entries, its key, its signature, and its
+-- base and body, compressed and encrypted (docs/adr/0007).
 CREATE TABLE log_commit (
     size_after INTEGER PRIMARY KEY,
     size_before INTEGER NOT NULL CHECK (size_before >= 0),
@@ -29,6 +30,7 @@ CREATE TABLE log_commit (
     date INTEGER NOT NULL,
     nonce BLOB NOT NULL CHECK (length(nonce) = 16),
     frontier BLOB NOT NULL CHECK (length(frontier) >= 8),
+    evidence BLOB NOT NULL,
     CHECK (size_before < size_after)
 ) STRICT;
 
@@ -384,16 +386,6 @@ CREATE TABLE nonce (
     PRIMARY KEY (expires, id)
 ) STRICT, WITHOUT ROWID;
 
--- What was signed: of each signed request that made entries, from the first of them on. Its base and its body are compressed and
--- encrypted.
-CREATE TABLE evidence (
-    seq INTEGER PRIMARY KEY CHECK (seq >= 0),
-    entries INTEGER NOT NULL CHECK (entries >= 1),
-    key TEXT NOT NULL,
-    signature BLOB NOT NULL CHECK (length(signature) = 64),
-    sealed BLOB NOT NULL
-) STRICT;
-
 -- The body of a checkpoint, fixed before it is signed: there is one for a size, and one that follows another. So all
 -- replicas sign one chain (docs/adr/0004).
 CREATE TABLE checkpoint (
@@ -718,14 +710,6 @@ CREATE TRIGGER order_end_no_update BEFORE UPDATE ON order_end
 BEGIN SELECT RAISE(ABORT, 'append-only: update of order_end is refused'); END;
 CREATE TRIGGER order_end_no_delete BEFORE DELETE ON order_end
 BEGIN SELECT RAISE(ABORT, 'append-only: delete of order_end is refused'); END;
-
-CREATE TRIGGER evidence_no_replace BEFORE INSERT ON evidence
-WHEN EXISTS (SELECT 1 FROM evidence WHERE seq = NEW.seq)
-BEGIN SELECT RAISE(ROLLBACK, 'append-only: replace of evidence is refused'); END;
-CREATE TRIGGER evidence_no_update BEFORE UPDATE ON evidence
-BEGIN SELECT RAISE(ABORT, 'append-only: update of evidence is refused'); END;
-CREATE TRIGGER evidence_no_delete BEFORE DELETE ON evidence
-BEGIN SELECT RAISE(ABORT, 'append-only: delete of evidence is refused'); END;
 
 CREATE TRIGGER checkpoint_no_replace BEFORE INSERT ON checkpoint
 WHEN EXISTS (SELECT 1 FROM checkpoint WHERE size = NEW.size OR previous_size = NEW.previous_size)

@@ -15,8 +15,8 @@ use sqlx::{Row, TypeInfo, ValueRef};
 use uuid::Uuid;
 
 use crate::domain::{
-    BatchId, Bic, Bin, BookId, ClientId, FundClass, IsoPurpose, Kbe, KeyId, Knp, LegalBasis, Money, Names,
-    Part, Period, ProgrammeCode, Text, WalletId,
+    BatchId, Bic, Bin, BookId, ClientId, FundClass, IsoPurpose, Kbe, Knp, LegalBasis, Money, Names, Part,
+    Period, ProgrammeCode, Text, WalletId,
 };
 use crate::ledger::account::SystemAccount;
 use crate::ledger::batch::{Batch, BatchState, LineSet};
@@ -24,7 +24,7 @@ use crate::ledger::books::{Paid, PayOut, PayOutShare, SystemHead};
 use crate::ledger::effects::{Effects, LogChange, SystemEntry};
 use crate::ledger::record::{BatchDeclaration, BatchTotals, ProgrammeSpec, Record};
 use crate::ledger::registry::{Change, RegistryChange};
-use crate::ledger::signed::Evidence;
+use crate::ledger::signed::{Evidence, Malformed};
 use crate::ledger::wallet::{Benefit, EntryKind, Lot, LotMovement, Wallet, WalletEntry, WalletState};
 use crate::payroll::LineKind;
 
@@ -628,16 +628,11 @@ pub(super) fn nonce<R: Columns>(row: &R) -> Result<[u8; 16], StoreError> {
     Reader::new("nonce", row).exactly("id")
 }
 
-/// `seq, entries, key, signature, sealed`
-pub(super) fn evidence<R: Columns>(row: &R) -> Result<Evidence, StoreError> {
-    let mut row = Reader::new("evidence", row);
-    Ok(Evidence {
-        seq: row.integer("seq")?,
-        entries: row.integer("entries")?,
-        key: row.parsed("key", |text| KeyId::parse(text).ok())?,
-        signature: row.exactly("signature")?,
-        sealed: row.bytes()?.into(),
-    })
+/// `evidence`: that of an entry of the commit.
+pub(super) fn evidence<R: Columns>(row: &R, entry: u64) -> Result<Option<Evidence>, StoreError> {
+    let mut row = Reader::new("log_commit", row);
+    let kept = row.bytes()?;
+    Evidence::find(&kept, entry).map_err(|Malformed| row.bad("evidence", "malformed"))
 }
 
 /// `seq, client, change`

@@ -16,7 +16,7 @@ use crate::ledger::payment::{
 };
 use crate::ledger::person::{MovedLot, NewLead};
 use crate::ledger::registry::RegistryChange;
-use crate::ledger::signed::{Evidence, Nonce};
+use crate::ledger::signed::Nonce;
 use crate::ledger::wallet::{Benefit, LotMovement, NewWallet, WalletEntry};
 
 use super::orders::OrderFacts;
@@ -81,6 +81,8 @@ pub(super) enum Cell<'a> {
 /// A row as its table holds it.
 pub(super) trait Stored {
     const TABLE: &'static str;
+
+    /// All columns, in the order in which PostgreSQL's table has them.
     const COLUMNS: &'static [(&'static str, Type)];
 
     /// Whether a row is of many kilobytes: such rows are not handled many at a time.
@@ -133,8 +135,7 @@ pub(super) async fn write(commit: &Commit, many: &Many<'_>, sink: &mut impl Sink
     sink.rows(&effects.rule_tables).await?;
     sink.rows(&order_rows(effects)).await?;
     sink.rows(&effects.order_ends).await?;
-    sink.rows(&commit.nonces).await?;
-    sink.rows(&commit.evidence).await
+    sink.rows(&commit.nonces).await
 }
 
 fn too_large(value: impl std::fmt::Display) -> StoreError {
@@ -177,6 +178,7 @@ impl Stored for Commit {
         ("date", Type::Int4),
         ("nonce", Type::Bytes),
         ("frontier", Type::Bytes),
+        ("evidence", Type::Bytes),
     ];
 
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
@@ -186,6 +188,11 @@ impl Stored for Commit {
         put(Cell::Int4(self.stamp.date));
         put(Cell::Bytes(&self.after.nonce));
         put(Cell::Bytes(&self.frontier));
+        let mut kept = Vec::new();
+        for evidence in &self.evidence {
+            evidence.write(&mut kept);
+        }
+        put(Cell::Bytes(&kept));
         Ok(())
     }
 }
@@ -208,13 +215,13 @@ impl Stored for Bundle {
 impl Stored for Tile {
     const TABLE: &'static str = "tile";
     const COLUMNS: &'static [(&'static str, Type)] =
-        &[("level", Type::Int2), ("place", Type::Int8), ("hashes", Type::Bytes)];
+        &[("place", Type::Int8), ("level", Type::Int2), ("hashes", Type::Bytes)];
 
     const LARGE: bool = true;
 
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
-        put(Cell::Int2(self.level.into()));
         put(int8(self.index)?);
+        put(Cell::Int2(self.level.into()));
         put(Cell::Bytes(&self.hashes));
         Ok(())
     }
@@ -223,15 +230,15 @@ impl Stored for Tile {
 impl Stored for NewProgramme {
     const TABLE: &'static str = "programme";
     const COLUMNS: &'static [(&'static str, Type)] = &[
-        ("number", Type::Int4),
         ("seq", Type::Int8),
+        ("number", Type::Int4),
+        ("class", Type::Int2),
         ("code", Type::Text),
         ("name_kk", Type::Text),
         ("name_ru", Type::Text),
         ("name_en", Type::Text),
         ("payer", Type::Text),
         ("legal_basis", Type::Text),
-        ("class", Type::Int2),
         ("knp", Type::Text),
         ("kbe", Type::Text),
         ("iso_purpose", Type::Text),
@@ -239,15 +246,15 @@ impl Stored for NewProgramme {
 
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
         let spec = &self.spec;
-        put(int4(self.number)?);
         put(int8(self.seq)?);
+        put(int4(self.number)?);
+        put(Cell::Int2(spec.class.code()));
         put(Cell::Text(spec.code.as_str()));
         put(Cell::Text(spec.names.kk.as_str()));
         put(Cell::Text(spec.names.ru.as_str()));
         put(Cell::Text(spec.names.en.as_str()));
         put(Cell::Text(&spec.payer.to_string()));
         put(Cell::Text(spec.legal_basis.as_str()));
-        put(Cell::Int2(spec.class.code()));
         put(text_or_null(spec.knp.as_ref().map(crate::domain::Knp::as_str)));
         put(text_or_null(spec.kbe.as_ref().map(crate::domain::Kbe::as_str)));
         put(text_or_null(spec.iso_purpose.as_ref().map(crate::domain::IsoPurpose::as_str)));
@@ -304,27 +311,6 @@ impl Stored for Nonce {
     }
 }
 
-impl Stored for Evidence {
-    const TABLE: &'static str = "evidence";
-    const COLUMNS: &'static [(&'static str, Type)] = &[
-        ("seq", Type::Int8),
-        ("entries", Type::Int4),
-        ("key", Type::Text),
-        ("signature", Type::Bytes),
-        ("sealed", Type::Bytes),
-    ];
-    const LARGE: bool = true;
-
-    fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
-        put(int8(self.seq)?);
-        put(int4(self.entries)?);
-        put(Cell::Text(self.key.as_str()));
-        put(Cell::Bytes(&self.signature));
-        put(Cell::Bytes(&self.sealed));
-        Ok(())
-    }
-}
-
 impl Stored for NewClass {
     const TABLE: &'static str = "programme_class";
     const COLUMNS: &'static [(&'static str, Type)] =
@@ -341,21 +327,21 @@ impl Stored for NewClass {
 impl Stored for SystemEntry {
     const TABLE: &'static str = "system_entry";
     const COLUMNS: &'static [(&'static str, Type)] = &[
-        ("account", Type::Int4),
         ("version", Type::Int8),
         ("seq", Type::Int8),
         ("at", Type::Int8),
         ("debits", Type::Int8),
         ("credits", Type::Int8),
+        ("account", Type::Int4),
     ];
 
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
-        put(int4(self.account)?);
         put(int8(self.version)?);
         put(int8(self.seq)?);
         put(Cell::Int8(self.at));
         put(Cell::Int8(self.debits));
         put(Cell::Int8(self.credits));
+        put(int4(self.account)?);
         Ok(())
     }
 }
@@ -363,12 +349,12 @@ impl Stored for SystemEntry {
 impl Stored for NewWallet {
     const TABLE: &'static str = "wallet";
     const COLUMNS: &'static [(&'static str, Type)] =
-        &[("account", Type::Int4), ("id", Type::Uuid), ("opened_seq", Type::Int8)];
+        &[("id", Type::Uuid), ("opened_seq", Type::Int8), ("account", Type::Int4)];
 
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
-        put(int4(self.account)?);
         put(Cell::Uuid(self.id.uuid()));
         put(int8(self.seq)?);
+        put(int4(self.account)?);
         Ok(())
     }
 }
@@ -444,13 +430,13 @@ impl Stored for NewLead {
 impl Stored for MovedLot {
     const TABLE: &'static str = "moved_lot";
     const COLUMNS: &'static [(&'static str, Type)] =
-        &[("account", Type::Int4), ("lot", Type::Int4), ("credited", Type::Int8), ("seq", Type::Int8)];
+        &[("credited", Type::Int8), ("seq", Type::Int8), ("account", Type::Int4), ("lot", Type::Int4)];
 
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
-        put(int4(self.account)?);
-        put(int4(self.lot)?);
         put(Cell::Int8(self.credited));
         put(int8(self.seq)?);
+        put(int4(self.account)?);
+        put(int4(self.lot)?);
         Ok(())
     }
 }
@@ -458,17 +444,17 @@ impl Stored for MovedLot {
 impl Stored for NewChoice {
     const TABLE: &'static str = "choice";
     const COLUMNS: &'static [(&'static str, Type)] = &[
-        ("account", Type::Int4),
-        ("programme", Type::Int4),
         ("seq", Type::Int8),
         ("authorisation", Type::Int8),
+        ("account", Type::Int4),
+        ("programme", Type::Int4),
     ];
 
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
-        put(int4(self.account)?);
-        put(int4(self.programme)?);
         put(int8(self.seq)?);
         put(self.authorisation.map_or(Ok(Cell::Null), int8)?);
+        put(int4(self.account)?);
+        put(int4(self.programme)?);
         Ok(())
     }
 }
@@ -476,22 +462,22 @@ impl Stored for NewChoice {
 impl Stored for WalletEntry {
     const TABLE: &'static str = "wallet_entry";
     const COLUMNS: &'static [(&'static str, Type)] = &[
-        ("account", Type::Int4),
-        ("version", Type::Int4),
         ("seq", Type::Int8),
         ("at", Type::Int8),
-        ("kind", Type::Int2),
         ("amount", Type::Int8),
-        ("programme", Type::Int4),
-        ("period", Type::Int4),
-        ("part", Type::Int2),
-        ("class", Type::Int2),
         ("refers", Type::Int8),
         ("posted", Type::Int8),
         ("held", Type::Int8),
         ("general", Type::Int8),
         ("general_held", Type::Int8),
+        ("account", Type::Int4),
+        ("version", Type::Int4),
         ("first_open_lot", Type::Int4),
+        ("programme", Type::Int4),
+        ("period", Type::Int4),
+        ("part", Type::Int2),
+        ("class", Type::Int2),
+        ("kind", Type::Int2),
         ("state", Type::Int2),
         ("choice", Type::Flag),
         ("frozen", Type::Flag),
@@ -499,28 +485,23 @@ impl Stored for WalletEntry {
 
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
         let after = &self.after;
-        put(int4(after.account)?);
-        put(int4(after.version)?);
+        let benefit = self.benefit.as_ref();
         put(int8(self.seq)?);
         put(Cell::Int8(self.at));
-        put(Cell::Int2(self.kind.code()));
         put(Cell::Int8(self.amount));
-        if let Some(benefit) = &self.benefit {
-            put(int4(benefit.programme)?);
-            put(Cell::Int4(benefit.period.code()));
-            put(part(benefit));
-        } else {
-            put(Cell::Null);
-            put(Cell::Null);
-            put(Cell::Null);
-        }
-        put(self.class.map_or(Cell::Null, |class| Cell::Int2(class.code())));
         put(self.refers.map_or(Ok(Cell::Null), int8)?);
         put(Cell::Int8(after.posted));
         put(Cell::Int8(after.held));
         put(Cell::Int8(after.general));
         put(Cell::Int8(after.general_held));
+        put(int4(after.account)?);
+        put(int4(after.version)?);
         put(int4(after.first_open_lot)?);
+        put(benefit.map_or(Ok(Cell::Null), |benefit| int4(benefit.programme))?);
+        put(benefit.map_or(Cell::Null, |benefit| Cell::Int4(benefit.period.code())));
+        put(benefit.map_or(Cell::Null, part));
+        put(self.class.map_or(Cell::Null, |class| Cell::Int2(class.code())));
+        put(Cell::Int2(self.kind.code()));
         put(Cell::Int2(after.state.code()));
         put(Cell::Flag(after.choice));
         put(Cell::Flag(after.frozen));
@@ -531,25 +512,25 @@ impl Stored for WalletEntry {
 impl Stored for LotMovement {
     const TABLE: &'static str = "lot_movement";
     const COLUMNS: &'static [(&'static str, Type)] = &[
-        ("account", Type::Int4),
-        ("lot", Type::Int4),
-        ("movement", Type::Int4),
-        ("version", Type::Int4),
         ("amount", Type::Int8),
         ("remaining", Type::Int8),
         ("held", Type::Int8),
         ("reversed", Type::Int8),
+        ("account", Type::Int4),
+        ("lot", Type::Int4),
+        ("movement", Type::Int4),
+        ("version", Type::Int4),
     ];
 
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
-        put(int4(self.account)?);
-        put(int4(self.lot)?);
-        put(int4(self.movement)?);
-        put(int4(self.version)?);
         put(Cell::Int8(self.amount));
         put(Cell::Int8(self.remaining));
         put(Cell::Int8(self.held));
         put(Cell::Int8(self.reversed));
+        put(int4(self.account)?);
+        put(int4(self.lot)?);
+        put(int4(self.movement)?);
+        put(int4(self.version)?);
         Ok(())
     }
 }
@@ -558,21 +539,21 @@ impl Stored for PayOutRow {
     const TABLE: &'static str = "pay_out";
     const COLUMNS: &'static [(&'static str, Type)] = &[
         ("seq", Type::Int8),
+        ("amount", Type::Int8),
         ("draw", Type::Int4),
         ("account", Type::Int4),
         ("version", Type::Int4),
         ("lot", Type::Int4),
-        ("amount", Type::Int8),
         ("bank", Type::Text),
     ];
 
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
         put(int8(self.seq)?);
+        put(Cell::Int8(self.amount));
         put(int4(self.draw)?);
         put(int4(self.account)?);
         put(int4(self.version)?);
         put(int4(self.lot)?);
-        put(Cell::Int8(self.amount));
         put(Cell::Text(self.bank.as_str()));
         Ok(())
     }
@@ -589,20 +570,20 @@ pub(super) struct BenefitPaid {
 impl Stored for BenefitPaid {
     const TABLE: &'static str = "benefit_paid";
     const COLUMNS: &'static [(&'static str, Type)] = &[
+        ("size_after", Type::Int8),
         ("programme", Type::Int4),
         ("period", Type::Int4),
         ("part", Type::Int2),
-        ("size_after", Type::Int8),
         ("accounts", Type::Bytes),
     ];
 
     const LARGE: bool = true;
 
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        put(int8(self.size_after)?);
         put(int4(self.benefit.programme)?);
         put(Cell::Int4(self.benefit.period.code()));
         put(part(&self.benefit));
-        put(int8(self.size_after)?);
         put(Cell::Bytes(&self.accounts));
         Ok(())
     }
@@ -621,11 +602,11 @@ fn benefits_paid(commit: &Commit) -> Vec<BenefitPaid> {
 /// An instruction id and the entry that it is bound to.
 impl Stored for ([u8; 16], u64) {
     const TABLE: &'static str = "instruction";
-    const COLUMNS: &'static [(&'static str, Type)] = &[("id", Type::Bytes), ("seq", Type::Int8)];
+    const COLUMNS: &'static [(&'static str, Type)] = &[("seq", Type::Int8), ("id", Type::Bytes)];
 
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
-        put(Cell::Bytes(&self.0));
         put(int8(self.1)?);
+        put(Cell::Bytes(&self.0));
         Ok(())
     }
 }
@@ -633,17 +614,17 @@ impl Stored for ([u8; 16], u64) {
 impl Stored for NewBatch {
     const TABLE: &'static str = "batch";
     const COLUMNS: &'static [(&'static str, Type)] = &[
-        ("number", Type::Int4),
         ("id", Type::Uuid),
         ("seq", Type::Int8),
+        ("number", Type::Int4),
         ("client", Type::Text),
         ("declaration", Type::Text),
     ];
 
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
-        put(int4(self.number)?);
         put(Cell::Uuid(self.declaration.batch.uuid()));
         put(int8(self.seq)?);
+        put(int4(self.number)?);
         put(Cell::Text(self.client.as_str()));
         put(Cell::Text(&declaration_json(&self.declaration)));
         Ok(())
@@ -653,39 +634,39 @@ impl Stored for NewBatch {
 impl Stored for BatchEntry {
     const TABLE: &'static str = "batch_entry";
     const COLUMNS: &'static [(&'static str, Type)] = &[
-        ("batch", Type::Int4),
-        ("version", Type::Int4),
         ("seq", Type::Int8),
         ("at", Type::Int8),
-        ("kind", Type::Int2),
         ("first_line", Type::Int8),
-        ("lines", Type::Int4),
-        ("digest", Type::Bytes),
-        ("verdicts", Type::Bytes),
-        ("state", Type::Int2),
         ("received_lines", Type::Int8),
         ("received_total", Type::Int8),
         ("accepted_lines", Type::Int8),
         ("accepted_total", Type::Int8),
+        ("batch", Type::Int4),
+        ("version", Type::Int4),
+        ("lines", Type::Int4),
+        ("kind", Type::Int2),
+        ("state", Type::Int2),
+        ("digest", Type::Bytes),
+        ("verdicts", Type::Bytes),
     ];
 
     const LARGE: bool = true;
 
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
-        put(int4(self.batch)?);
-        put(int4(self.version)?);
         put(int8(self.seq)?);
         put(Cell::Int8(self.at));
-        put(Cell::Int2(self.kind.code()));
         put(int8(self.first_line)?);
-        put(int4(self.lines)?);
-        put(Cell::Bytes(&self.digest));
-        put(Cell::Bytes(&self.verdicts));
-        put(Cell::Int2(self.state.code()));
         put(int8(self.totals.received_lines)?);
         put(Cell::Int8(self.totals.received_total));
         put(int8(self.totals.accepted_lines)?);
         put(Cell::Int8(self.totals.accepted_total));
+        put(int4(self.batch)?);
+        put(int4(self.version)?);
+        put(int4(self.lines)?);
+        put(Cell::Int2(self.kind.code()));
+        put(Cell::Int2(self.state.code()));
+        put(Cell::Bytes(&self.digest));
+        put(Cell::Bytes(&self.verdicts));
         Ok(())
     }
 }
@@ -719,17 +700,17 @@ impl Stored for AuthorisationEntry {
     const TABLE: &'static str = "authorisation_entry";
     const COLUMNS: &'static [(&'static str, Type)] = &[
         ("authorisation", Type::Int8),
-        ("version", Type::Int4),
         ("seq", Type::Int8),
         ("used", Type::Int8),
+        ("version", Type::Int4),
         ("revoked", Type::Flag),
     ];
 
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
         put(int8(self.authorisation)?);
-        put(int4(self.version)?);
         put(int8(self.seq)?);
         put(Cell::Int8(self.used));
+        put(int4(self.version)?);
         put(Cell::Flag(self.revoked));
         Ok(())
     }
@@ -739,33 +720,31 @@ impl Stored for NewPayment {
     const TABLE: &'static str = "payment";
     const COLUMNS: &'static [(&'static str, Type)] = &[
         ("seq", Type::Int8),
-        ("account", Type::Int4),
         ("authorisation", Type::Int8),
         ("amount", Type::Int8),
+        ("expires", Type::Int8),
+        ("account", Type::Int4),
         ("bank", Type::Text),
         ("reference", Type::Text),
-        ("expires", Type::Int8),
         ("detail", Type::Text),
         ("drawn", Type::Text),
     ];
 
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
+        let cash = match &self.kind {
+            PaymentKind::Transfer { .. } => None,
+            PaymentKind::Cash { reference, expires, .. } => Some((reference.to_string(), *expires)),
+        };
         put(int8(self.seq)?);
-        put(int4(self.account)?);
         put(int8(self.authorisation)?);
         put(Cell::Int8(self.amount));
-        match &self.kind {
-            PaymentKind::Transfer { bank } => {
-                put(Cell::Text(bank.as_str()));
-                put(Cell::Null);
-                put(Cell::Null);
-            }
-            PaymentKind::Cash { reference, expires, .. } => {
-                put(Cell::Null);
-                put(Cell::Text(&reference.to_string()));
-                put(Cell::Int8(*expires));
-            }
-        }
+        put(cash.as_ref().map_or(Cell::Null, |(_, expires)| Cell::Int8(*expires)));
+        put(int4(self.account)?);
+        put(match &self.kind {
+            PaymentKind::Transfer { bank } => Cell::Text(bank.as_str()),
+            PaymentKind::Cash { .. } => Cell::Null,
+        });
+        put(text_or_null(cash.as_ref().map(|(reference, _)| reference.as_str())));
         put(Cell::Text(&json_text(&self.kind)));
         put(Cell::Text(&json_text(&self.drawn)));
         Ok(())
@@ -776,13 +755,13 @@ impl Stored for PaymentEntry {
     const TABLE: &'static str = "payment_entry";
     const COLUMNS: &'static [(&'static str, Type)] = &[
         ("payment", Type::Int8),
-        ("version", Type::Int4),
         ("seq", Type::Int8),
         ("at", Type::Int8),
-        ("state", Type::Int2),
         ("released", Type::Int8),
         ("settled", Type::Int8),
         ("returned", Type::Int8),
+        ("version", Type::Int4),
+        ("state", Type::Int2),
         ("tries", Type::Int2),
         ("agent", Type::Text),
         ("reference", Type::Text),
@@ -790,13 +769,13 @@ impl Stored for PaymentEntry {
 
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
         put(int8(self.payment)?);
-        put(int4(self.version)?);
         put(int8(self.seq)?);
         put(Cell::Int8(self.at));
-        put(Cell::Int2(self.state.code()));
         put(Cell::Int8(self.released));
         put(Cell::Int8(self.settled));
         put(Cell::Int8(self.returned));
+        put(int4(self.version)?);
+        put(Cell::Int2(self.state.code()));
         put(Cell::Int2(self.tries.into()));
         put(text_or_null(self.agent.as_ref().map(crate::domain::Bic::as_str)));
         put(text_or_null(self.reference.as_ref().map(crate::domain::BankReference::as_str)));
@@ -807,19 +786,19 @@ impl Stored for PaymentEntry {
 impl Stored for UsageEntry {
     const TABLE: &'static str = "daily_usage";
     const COLUMNS: &'static [(&'static str, Type)] = &[
-        ("counted", Type::Text),
-        ("date", Type::Int4),
-        ("version", Type::Int4),
         ("seq", Type::Int8),
         ("amount", Type::Int8),
+        ("date", Type::Int4),
+        ("version", Type::Int4),
+        ("counted", Type::Text),
     ];
 
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
-        put(Cell::Text(&self.counted));
-        put(Cell::Int4(self.date));
-        put(int4(self.version)?);
         put(int8(self.seq)?);
         put(Cell::Int8(self.amount));
+        put(Cell::Int4(self.date));
+        put(int4(self.version)?);
+        put(Cell::Text(&self.counted));
         Ok(())
     }
 }
@@ -865,20 +844,20 @@ impl Stored for DecidedOrder<'_> {
     const TABLE: &'static str = "decision";
     const COLUMNS: &'static [(&'static str, Type)] = &[
         ("seq", Type::Int8),
-        ("tag", Type::Bytes),
-        ("date", Type::Int4),
-        ("client", Type::Text),
-        ("issuer", Type::Text),
-        ("issuer_kind", Type::Text),
-        ("kind", Type::Text),
-        ("outcome", Type::Text),
-        ("account", Type::Int4),
         ("asked", Type::Int8),
         ("taken", Type::Int8),
         ("held", Type::Int8),
         ("refused", Type::Int8),
         ("expires", Type::Int8),
+        ("account", Type::Int4),
+        ("date", Type::Int4),
+        ("tag", Type::Bytes),
         ("debt", Type::Bytes),
+        ("client", Type::Text),
+        ("issuer", Type::Text),
+        ("issuer_kind", Type::Text),
+        ("kind", Type::Text),
+        ("outcome", Type::Text),
         ("drawn", Type::Text),
         ("sealed", Type::Bytes),
     ];
@@ -886,20 +865,20 @@ impl Stored for DecidedOrder<'_> {
     fn cells(&self, put: &mut impl FnMut(Cell<'_>)) -> Result<(), StoreError> {
         let facts = &self.facts;
         put(int8(facts.seq)?);
-        put(Cell::Bytes(&facts.tag));
-        put(Cell::Int4(facts.date));
-        put(Cell::Text(&facts.client));
-        put(Cell::Text(&facts.issuer));
-        put(Cell::Text(facts.issuer_kind));
-        put(text_or_null(facts.kind));
-        put(Cell::Text(facts.outcome));
-        put(int4(facts.account)?);
         put(Cell::Int8(facts.asked));
         put(Cell::Int8(facts.taken));
         put(Cell::Int8(facts.held));
         put(Cell::Int8(facts.refused));
         put(facts.expires.map_or(Cell::Null, Cell::Int8));
+        put(int4(facts.account)?);
+        put(Cell::Int4(facts.date));
+        put(Cell::Bytes(&facts.tag));
         put(facts.debt.as_ref().map_or(Cell::Null, |debt| Cell::Bytes(debt)));
+        put(Cell::Text(&facts.client));
+        put(Cell::Text(&facts.issuer));
+        put(Cell::Text(facts.issuer_kind));
+        put(text_or_null(facts.kind));
+        put(Cell::Text(facts.outcome));
         put(Cell::Text(&facts.drawn));
         put(Cell::Bytes(self.sealed));
         Ok(())
@@ -915,5 +894,88 @@ impl Stored for OrderEnd {
         put(int8(self.order)?);
         put(int8(self.seq)?);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::domain::BookId;
+    use crate::domain::time::Stamp;
+    use crate::store::Head;
+
+    /// The tables that PostgreSQL's migration makes, each with its columns in their order.
+    fn made() -> BTreeMap<&'static str, Vec<(&'static str, Type)>> {
+        let migration = include_str!("../../migrations/postgres/0001_book.sql");
+        let column = |line: &'static str| {
+            let (name, rest) = line.trim_start().split_once(' ')?;
+            let kind = match rest.split([' ', ',']).next()? {
+                "bigint" => Type::Int8,
+                "integer" => Type::Int4,
+                "smallint" => Type::Int2,
+                "boolean" => Type::Flag,
+                "bytea" => Type::Bytes,
+                "text" => Type::Text,
+                "uuid" => Type::Uuid,
+                _ => return None,
+            };
+            Some((name, kind))
+        };
+        let table = |text: &'static str| {
+            let (name, rest) = text.split_once(" (").unwrap();
+            let (columns, _) = rest.split_once("\n);").unwrap();
+            (name, columns.lines().filter_map(column).collect())
+        };
+        migration.split("\nCREATE TABLE ").skip(1).map(table).collect()
+    }
+
+    /// Takes tables, and no rows.
+    #[derive(Default)]
+    struct Tables(BTreeMap<&'static str, &'static [(&'static str, Type)]>);
+
+    impl Sink for Tables {
+        async fn rows<T: Stored + Sync>(&mut self, _: &[T]) -> Result<(), StoreError> {
+            self.0.insert(T::TABLE, T::COLUMNS);
+            Ok(())
+        }
+    }
+
+    /// Rows go to PostgreSQL as records of their tables, in which columns have no names: two of one type that changed
+    /// places would not be refused.
+    #[tokio::test]
+    async fn columns_are_told_in_the_order_in_which_the_tables_have_them() {
+        let head = Head {
+            book: BookId::from_uuid(Uuid::nil()),
+            size: 0,
+            wallet_count: 0,
+            batch_count: 0,
+            at: 0,
+            nonce: [0; 16],
+        };
+        let commit = Commit {
+            before: head,
+            after: head,
+            stamp: Stamp::of(0).unwrap(),
+            bundles: Vec::new(),
+            tiles: Vec::new(),
+            frontier: Vec::new(),
+            effects: Effects::default(),
+            nonces: Vec::new(),
+            evidence: Vec::new(),
+        };
+        let mut told = Tables::default();
+        told.rows(std::slice::from_ref(&commit)).await.unwrap();
+        write(&commit, &Many::of(&commit), &mut told).await.unwrap();
+        let made = made();
+        for (table, columns) in &told.0 {
+            assert_eq!(made[table], *columns, "{table}");
+        }
+        // These are not written by commits.
+        let others = ["book", "checkpoint", "checkpoint_published"];
+        let mut all: Vec<_> = told.0.into_keys().chain(others).collect();
+        all.sort_unstable();
+        assert_eq!(all, made.into_keys().collect::<Vec<_>>());
     }
 }

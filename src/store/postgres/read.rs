@@ -247,10 +247,9 @@ pub(super) async fn standing(
 }
 
 pub(super) async fn evidence(connection: &mut PgConnection, entry: u64) -> Read<Option<Evidence>> {
-    let sql = "SELECT seq, entries, key, signature, sealed FROM evidence
-        WHERE seq <= $1 ORDER BY seq DESC LIMIT 1";
-    let found = one(connection, sqlx::query(sql).bind(int8(entry)), rows::evidence).await?;
-    Ok(found.filter(|evidence| evidence.covers(entry)))
+    let sql = "SELECT evidence FROM log_commit WHERE size_after > $1 ORDER BY size_after LIMIT 1";
+    let read = |row: &_| rows::evidence(row, entry);
+    Ok(one(connection, sqlx::query(sql).bind(int8(entry)), read).await?.flatten())
 }
 
 const BATCHES: &str = "SELECT b.number, b.id, b.client, b.declaration, e.version, e.state, e.received_lines,
