@@ -53,7 +53,7 @@ pub struct FileArgs {
     #[arg(long, value_name = "BIN", value_parser = parse_payer)]
     payer: Option<Bin>,
     /// Chunks under way at once, 1 to 8
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=IN_FLIGHT_MAX))]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=IN_FLIGHT_MAX))]
     in_flight: u8,
     /// Lines in a chunk, at most 8192
     #[arg(long, value_name = "N", default_value_t = LINES_PER_CHUNK_MAX, value_parser = parse_chunk_lines)]

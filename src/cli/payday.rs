@@ -24,6 +24,7 @@ use crate::client::{
     BatchRequest, Client, ClientError, Judged, Summary, Upload, UploadError, VerdictKind, VerdictList,
 };
 use crate::domain::{BatchId, Bin, ProgrammeCode};
+use crate::http::limits::CHUNKS_OF_A_CLIENT_MAX;
 use crate::payroll::{Encoding, FileSurvey, LINES_PER_CHUNK_MAX, LineKind, survey};
 
 /// What is to be done with a file.
@@ -66,7 +67,7 @@ impl Order {
             not_before: None,
             release_required: false,
             chunk_lines: LINES_PER_CHUNK_MAX,
-            in_flight: 4,
+            in_flight: CHUNKS_OF_A_CLIENT_MAX,
             verdicts: None,
             refused: None,
         }

@@ -71,8 +71,9 @@ use figures::Figures;
 /// Commands that may wait.
 pub const QUEUE_MAX: usize = 4_096;
 
-/// Lines that one commit may carry, as long as it carries more than one command.
-pub const BATCH_WEIGHT_MAX: usize = 16_384;
+/// Lines that one commit may carry, as long as it carries more than one command: three full chunks. Lines come in random order, and an
+/// embedded store writes a page of its index for nearly each of them: the more of them a commit has, the more lie on the same page.
+pub const BATCH_WEIGHT_MAX: usize = 24_576;
 
 /// Lines that a batch must have to be decided while another is being committed; a smaller one gathers on.
 pub const OVERTAKE_WEIGHT_MIN: usize = 2_048;

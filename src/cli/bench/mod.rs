@@ -66,7 +66,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,16,64", value_parser = clap::value_parser!(u32).range(1..=1_024))]
     clients: Vec<u32>,
     /// Chunks under way at once in `payday`, 1 to 8
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=8))]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=8))]
     in_flight: u8,
     /// Seconds of each run of `single`, `transfers` and `reads`, whose requests are signed before, 1 to 240
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=load::SECONDS_MAX))]
