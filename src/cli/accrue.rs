@@ -17,7 +17,7 @@ use crate::client::{Refused, RefusedLine, Tally};
 use crate::domain::{BatchId, Bin};
 use crate::payroll::{FileSurvey, LINES_PER_CHUNK_MAX, LineKind};
 
-/// Chunks that may be under way at once, at most; more would only wait in the service's queue.
+/// Chunks that may be under way at once, at most: so many places for chunks a client has.
 const IN_FLIGHT_MAX: i64 = 8;
 
 /// What a file's lines are.

@@ -1,7 +1,7 @@
 //! What a commit writes, table by table: the columns and their values, told once for both rooms.
 //!
 //! A room takes the cells of a row one by one, in the order of [`Stored::COLUMNS`], and puts them where its protocol wants
-//! them: bound parameters, arrays, or a copy stream.
+//! them: bound parameters, an array of records, or a copy stream.
 
 use uuid::Uuid;
 

@@ -325,7 +325,7 @@ fn list(sql: &mut String, items: impl Iterator<Item = impl AsRef<str>>) {
 }
 
 impl Statement {
-    /// A row as it is: an array would cost the server more for a commit of single rows (docs/measured.md).
+    /// A row as it is: one or two need no array, and no function that takes it apart.
     fn bind_row<T: Stored>(&mut self, row: &T) -> Result<(), StoreError> {
         let mut kinds = T::COLUMNS.iter().map(|(_, kind)| *kind);
         let mut bound = Ok(());
@@ -380,11 +380,7 @@ impl<T: Stored> PgHasArrayType for Record<'_, T> {
 impl<T: Stored> Encode<'_, Postgres> for Record<'_, T> {
     fn encode_by_ref(&self, out: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
         out.put_u32(u32::try_from(T::COLUMNS.len()).expect("a table has few columns"));
-        let mut kinds = T::COLUMNS.iter().map(|(_, kind)| *kind);
-        self.0.cells(&mut |cell| {
-            out.put_u32(oid(kinds.next().expect("a row has as many cells as columns")));
-            put_cell(&mut **out, cell);
-        })?;
+        put_cells(&mut **out, self.0, |out, kind| out.put_u32(oid(kind)))?;
         Ok(IsNull::No)
     }
 }
@@ -431,25 +427,37 @@ async fn copy<T: Stored>(connection: &mut PgConnection, rows: &[T]) -> Result<()
 /// A row in the binary format of `COPY`.
 fn copy_row<T: Stored>(out: &mut BytesMut, row: &T) -> Result<(), StoreError> {
     out.put_i16(i16::try_from(T::COLUMNS.len()).expect("a table has few columns"));
-    row.cells(&mut |cell| put_cell(out, cell))
+    put_cells(out, row, |_, _| ())
 }
 
-/// A value in its binary form, after its length.
-fn put_cell(out: &mut impl BufMut, cell: Cell<'_>) {
-    let mut put = |value: &[u8]| {
-        out.put_i32(i32::try_from(value.len()).expect("a row's values are far smaller than 2 GiB"));
-        out.put_slice(value);
-    };
-    match cell {
-        Cell::Null => out.put_i32(-1),
-        Cell::Int8(value) => put(&value.to_be_bytes()),
-        Cell::Int4(value) => put(&value.to_be_bytes()),
-        Cell::Int2(value) => put(&value.to_be_bytes()),
-        Cell::Flag(value) => put(&[value.into()]),
-        Cell::Bytes(value) => put(value),
-        Cell::Text(value) => put(value.as_bytes()),
-        Cell::Uuid(value) => put(value.as_bytes()),
-    }
+/// The values of a row in their binary form, each after its length, and that after what `before` puts there.
+fn put_cells<T: Stored, B: BufMut>(
+    out: &mut B,
+    row: &T,
+    before: impl Fn(&mut B, Type),
+) -> Result<(), StoreError> {
+    let mut kinds = T::COLUMNS.iter().map(|(_, kind)| *kind);
+    row.cells(&mut |cell| {
+        let kind = kinds.next().expect("a row has as many cells as columns");
+        before(out, kind);
+        let mut put = |value: &[u8]| {
+            out.put_i32(i32::try_from(value.len()).expect("a row's values are far smaller than 2 GiB"));
+            out.put_slice(value);
+        };
+        match (kind, cell) {
+            (_, Cell::Null) => out.put_i32(-1),
+            (Type::Int8, Cell::Int8(value)) => put(&value.to_be_bytes()),
+            (Type::Int4, Cell::Int4(value)) => put(&value.to_be_bytes()),
+            (Type::Int2, Cell::Int2(value)) => put(&value.to_be_bytes()),
+            (Type::Flag, Cell::Flag(value)) => put(&[value.into()]),
+            (Type::Bytes, Cell::Bytes(value)) => put(value),
+            (Type::Text, Cell::Text(value)) => put(value.as_bytes()),
+            (Type::Uuid, Cell::Uuid(value)) => put(value.as_bytes()),
+            (_, cell) => unexpected(cell),
+        }
+    })?;
+    assert!(kinds.next().is_none(), "a row has as many cells as columns");
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Nonces and evidence of signed requests.
 
-use social_wallet::ledger::signed::Nonce;
+use social_wallet::ledger::signed::{Evidence, Nonce};
 use social_wallet::store::{Commit, CommitError, Standing};
 
 use super::book::{Book, evidence, month, nonce};
@@ -109,4 +109,24 @@ async fn the_evidence_of_an_entry_is_that_of_the_request_which_made_it(place: &P
     }
     assert_eq!(store.evidence(u64::MAX).await.unwrap(), None);
     assert_eq!(commit.nonces, [nonce(book.head.size)]);
+    // Several requests of one commit, one of them larger than a page, and an entry between that no request made.
+    let commit = book.draft(|draft| {
+        for number in 1..=4 {
+            draft.accrue(number, "ASP", month(2), 1, 100);
+        }
+    });
+    let (first, end) = (commit.before.size, commit.after.size);
+    let one = |seq: u64, entries: u32, sealed: Vec<u8>| Evidence {
+        seq,
+        entries,
+        sealed: sealed.into(),
+        ..evidence(first, end).remove(0)
+    };
+    let several =
+        vec![one(first, 1, vec![1; 700]), one(first + 2, 1, vec![2; 20_000]), one(first + 3, 1, vec![])];
+    store.commit(&Commit { evidence: several.clone(), ..commit }).await.unwrap();
+    assert_eq!(store.evidence(first).await.unwrap().as_ref(), Some(&several[0]));
+    assert_eq!(store.evidence(first + 1).await.unwrap(), None);
+    assert_eq!(store.evidence(first + 2).await.unwrap().as_ref(), Some(&several[1]));
+    assert_eq!(store.evidence(first + 3).await.unwrap().as_ref(), Some(&several[2]));
 }
